@@ -1,0 +1,72 @@
+//! Every bound on input or memory: a named constant, its unit, its reason.
+//!
+//! What always holds: nothing that a peer sends can make the server hold more than these allow, and each bound
+//! has a test that reaches it.
+
+use std::time::Duration;
+
+// ---- media port ----
+
+/// Largest datagram accepted on the media port, bytes. Larger than any path MTU WebRTC stacks use.
+pub const DATAGRAM_BYTES: usize = 2048;
+/// RTCP blocks read from one compound packet; the rest is ignored. Real compounds hold fewer than ten.
+pub const RTCP_BLOCKS: usize = 64;
+/// Receive streams (SSRC) of one publisher: 3 layers + RTX for several tracks fit; a scan of SSRCs does not.
+pub const RECEIVE_STREAMS: usize = 64;
+/// DTLS handshake bytes accepted before keys exist. A handshake with certificates takes about 4 KiB.
+pub const HANDSHAKE_BYTES: usize = 64 * 1024;
+/// Time from a participant's offer to a connected transport, after which it is given up.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Silence (no authenticated packet or check) after which a transport is lost (RFC 7675 asks 30 s at most).
+pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(15);
+/// ICE addresses remembered for one transport: enough for Wi-Fi, mobile and IPv6 pairs at once.
+pub const ICE_PATHS: usize = 16;
+
+// ---- data channels ----
+
+/// SCTP streams of one association.
+pub const SCTP_STREAMS: u16 = 1024;
+/// Largest data channel message, bytes. Clients cap theirs at 64,000.
+pub const DATA_MESSAGE_BYTES: u32 = 65_536;
+/// Bytes queued towards one participant's data channels; past that lossy messages are dropped, and a
+/// participant whose reliable channel stays full is disconnected.
+pub const DATA_QUEUE_BYTES: usize = 1 << 20;
+/// Data tracks one participant may publish.
+pub const DATA_TRACKS: usize = 64;
+
+// ---- SDP ----
+
+/// Size of a session description, bytes.
+pub const SDP_BYTES: usize = 64 * 1024;
+/// Lines of a session description.
+pub const SDP_LINES: usize = 4096;
+/// Media sections of one session.
+pub const SDP_SECTIONS: usize = 64;
+
+// ---- rooms ----
+
+/// Participants in one room.
+pub const ROOM_PARTICIPANTS: usize = 5_000;
+/// Tracks one participant may publish or announce.
+pub const TRACKS_PER_PARTICIPANT: usize = 32;
+/// Metadata of a room or participant, bytes.
+pub const METADATA_BYTES: usize = 64 * 1024;
+/// All attributes of a participant, keys and values, bytes.
+pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
+/// Names and identities, bytes.
+pub const NAME_BYTES: usize = 256;
+/// Subscription wishes for tracks that do not exist (yet), per participant.
+pub const PENDING_SUBSCRIPTIONS: usize = 256;
+
+// ---- signalling ----
+
+/// One signalling message, bytes, after inflation.
+pub const SIGNAL_MESSAGE_BYTES: usize = 256 * 1024;
+/// Request line and headers of an HTTP request, bytes: a join request holds an offer.
+pub const HTTP_HEADER_BYTES: usize = 128 * 1024;
+/// Inflated join request, bytes.
+pub const JOIN_REQUEST_BYTES: usize = 256 * 1024;
+/// Events queued towards one participant's signalling; a client that reads no faster is disconnected.
+pub const EVENT_QUEUE: usize = 1024;
+/// Messages queued towards one shard.
+pub const MAILBOX: usize = 4096;

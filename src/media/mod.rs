@@ -1,0 +1,8 @@
+//! RTP streams through the server: reception statistics, sources with their encodings, and the rewriting towards each subscriber.
+//!
+//! What always holds: no allocation per packet; what a subscriber receives has contiguous sequence numbers but for gaps that
+//! were real, and timestamps that never jump because of a layer switch.
+
+pub mod forward;
+pub mod keyframe;
+pub mod receive;

@@ -1,0 +1,115 @@
+//! What a room tells a participant's adaptor, in order.
+
+use super::model::*;
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// First, unless `Refused`.
+    Joined(Box<JoinedRoom>),
+    Refused(JoinError),
+    /// Answers the offer with the same id.
+    Answer {
+        id: u32,
+        sdp: String,
+        tracks_by_mid: Vec<(String, TrackId)>,
+    },
+    /// The offer cannot be served; the session is unchanged. A participant that never had an answer is closed after it.
+    OfferRefused {
+        id: u32,
+        reason: String,
+    },
+    /// Please offer this many more sections to receive in; (0, 0) asks for a mere re-offer.
+    SectionsNeeded {
+        audio: u32,
+        video: u32,
+    },
+    /// Idempotent; newer `version` wins.
+    Participants(Vec<ParticipantInfo>),
+    /// The answer to an announcement. The track is shown to others once it is matched to a section.
+    TrackAnnounced {
+        client_id: String,
+        track: TrackInfo,
+    },
+    AnnouncementRefused {
+        client_id: String,
+        reason: RequestRefusal,
+    },
+    /// The publisher's track was ended by the server.
+    TrackEnded {
+        track: TrackId,
+    },
+    /// Server-side mute of an own track.
+    Muted {
+        track: TrackId,
+        muted: bool,
+    },
+    UpdateOutcome {
+        request: u32,
+        outcome: Result<(), RequestRefusal>,
+    },
+    /// Only those that changed; the silent ones once with `active: false`.
+    Speakers(Vec<Speaker>),
+    Quality(Vec<(ParticipantId, ConnectionQuality)>),
+    Room(RoomInfo),
+    /// The first subscriber of an own track arrived.
+    FirstSubscriber {
+        track: TrackId,
+    },
+    /// A publisher's audience decided about this participant.
+    SubscriptionAllowed {
+        publisher: ParticipantId,
+        track: TrackId,
+        allowed: bool,
+    },
+    SubscriptionFailed {
+        track: TrackId,
+        reason: SubscriptionFailure,
+    },
+    DataTrackPublished {
+        track: DataTrackInfo,
+    },
+    DataTrackRefused {
+        handle: u16,
+        reason: RequestRefusal,
+    },
+    DataTrackUnpublished {
+        track: DataTrackInfo,
+    },
+    /// All data tracks this participant is subscribed to, by the handle their packets carry.
+    DataTrackHandles(Vec<DataTrackHandle>),
+    /// Last: the participant is gone from the room.
+    Removed(LeaveReason),
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct JoinedRoom {
+    pub room: RoomInfo,
+    pub participant: ParticipantInfo,
+    pub others: Vec<ParticipantInfo>,
+    /// MIME types a publisher may send, video first.
+    pub publish_codecs: Vec<&'static str>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct DataTrackHandle {
+    pub handle: u16,
+    pub publisher: ParticipantId,
+    pub publisher_identity: Identity,
+    pub track: TrackId,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestRefusal {
+    NotAllowed,
+    NotFound,
+    LimitExceeded,
+    Duplicate,
+    Unsupported,
+    Invalid,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SubscriptionFailure {
+    TrackNotFound,
+    CodecUnsupported,
+}

@@ -1,0 +1,13 @@
+//! Bytes to values and back: RTP, RTCP, header extensions, codec descriptors. No state, no clock, no I/O.
+//!
+//! What always holds: any bytes give a value or an error, never a panic and never an allocation
+//! that grows with what a length field claims.
+
+pub mod codec;
+pub mod demux;
+pub mod extension;
+pub mod ids;
+pub mod rtcp;
+pub mod rtp;
+
+pub use ids::{Mid, PayloadType, Rid, Ssrc};
