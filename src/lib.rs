@@ -5,6 +5,7 @@
 //! the one port of `signalling::port`; `server` composes everything. ARCHITECTURE.md tells the life of a packet.
 
 pub mod api;
+pub mod clock;
 pub mod config;
 pub mod limits;
 pub mod media;

@@ -5,4 +5,5 @@
 
 pub mod forward;
 pub mod keyframe;
+pub mod layers;
 pub mod receive;

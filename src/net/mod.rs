@@ -1,1 +1,4 @@
-//! net
+//! The only place that touches sockets of the media port: UDP with segmentation and receive offload where the kernel has it.
+
+pub mod addresses;
+pub mod udp;

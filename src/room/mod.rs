@@ -1,5 +1,349 @@
 //! Rooms, participants, publications, subscriptions, permissions, speakers: decisions, no bytes.
+//!
+//! A [`Room`] takes commands and what the shard observed, and leaves [`Effect`]s behind: events to tell, subscriptions to
+//! start or stop, participants to close. It never calls anything.
+//!
+//! What always holds: a track is shown to others only while it is matched to a section of its publisher's session; a
+//! subscription exists only between a live publication and a participant whose grants, wishes and the publisher's
+//! audience all allow it; a hidden participant appears in nobody's events but its own.
 
+pub mod admission;
 pub mod command;
+mod data_tracks;
 pub mod event;
+pub mod ids;
 pub mod model;
+pub mod participant;
+pub mod publication;
+mod publishing;
+pub mod quality;
+pub mod speakers;
+mod subscriptions;
+mod timers;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand::RngCore;
+
+use command::{Command, JoinRequest};
+use event::{Event, JoinedRoom, RequestRefusal};
+use model::*;
+use participant::{Participant, ParticipantKey};
+use speakers::Speakers;
+use timers::Timers;
+
+use crate::limits;
+use crate::wire::Mid;
+
+/// MIME types that publishers may send, video first (clients take the first video codec as the default).
+pub const PUBLISH_CODECS: [&str; 7] = [
+    "video/VP8",
+    "video/H264",
+    "video/VP9",
+    "video/AV1",
+    "video/H265",
+    "audio/opus",
+    "audio/red",
+];
+
+/// How rooms behave.
+#[derive(Clone, Debug)]
+pub struct RoomConfig {
+    /// How long a room lives in which nobody was ever connected.
+    pub empty_timeout: Duration,
+    /// How long a room outlives its last participant.
+    pub departure_timeout: Duration,
+    /// 0: no limit but `limits::ROOM_PARTICIPANTS`.
+    pub max_participants: u32,
+}
+
+/// Something the shard must do, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    Tell {
+        to: ParticipantKey,
+        event: Event,
+    },
+    /// The publication is matched: media of this section belongs to it.
+    StartSource {
+        publisher: ParticipantKey,
+        track: TrackId,
+        mid: Mid,
+        layers: Vec<Layer>,
+    },
+    StopSource {
+        publisher: ParticipantKey,
+        track: TrackId,
+    },
+    StartForwarding {
+        subscriber: ParticipantKey,
+        publisher: ParticipantKey,
+        track: TrackId,
+        wanted: Wanted,
+    },
+    StopForwarding {
+        subscriber: ParticipantKey,
+        track: TrackId,
+    },
+    SetWanted {
+        subscriber: ParticipantKey,
+        track: TrackId,
+        wanted: Wanted,
+    },
+    /// The participant is out of the room: release what it holds.
+    Close {
+        participant: ParticipantKey,
+    },
+}
+
+/// The moment a decision is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Instant,
+    /// Unix time, milliseconds.
+    pub unix_ms: i64,
+}
+
+pub struct Room {
+    info: RoomInfo,
+    config: RoomConfig,
+    participants: BTreeMap<ParticipantKey, Participant>,
+    speakers: Speakers,
+    timers: Timers,
+    effects: Vec<Effect>,
+}
+
+impl Room {
+    pub fn new(name: RoomName, config: RoomConfig, at: Moment, random: &mut dyn RngCore) -> Room {
+        Room {
+            info: RoomInfo {
+                id: ids::room(random),
+                name,
+                metadata: String::new(),
+                created_at_ms: at.unix_ms,
+                participants: 0,
+                publishers: 0,
+                empty_timeout: whole_seconds(config.empty_timeout),
+                departure_timeout: whole_seconds(config.departure_timeout),
+                max_participants: config.max_participants,
+            },
+            timers: Timers::new(at.now, config.empty_timeout),
+            config,
+            participants: BTreeMap::new(),
+            speakers: Speakers::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    pub fn info(&self) -> &RoomInfo {
+        &self.info
+    }
+
+    pub fn participant(&self, key: ParticipantKey) -> Option<&Participant> {
+        self.participants.get(&key)
+    }
+
+    pub fn participants(&self) -> impl Iterator<Item = (ParticipantKey, &Participant)> {
+        self.participants.iter().map(|(key, participant)| (*key, participant))
+    }
+
+    /// What is to be done, in order; empties the list.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// Lets a participant in. An older one of the same identity is put out first.
+    pub fn join(
+        &mut self,
+        at: Moment,
+        key: ParticipantKey,
+        request: &JoinRequest,
+        random: &mut dyn RngCore,
+    ) -> Result<(), JoinError> {
+        if let Some(old) = self.find_identity(&request.identity) {
+            self.leave(at.now, old, LeaveReason::DuplicateIdentity);
+        }
+        let configured = self.config.max_participants as usize;
+        let most = if configured == 0 {
+            limits::ROOM_PARTICIPANTS
+        } else {
+            configured.min(limits::ROOM_PARTICIPANTS)
+        };
+        if self.participants.len() >= most {
+            return Err(JoinError::RoomFull);
+        }
+        let participant = Participant::new(ids::participant(random), at.unix_ms, request);
+        let info = participant.info.clone();
+        self.participants.insert(key, participant);
+        self.timers.occupied();
+        self.count();
+        let others = self.visible_others(key).map(|other| other.info.clone()).collect();
+        let joined = JoinedRoom {
+            room: self.info.clone(),
+            participant: info,
+            others,
+            publish_codecs: PUBLISH_CODECS.to_vec(),
+        };
+        self.tell(key, Event::Joined(Box::new(joined)));
+        self.broadcast(key, false);
+        for announcement in &request.announcements {
+            self.announce(key, announcement.clone(), random);
+        }
+        self.subscribe_to_everything(key);
+        Ok(())
+    }
+
+    /// Media of the participant is connected.
+    pub fn connected(&mut self, key: ParticipantKey) {
+        let Some(participant) = self.participants.get_mut(&key) else {
+            return;
+        };
+        if participant.info.state == ParticipantState::Active {
+            return;
+        }
+        participant.info.state = ParticipantState::Active;
+        participant.touch();
+        self.timers.was_connected();
+        self.broadcast(key, true);
+        self.tell_known_qualities(key);
+    }
+
+    /// Puts a participant out: its subscriptions and publications end, others are told.
+    pub fn leave(&mut self, now: Instant, key: ParticipantKey, reason: LeaveReason) {
+        let Some(participant) = self.participants.get(&key) else {
+            return;
+        };
+        let tracks: Vec<TrackId> = participant.publications.iter().map(|p| p.info.id.clone()).collect();
+        let subscribed: Vec<TrackId> = participant.subscribed.keys().cloned().collect();
+        for track in tracks {
+            self.end_publication(key, &track);
+        }
+        for track in subscribed {
+            self.effects.push(Effect::StopForwarding { subscriber: key, track });
+        }
+        self.end_data_tracks_of(key);
+        let Some(participant) = self.participants.get_mut(&key) else {
+            return;
+        };
+        participant.info.state = ParticipantState::Disconnected;
+        participant.info.left = Some(reason);
+        participant.refresh_tracks();
+        self.broadcast(key, false);
+        self.tell(key, Event::Removed(reason));
+        self.effects.push(Effect::Close { participant: key });
+        if let Some(gone) = self.participants.remove(&key) {
+            self.speakers.forget(&gone.info.id);
+        }
+        self.count();
+        if self.participants.is_empty() {
+            self.timers.emptied(now, &self.config);
+        }
+    }
+
+    /// A participant's command; offers are the shard's to handle, which then calls [`offered`](Self::offered).
+    pub fn command(&mut self, now: Instant, key: ParticipantKey, command: Command, random: &mut dyn RngCore) {
+        match command {
+            Command::Offer(_) => {}
+            Command::Announce(announcement) => self.announce(key, announcement, random),
+            Command::SetMuted { track, muted } => self.set_muted(key, &track, muted),
+            Command::Subscribe { tracks, subscribe } => self.subscribe(now, key, tracks, subscribe),
+            Command::Want { tracks, wanted } => self.want(key, tracks, wanted),
+            Command::SetAudience(audience) => self.set_audience(key, audience),
+            Command::UpdateSelf {
+                request,
+                name,
+                metadata,
+                attributes,
+            } => {
+                let outcome = self.update_self(key, name, metadata, attributes);
+                self.tell(key, Event::UpdateOutcome { request, outcome });
+            }
+            Command::UpdateTrack { track, opaque } => self.update_track(key, &track, opaque),
+            Command::PublishDataTrack { handle, name, opaque } => {
+                self.publish_data_track(key, handle, name, opaque, random);
+            }
+            Command::UnpublishDataTrack { handle } => self.unpublish_data_track(key, handle),
+            Command::SubscribeDataTrack { track, subscribe } => self.subscribe_data_track(key, track, subscribe),
+            Command::Leave(reason) => self.leave(now, key, reason),
+        }
+    }
+
+    fn update_self(
+        &mut self,
+        key: ParticipantKey,
+        name: Option<String>,
+        metadata: Option<String>,
+        attributes: BTreeMap<String, String>,
+    ) -> Result<(), RequestRefusal> {
+        let participant = self.participants.get_mut(&key).ok_or(RequestRefusal::NotFound)?;
+        if !participant.info.grants.update_own_metadata {
+            return Err(RequestRefusal::NotAllowed);
+        }
+        let name = name.unwrap_or_else(|| participant.info.name.clone());
+        let metadata = metadata.unwrap_or_else(|| participant.info.metadata.clone());
+        let mut merged = participant.info.attributes.clone();
+        merged.extend(attributes);
+        merged.retain(|_, value| !value.is_empty());
+        if !admission::texts_within_limits(&name, &metadata, &merged) {
+            return Err(RequestRefusal::LimitExceeded);
+        }
+        participant.info.name = name;
+        participant.info.metadata = metadata;
+        participant.info.attributes = merged;
+        participant.touch();
+        self.broadcast(key, true);
+        Ok(())
+    }
+
+    fn find_identity(&self, identity: &Identity) -> Option<ParticipantKey> {
+        self.participants
+            .iter()
+            .find(|(_, p)| p.info.identity == *identity)
+            .map(|(key, _)| *key)
+    }
+
+    fn visible_others(&self, key: ParticipantKey) -> impl Iterator<Item = &Participant> {
+        self.participants
+            .iter()
+            .filter(move |(other, p)| **other != key && !p.hidden())
+            .map(|(_, p)| p)
+    }
+
+    fn tell(&mut self, to: ParticipantKey, event: Event) {
+        self.effects.push(Effect::Tell { to, event });
+    }
+
+    /// Tells the others, and itself where asked, how a participant is now.
+    fn broadcast(&mut self, key: ParticipantKey, itself: bool) {
+        let Some(participant) = self.participants.get(&key) else {
+            return;
+        };
+        let info = participant.info.clone();
+        let hidden = participant.hidden();
+        let recipients: Vec<ParticipantKey> = self
+            .participants
+            .keys()
+            .copied()
+            .filter(|to| if *to == key { itself } else { !hidden })
+            .collect();
+        for to in recipients {
+            self.tell(to, Event::Participants(vec![info.clone()]));
+        }
+    }
+
+    fn count(&mut self) {
+        let visible = self.participants.values().filter(|p| !p.hidden());
+        self.info.participants = u32::try_from(visible.count()).unwrap_or(u32::MAX);
+        let publishers = self.participants.values().filter(|p| !p.info.tracks.is_empty());
+        self.info.publishers = u32::try_from(publishers.count()).unwrap_or(u32::MAX);
+    }
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use crate::media::layers::{Layer, Quality, Wanted};
 use crate::negotiation::MediaKind;
 
 macro_rules! text_id {
@@ -169,33 +170,6 @@ pub struct Announcement {
     pub opaque: Bytes,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Layer {
-    pub quality: Quality,
-    pub width: u32,
-    pub height: u32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Quality {
-    Low,
-    Medium,
-    High,
-}
-
-/// What a subscriber wants of a video track.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wanted {
-    /// Nothing is shown: send nothing, keep the subscription.
-    Nothing,
-    Quality(Quality),
-    /// The size it is shown at, pixels.
-    Size {
-        width: u32,
-        height: u32,
-    },
-}
-
 /// Who may subscribe to a participant's tracks.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Audience {
@@ -235,6 +209,8 @@ pub enum JoinError {
     RoomFull,
     /// Draining or over a bound.
     ServerFull,
+    /// Identity, names, metadata or attributes over their bounds.
+    OverLimits,
     ShuttingDown,
 }
 

@@ -3,20 +3,71 @@
 //! What always holds: commands of one participant reach its room in order; its events come in order, `Joined` or `Refused`
 //! first and `Removed` last; dropping a [`Seat`] makes the participant leave as `SignallingLost`.
 
-use tokio::sync::mpsc;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::{mpsc, oneshot};
+
+use crate::limits;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
+use crate::room::model::RoomName;
+use crate::shard::mailbox::{Message, SeatId};
 
 /// Where adaptors find rooms. Cheap to clone.
 #[derive(Clone)]
-pub struct Rooms {/* senders of the shards' mailboxes */}
+pub struct Rooms {
+    shards: Arc<[mpsc::Sender<Message>]>,
+    next_seat: Arc<AtomicU64>,
+}
 
 impl Rooms {
-    /// Sends the participant to the shard of its room. The first event tells whether it was let in.
+    /// One mailbox per shard, at least one.
+    pub fn new(shards: Vec<mpsc::Sender<Message>>) -> Rooms {
+        Rooms {
+            shards: shards.into(),
+            next_seat: Arc::default(),
+        }
+    }
+
+    /// Sends the participant to the shard of its room. The first event tells whether it was let in. `None` when the shard
+    /// is gone.
     pub async fn join(&self, request: JoinRequest) -> Option<Seat> {
-        let _ = request;
-        todo!()
+        let mailbox = self.shard_of(&request.room)?.clone();
+        let seat = SeatId(self.next_seat.fetch_add(1, Ordering::Relaxed));
+        let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
+        mailbox
+            .send(Message::Join {
+                seat,
+                request: Box::new(request),
+                events: sender,
+            })
+            .await
+            .ok()?;
+        Some(Seat {
+            commands: Commands { seat, mailbox },
+            events,
+        })
+    }
+
+    /// Tells every participant that the server ends; returns when the shards have done so.
+    pub async fn shut_down(&self) {
+        for mailbox in self.shards.iter() {
+            let (done, wait) = oneshot::channel();
+            if mailbox.send(Message::Shutdown { done }).await.is_ok() {
+                let _ = wait.await;
+            }
+        }
+    }
+
+    /// A room's shard follows from its name, so that every adaptor finds the same one without asking.
+    fn shard_of(&self, room: &RoomName) -> Option<&mpsc::Sender<Message>> {
+        let mut hasher = DefaultHasher::new();
+        room.hash(&mut hasher);
+        let count = u64::try_from(self.shards.len()).ok().filter(|count| *count > 0)?;
+        self.shards.get(usize::try_from(hasher.finish() % count).ok()?)
     }
 }
 
@@ -28,12 +79,35 @@ pub struct Seat {
 }
 
 /// The sending half of a seat.
-pub struct Commands {}
+pub struct Commands {
+    seat: SeatId,
+    mailbox: mpsc::Sender<Message>,
+}
 
 impl Commands {
     /// Waits while the shard's mailbox is full: backpressure to the client. `false` when the shard is gone.
     pub async fn send(&self, command: Command) -> bool {
-        let _ = command;
-        todo!()
+        self.mailbox
+            .send(Message::Command {
+                seat: self.seat,
+                command,
+            })
+            .await
+            .is_ok()
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        let gone = Message::Gone { seat: self.seat };
+        // A full mailbox must not lose the farewell: the participant would stay in its room for ever.
+        if let Err(mpsc::error::TrySendError::Full(gone)) = self.mailbox.try_send(gone)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let mailbox = self.mailbox.clone();
+            runtime.spawn(async move {
+                let _ = mailbox.send(gone).await;
+            });
+        }
     }
 }

@@ -1,1 +1,4 @@
-//! telemetry
+//! What the server tells of itself: counters, Prometheus text, logs.
+
+pub mod counters;
+pub mod prometheus;

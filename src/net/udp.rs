@@ -1,0 +1,134 @@
+//! One UDP socket of a shard: batches in, runs out (quinn-udp: recvmmsg with GRO, sendmsg with GSO, both falling back by
+//! themselves where the kernel or device refuses).
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
+
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use crate::limits;
+use crate::shard::send::{SendBatch, Transmit};
+
+/// Kernel buffers, bytes: 100 ms of a loaded shard, so that a short stall loses nothing. The kernel may give less.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// One receive buffer, bytes: with GRO the kernel may hand over a whole run.
+const RECEIVE_BUFFER: usize = 65_536;
+
+pub struct UdpPort {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+}
+
+/// Receive buffers, reused for every batch.
+pub struct ReceiveBuffers {
+    bytes: Vec<u8>,
+    metas: [RecvMeta; BATCH_SIZE],
+}
+
+/// One datagram in the receive buffers.
+pub struct Received {
+    pub from: SocketAddr,
+    pub local_ip: Option<IpAddr>,
+    pub range: std::ops::Range<usize>,
+}
+
+impl Default for ReceiveBuffers {
+    fn default() -> Self {
+        ReceiveBuffers {
+            bytes: vec![0; BATCH_SIZE * RECEIVE_BUFFER],
+            metas: [RecvMeta::default(); BATCH_SIZE],
+        }
+    }
+}
+
+impl ReceiveBuffers {
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// The datagrams of the last batch of `count` buffers.
+    pub fn datagrams(&self, count: usize, out: &mut Vec<Received>) {
+        out.clear();
+        for (index, meta) in self.metas.iter().take(count).enumerate() {
+            let start = index * RECEIVE_BUFFER;
+            let end = start + meta.len.min(RECEIVE_BUFFER);
+            let stride = meta.stride.max(1);
+            let mut at = start;
+            while at < end {
+                let next = at.saturating_add(stride).min(end);
+                if next - at <= limits::DATAGRAM_BYTES {
+                    out.push(Received {
+                        from: meta.addr,
+                        local_ip: meta.dst_ip,
+                        range: at..next,
+                    });
+                }
+                at = next;
+            }
+        }
+    }
+}
+
+impl UdpPort {
+    /// Binds, IPv6 sockets to IPv6 alone, so that addresses never appear in two forms.
+    pub fn bind(address: SocketAddr) -> io::Result<UdpPort> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new((&socket).into())?;
+        // What the kernel grants is enough to run; less only means less slack.
+        let _ = state.set_recv_buffer_size((&socket).into(), SOCKET_BUFFER);
+        let _ = state.set_send_buffer_size((&socket).into(), SOCKET_BUFFER);
+        let local = socket.local_addr()?;
+        Ok(UdpPort { socket, state, local })
+    }
+
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_recv_ready(cx)
+    }
+
+    /// Receives one batch; the count of buffers filled, 0 when there is nothing.
+    pub fn receive(&self, buffers: &mut ReceiveBuffers) -> usize {
+        let mut chunks = buffers.bytes.chunks_exact_mut(RECEIVE_BUFFER);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let metas = &mut buffers.metas;
+        self.socket
+            .try_io(Interest::READABLE, || {
+                self.state.recv((&self.socket).into(), &mut slices, metas)
+            })
+            .unwrap_or(0)
+    }
+
+    /// Sends one run. A full socket buffer drops it, as a network would.
+    pub fn send(&self, batch: &SendBatch, transmit: &Transmit) -> io::Result<()> {
+        let datagram = quinn_udp::Transmit {
+            destination: transmit.route.to,
+            ecn: None,
+            contents: batch.contents(transmit),
+            segment_size: (transmit.datagrams() > 1).then_some(transmit.segment),
+            src_ip: transmit.route.local.ip,
+        };
+        self.socket.try_io(Interest::WRITABLE, || {
+            self.state.try_send((&self.socket).into(), &datagram)
+        })
+    }
+
+    /// Most datagrams the kernel takes in one call; 1 without segmentation offload.
+    pub fn max_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+}

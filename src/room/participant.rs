@@ -1,0 +1,152 @@
+//! One participant of a room: who it is, what it publishes, what it wants.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use super::command::JoinRequest;
+use super::model::*;
+use super::publication::{OfferedTrack, Publication};
+use crate::limits;
+
+/// A participant's place in its shard's table; valid while it is in a room.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ParticipantKey(pub usize);
+
+pub struct Participant {
+    pub info: ParticipantInfo,
+    pub auto_subscribe: bool,
+    pub auto_subscribe_data: bool,
+    pub audience: Audience,
+    pub publications: Vec<Publication>,
+    /// What the last offer sends, matched or not.
+    pub offered: Vec<OfferedTrack>,
+    /// Explicit wishes; what is not here follows `auto_subscribe`.
+    pub wishes: HashMap<TrackId, Wish>,
+    /// Publications forwarded to this participant.
+    pub subscribed: HashMap<TrackId, ParticipantKey>,
+    /// Tracks a publisher's audience keeps from this participant, so that a change is told once.
+    pub refused: Vec<TrackId>,
+    /// Data tracks forwarded to this participant, by the handle its packets carry.
+    pub data_handles: BTreeMap<u16, TrackId>,
+    /// Explicit wishes for data tracks.
+    pub data_wishes: HashMap<TrackId, bool>,
+    pub quality: Option<ConnectionQuality>,
+}
+
+/// What a subscriber said of one track.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    pub subscribe: Option<bool>,
+    pub wanted: Option<Wanted>,
+    /// Set while the track is unknown: when to give up.
+    pub give_up: Option<Instant>,
+}
+
+impl Participant {
+    pub fn new(id: ParticipantId, joined_at_ms: i64, request: &JoinRequest) -> Participant {
+        Participant {
+            info: ParticipantInfo {
+                id,
+                identity: request.identity.clone(),
+                name: request.name.clone(),
+                metadata: request.metadata.clone(),
+                attributes: request.attributes.clone(),
+                state: ParticipantState::Joined,
+                joined_at_ms,
+                version: 1,
+                grants: request.grants.clone(),
+                tracks: Vec::new(),
+                data_tracks: Vec::new(),
+                left: None,
+                opaque: request.opaque.clone(),
+            },
+            auto_subscribe: request.auto_subscribe,
+            auto_subscribe_data: request.auto_subscribe_data,
+            audience: Audience::Everyone,
+            publications: Vec::new(),
+            offered: Vec::new(),
+            wishes: HashMap::new(),
+            subscribed: HashMap::new(),
+            refused: Vec::new(),
+            data_handles: BTreeMap::new(),
+            data_wishes: HashMap::new(),
+            quality: None,
+        }
+    }
+
+    /// Something that others see changed.
+    pub fn touch(&mut self) {
+        self.info.version += 1;
+    }
+
+    pub fn hidden(&self) -> bool {
+        self.info.grants.hidden
+    }
+
+    /// Shows the matched publications, and only them, in the public information.
+    pub fn refresh_tracks(&mut self) {
+        self.info.tracks = self
+            .publications
+            .iter()
+            .filter(|p| p.is_live())
+            .map(|p| p.info.clone())
+            .collect();
+        self.touch();
+    }
+
+    pub fn publication(&self, track: &TrackId) -> Option<&Publication> {
+        self.publications.iter().find(|p| p.info.id == *track)
+    }
+
+    pub fn publication_mut(&mut self, track: &TrackId) -> Option<&mut Publication> {
+        self.publications.iter_mut().find(|p| p.info.id == *track)
+    }
+
+    /// Whether this publisher lets `subscriber` have `track`.
+    pub fn admits(&self, subscriber: &Participant, track: &TrackId) -> bool {
+        if subscriber.info.grants.recorder {
+            return true;
+        }
+        match &self.audience {
+            Audience::Everyone => true,
+            Audience::Only(rules) => rules.iter().any(|rule| rule.admits(subscriber, track)),
+        }
+    }
+
+    /// Remembers a wish about a track. `false` when the table of wishes is full.
+    pub fn wish(&mut self, track: &TrackId) -> Option<&mut Wish> {
+        let known = self.wishes.contains_key(track);
+        if !known && self.wishes.len() >= limits::PENDING_SUBSCRIPTIONS {
+            return None;
+        }
+        Some(self.wishes.entry(track.clone()).or_default())
+    }
+
+    pub fn wants(&self, track: &TrackId) -> bool {
+        let explicit = self.wishes.get(track).and_then(|wish| wish.subscribe);
+        self.info.grants.subscribe && explicit.unwrap_or(self.auto_subscribe)
+    }
+
+    pub fn wanted(&self, track: &TrackId) -> Wanted {
+        let explicit = self.wishes.get(track).and_then(|wish| wish.wanted);
+        explicit.unwrap_or(Wanted::Quality(Quality::High))
+    }
+
+    pub fn wants_data(&self, track: &TrackId) -> bool {
+        let explicit = self.data_wishes.get(track).copied();
+        self.info.grants.subscribe && explicit.unwrap_or(self.auto_subscribe_data)
+    }
+
+    /// The lowest handle not in use, from 1.
+    pub fn free_data_handle(&self) -> Option<u16> {
+        (1..=u16::MAX).find(|handle| !self.data_handles.contains_key(handle))
+    }
+}
+
+impl AudienceRule {
+    fn admits(&self, subscriber: &Participant, track: &TrackId) -> bool {
+        let named = self.identity.as_ref() == Some(&subscriber.info.identity)
+            || self.participant.as_ref() == Some(&subscriber.info.id);
+        named && self.tracks.as_ref().is_none_or(|tracks| tracks.contains(track))
+    }
+}

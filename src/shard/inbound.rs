@@ -1,0 +1,139 @@
+//! Which source and encoding a publisher's packet belongs to: by SSRC once known, else by mid and rid (RFC 8843, section
+//! 9.2; RFC 8852), by signalled SSRC, and last by a payload type that only one section uses.
+//!
+//! What always holds: the table of SSRCs has at most `limits::RECEIVE_STREAMS` entries, and only authenticated packets
+//! make one.
+
+use crate::limits;
+use crate::negotiation::Section;
+use crate::wire::extension::{Extension, ExtensionMap};
+use crate::wire::rtp::Header;
+use crate::wire::{Mid, PayloadType, Rid, Ssrc};
+
+/// A source's place in its room's table.
+pub type SourceKey = usize;
+
+/// What an SSRC turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    Media {
+        source: SourceKey,
+        rid: Option<Rid>,
+    },
+    /// Retransmissions; recovery is not part of this server yet, so they are dropped.
+    Repair,
+}
+
+/// A section a publisher sends in.
+struct Lane {
+    mid: Mid,
+    source: Option<SourceKey>,
+    payload_types: Vec<PayloadType>,
+    ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
+}
+
+#[derive(Default)]
+pub struct Inbound {
+    lanes: Vec<Lane>,
+    /// Ids of the bundled sections taken together; BUNDLE asks that they agree (RFC 8843, section 9.2).
+    extensions: ExtensionMap,
+    routes: Vec<(Ssrc, Route)>,
+}
+
+impl Inbound {
+    /// Takes the sections of a newly applied offer; known SSRCs of sections that went are forgotten.
+    pub fn update(&mut self, sections: &[Section]) {
+        let sources: Vec<(Mid, Option<SourceKey>)> = self.lanes.iter().map(|lane| (lane.mid, lane.source)).collect();
+        self.lanes.clear();
+        self.extensions = ExtensionMap::default();
+        for section in sections {
+            let Some(remote) = &section.remote else { continue };
+            for (id, extension) in section.extensions.iter() {
+                self.extensions.insert(id, extension);
+            }
+            self.lanes.push(Lane {
+                mid: section.mid,
+                source: sources
+                    .iter()
+                    .find(|(mid, _)| *mid == section.mid)
+                    .and_then(|(_, source)| *source),
+                payload_types: section.codecs.iter().map(|codec| codec.payload_type).collect(),
+                ssrcs: remote.ssrcs.clone(),
+            });
+        }
+    }
+
+    /// Media of a section belongs to this source from now on.
+    pub fn bind(&mut self, mid: Mid, source: SourceKey) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.mid == mid) {
+            lane.source = Some(source);
+        }
+    }
+
+    pub fn unbind(&mut self, source: SourceKey) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.source == Some(source)) {
+            lane.source = None;
+        }
+        self.routes
+            .retain(|(_, route)| !matches!(route, Route::Media { source: bound, .. } if *bound == source));
+    }
+
+    pub fn sources(&self) -> impl Iterator<Item = SourceKey> + '_ {
+        self.lanes.iter().filter_map(|lane| lane.source)
+    }
+
+    /// Where an authenticated packet belongs. `None` when that cannot be told (yet), or the table is full.
+    pub fn route(&mut self, header: &Header, packet: &[u8]) -> Option<Route> {
+        if let Some((_, route)) = self.routes.iter().find(|(ssrc, _)| *ssrc == header.ssrc) {
+            return Some(*route);
+        }
+        if self.routes.len() >= limits::RECEIVE_STREAMS {
+            return None;
+        }
+        let route = self.learn(header, packet)?;
+        self.routes.push((header.ssrc, route));
+        Some(route)
+    }
+
+    fn learn(&self, header: &Header, packet: &[u8]) -> Option<Route> {
+        let token = |wanted| {
+            header
+                .extension(packet, &self.extensions, wanted)
+                .and_then(Rid::from_bytes)
+        };
+        if token(Extension::RepairedRid).is_some() {
+            return Some(Route::Repair);
+        }
+        let rid = token(Extension::Rid);
+        if let Some(mid) = token(Extension::Mid) {
+            let lane = self.lanes.iter().find(|lane| lane.mid == mid)?;
+            return lane.route(header.payload_type, rid);
+        }
+        if let Some(lane) = self.lanes.iter().find(|lane| lane.sends(header.ssrc)) {
+            return lane.route(header.payload_type, rid);
+        }
+        let mut by_type = self
+            .lanes
+            .iter()
+            .filter(|lane| lane.payload_types.contains(&header.payload_type));
+        match (by_type.next(), by_type.next()) {
+            (Some(lane), None) => lane.route(header.payload_type, rid),
+            _ => None,
+        }
+    }
+}
+
+impl Lane {
+    fn sends(&self, ssrc: Ssrc) -> bool {
+        self.ssrcs
+            .iter()
+            .any(|(media, repair)| *media == ssrc || *repair == Some(ssrc))
+    }
+
+    fn route(&self, payload_type: PayloadType, rid: Option<Rid>) -> Option<Route> {
+        if !self.payload_types.contains(&payload_type) {
+            return Some(Route::Repair);
+        }
+        self.source.map(|source| Route::Media { source, rid })
+    }
+}

@@ -1,0 +1,30 @@
+//! What other threads say to a shard: joins, commands, farewells. Never a packet, never a handle to anything inside.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::room::command::{Command, JoinRequest};
+use crate::room::event::Event;
+
+/// A participant's signalling connection, unique in the process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SeatId(pub u64);
+
+pub enum Message {
+    Join {
+        seat: SeatId,
+        request: Box<JoinRequest>,
+        events: mpsc::Sender<Event>,
+    },
+    Command {
+        seat: SeatId,
+        command: Command,
+    },
+    /// The signalling connection is gone.
+    Gone {
+        seat: SeatId,
+    },
+    /// Every participant is told that the server ends; answered when that is done.
+    Shutdown {
+        done: oneshot::Sender<()>,
+    },
+}

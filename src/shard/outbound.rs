@@ -1,0 +1,231 @@
+//! What a peer receives: one [`SendStream`] per subscription in a section of its session, and the subscriptions that wait
+//! for a section.
+
+use rand::{Rng, RngCore};
+
+use super::inbound::SourceKey;
+use super::source::Source;
+use crate::media::forward::{SendStream, Target};
+use crate::media::layers::{Wanted, choose};
+use crate::negotiation::{CodecDescription, LocalTrack, MediaKind, Section, Session};
+use crate::room::model::{ParticipantId, TrackId};
+use crate::wire::codec::Codec;
+use crate::wire::{Mid, PayloadType, Ssrc};
+
+/// A subscription in place.
+pub struct Subscription {
+    pub track: TrackId,
+    pub source: SourceKey,
+    pub mid: Mid,
+    pub wanted: Wanted,
+    pub stream: SendStream,
+}
+
+/// A subscription without a section yet.
+pub struct Waiting {
+    pub track: TrackId,
+    pub source: SourceKey,
+    pub publisher: ParticipantId,
+    pub kind: MediaKind,
+    pub codecs: Vec<CodecDescription>,
+    pub wanted: Wanted,
+}
+
+/// How placing a waiting subscription ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placed {
+    InSection,
+    /// There is a free section of the kind, but it has none of the codecs.
+    NoCommonCodec,
+    NoFreeSection,
+}
+
+#[derive(Default)]
+pub struct Outbound {
+    /// Indexed by source, so that the fan-out finds a subscription without hashing.
+    by_source: Vec<Option<Box<Subscription>>>,
+    pub waiting: Vec<Waiting>,
+    /// Sections asked of the client since its last offer: audio, video.
+    asked: Option<(u32, u32)>,
+}
+
+impl Outbound {
+    pub fn get_mut(&mut self, source: SourceKey) -> Option<&mut Subscription> {
+        self.by_source.get_mut(source)?.as_deref_mut()
+    }
+
+    pub fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.by_source.iter().flatten().map(Box::as_ref)
+    }
+
+    pub fn subscriptions_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
+        self.by_source.iter_mut().flatten().map(Box::as_mut)
+    }
+
+    pub fn by_ssrc(&mut self, ssrc: Ssrc) -> Option<&mut Subscription> {
+        self.subscriptions_mut()
+            .find(|subscription| subscription.stream.target().ssrc == ssrc)
+    }
+
+    pub fn by_track(&mut self, track: &TrackId) -> Option<&mut Subscription> {
+        self.subscriptions_mut()
+            .find(|subscription| subscription.track == *track)
+    }
+
+    /// Ends a subscription, placed or waiting. Gives its source, and its section if it had one.
+    pub fn remove(&mut self, track: &TrackId) -> Option<(SourceKey, Option<Mid>)> {
+        if let Some(index) = self.waiting.iter().position(|waiting| waiting.track == *track) {
+            return Some((self.waiting.remove(index).source, None));
+        }
+        let slot = self
+            .by_source
+            .iter_mut()
+            .find(|slot| slot.as_ref().is_some_and(|s| s.track == *track))?;
+        slot.take()
+            .map(|subscription| (subscription.source, Some(subscription.mid)))
+    }
+
+    /// Subscriptions whose section the peer no longer receives in wait for another one.
+    pub fn displaced(&mut self, session: &Session) -> Vec<Box<Subscription>> {
+        let filled = |mid: Mid| session.sections().iter().any(|s| s.mid == mid && s.local.is_some());
+        self.by_source
+            .iter_mut()
+            .filter_map(|slot| slot.take_if(|subscription| !filled(subscription.mid)))
+            .collect()
+    }
+
+    /// Puts one waiting subscription into a free section of the session; effective with the next answer.
+    pub fn place(&mut self, session: &mut Session, waiting: &Waiting, random: &mut dyn RngCore) -> Placed {
+        let track = LocalTrack {
+            // One stream per track, named after both, so that a client can tell the publisher from the stream.
+            stream_id: format!("{}|{}", waiting.publisher, waiting.track),
+            track_id: waiting.track.to_string(),
+            cname: waiting.publisher.to_string(),
+            ssrc: self.draw_ssrc(random),
+            codecs: waiting.codecs.iter().map(|codec| codec.codec).collect(),
+        };
+        let ssrc = track.ssrc;
+        let free = free_sections(session, waiting.kind).count();
+        let Some(mid) = session.add_track(waiting.kind, track) else {
+            return if free > 0 {
+                Placed::NoCommonCodec
+            } else {
+                Placed::NoFreeSection
+            };
+        };
+        let Some(section) = session.sections().iter().find(|section| section.mid == mid) else {
+            return Placed::NoFreeSection;
+        };
+        let target = Target {
+            ssrc,
+            clock_rate: waiting.codecs.first().map_or(90_000, |codec| codec.clock_rate),
+            payload_types: payload_types(section, &waiting.codecs),
+            extensions: section.extensions.clone(),
+            mid,
+        };
+        let subscription = Subscription {
+            track: waiting.track.clone(),
+            source: waiting.source,
+            mid,
+            wanted: waiting.wanted,
+            stream: SendStream::new(target, random),
+        };
+        if self.by_source.len() <= waiting.source {
+            self.by_source.resize_with(waiting.source + 1, || None);
+        }
+        if let Some(slot) = self.by_source.get_mut(waiting.source) {
+            *slot = Some(Box::new(subscription));
+        }
+        Placed::InSection
+    }
+
+    /// An SSRC this peer does not know yet; never one used before in this session, since the pair of SSRC and index
+    /// must not come again under one key (RFC 3711, section 9.1).
+    fn draw_ssrc(&self, random: &mut dyn RngCore) -> Ssrc {
+        loop {
+            let ssrc = Ssrc(random.random_range(1..u32::MAX));
+            if self
+                .subscriptions()
+                .all(|subscription| subscription.stream.target().ssrc != ssrc)
+            {
+                return ssrc;
+            }
+        }
+    }
+
+    /// The client has offered: what was asked of it no longer counts.
+    pub fn offered(&mut self) {
+        self.asked = None;
+    }
+
+    /// How many more sections to ask of the client now, audio and video; `Some((0, 0))` asks for a mere new offer.
+    /// `changed`: a section was emptied, which the client learns with the next answer.
+    pub fn sections_to_ask(&mut self, session: &Session, changed: bool) -> Option<(u32, u32)> {
+        let lacking = |kind| {
+            let waiting = self.waiting.iter().filter(|waiting| waiting.kind == kind).count();
+            u32::try_from(waiting.saturating_sub(free_sections(session, kind).count())).unwrap_or(0)
+        };
+        let needed = (lacking(MediaKind::Audio), lacking(MediaKind::Video));
+        let more = match self.asked {
+            Some((audio, video)) => {
+                let more = (needed.0.saturating_sub(audio), needed.1.saturating_sub(video));
+                (more != (0, 0)).then_some(more)?
+            }
+            None if changed || !self.waiting.is_empty() => needed,
+            None => return None,
+        };
+        let (audio, video) = self.asked.unwrap_or_default();
+        self.asked = Some((audio + more.0, video + more.1));
+        Some(more)
+    }
+}
+
+impl Subscription {
+    /// Chooses the encoding anew. Gives the encoding a keyframe is needed of.
+    pub fn select(&mut self, source: &Source) -> Option<usize> {
+        self.stream
+            .select(choose(self.wanted, &source.layers, &source.active()));
+        self.stream.awaits_keyframe()
+    }
+
+    /// What the subscriber sees is broken: the encoding to ask a keyframe of.
+    pub fn keyframe_needed(&self) -> Option<usize> {
+        self.stream.awaits_keyframe().or(self.stream.current())
+    }
+
+    /// Share of packets the subscriber last reported as lost, 0 to 1.
+    pub fn loss(&self) -> f32 {
+        f32::from(self.stream.fraction_lost()) / 256.0
+    }
+}
+
+fn free_sections(session: &Session, kind: MediaKind) -> impl Iterator<Item = &Section> {
+    session
+        .sections()
+        .iter()
+        .filter(move |s| s.kind == kind && s.peer_receives && s.local.is_none())
+}
+
+/// The subscriber's payload type for each codec of the source: the same format where there is one, else the first of
+/// that codec.
+fn payload_types(section: &Section, source: &[CodecDescription]) -> Vec<(Codec, PayloadType)> {
+    let mut types: Vec<(Codec, PayloadType)> = Vec::new();
+    for codec in source {
+        if types.iter().any(|(known, _)| *known == codec.codec) {
+            continue;
+        }
+        let same_codec = || section.codecs.iter().filter(|offered| offered.codec == codec.codec);
+        let chosen = same_codec()
+            .find(|offered| offered.fmtp == codec.fmtp)
+            .or_else(|| same_codec().next());
+        types.extend(chosen.map(|offered| (codec.codec, offered.payload_type)));
+    }
+    // Redundant audio can be stripped to its primary for a peer that does not take it.
+    if let Some(opus) = section.codecs.iter().find(|offered| offered.codec == Codec::Opus)
+        && !types.iter().any(|(known, _)| *known == Codec::Opus)
+        && source.iter().any(|codec| codec.codec == Codec::Red)
+    {
+        types.push((Codec::Opus, opus.payload_type));
+    }
+    types
+}

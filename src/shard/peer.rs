@@ -1,0 +1,70 @@
+//! One participant's end on its shard: transport, session, streams in and out, data channels, and its adaptor's ear.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::data::Channels;
+use super::inbound::Inbound;
+use super::mailbox::SeatId;
+use super::outbound::Outbound;
+use super::send::{LocalEnd, Route};
+use crate::negotiation::Session;
+use crate::room::command::DataProtocol;
+use crate::room::event::Event;
+use crate::transport::Transport;
+use crate::wire::Ssrc;
+
+pub struct Peer {
+    pub seat: SeatId,
+    /// Place of its room in the shard's table.
+    pub room: usize,
+    pub transport: Transport,
+    pub session: Session,
+    pub inbound: Inbound,
+    pub outbound: Outbound,
+    pub channels: Channels,
+    pub data_protocol: Arc<dyn DataProtocol>,
+    pub events: mpsc::Sender<Event>,
+    /// Addresses that passed an authenticated check, with the local end they came to.
+    pub paths: Vec<(SocketAddr, LocalEnd)>,
+    /// Local ufrags under which checks find this peer.
+    pub ufrags: Vec<String>,
+    /// Sender of this server's RTCP towards the peer.
+    pub rtcp_ssrc: Ssrc,
+    pub next_report: Instant,
+    /// An offer was answered.
+    pub answered: bool,
+}
+
+impl Peer {
+    /// Where media goes now.
+    pub fn route(&self) -> Option<Route> {
+        self.route_to(self.transport.remote_address()?)
+    }
+
+    pub fn route_to(&self, to: SocketAddr) -> Option<Route> {
+        let (_, local) = self.paths.iter().find(|(address, _)| *address == to)?;
+        Some(Route { to, local: *local })
+    }
+
+    /// Remembers where datagrams of an address arrive.
+    pub fn learn_path(&mut self, from: SocketAddr, local: LocalEnd) {
+        match self.paths.iter_mut().find(|(address, _)| *address == from) {
+            Some(path) => path.1 = local,
+            None => self.paths.push((from, local)),
+        }
+    }
+
+    /// When the peer wants to be called next.
+    pub fn poll_timeout(&self) -> Instant {
+        let transport = self.transport.poll_timeout();
+        if self.transport.is_connected() {
+            transport.map_or(self.next_report, |at| at.min(self.next_report))
+        } else {
+            transport.unwrap_or(self.next_report)
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! From a datagram to the subscribers: demultiplexing, opening in place, routing, and the fan-out, subscriber by subscriber.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use super::inbound::Route as Destination;
+use super::send::LocalEnd;
+use super::{Arrival, Arrived, Shard};
+use crate::media::forward::Packet;
+use crate::media::receive::ReceiveStream;
+use crate::room::model::LeaveReason;
+use crate::room::participant::ParticipantKey;
+use crate::transport::ice::local_ufrag;
+use crate::transport::{DropReason, TransportEvent};
+use crate::wire::codec::inspect;
+use crate::wire::demux::{Protocol, classify};
+use crate::wire::extension::Extension;
+use crate::wire::rtp::Header;
+
+impl Shard {
+    /// Takes one datagram of a batch, lying in `buffer` at `range`. Media is opened in place and waits for
+    /// [`end_batch`](Self::end_batch); `buffer` must stay as it is until then.
+    pub fn handle_datagram(&mut self, now: Instant, arrival: Arrival, buffer: &mut [u8], range: Range<usize>) {
+        let Some(datagram) = buffer.get_mut(range.clone()) else {
+            return;
+        };
+        let handled = match classify(datagram) {
+            Some(Protocol::Rtp) => self.handle_rtp(now, arrival, datagram, range),
+            Some(Protocol::Rtcp) => self.handle_rtcp(now, arrival, datagram),
+            Some(Protocol::Stun) => self.handle_stun(now, arrival, datagram),
+            Some(Protocol::Dtls) => self.handle_dtls(now, arrival, datagram),
+            None => Err(DropReason::Malformed),
+        };
+        if let Err(reason) = handled {
+            self.counters.dropped.count(reason);
+        }
+    }
+
+    /// Forwards the media of the batch: room by room, subscriber by subscriber, so that what one subscriber receives
+    /// leaves in as few runs as can be.
+    pub fn end_batch(&mut self, now: Instant, buffer: &[u8]) {
+        while let Some(room) = self.dirty_rooms.pop() {
+            self.forward_room(now, room, buffer);
+            self.review_layers(now, room);
+        }
+    }
+
+    fn owner(&self, arrival: &Arrival) -> Result<usize, DropReason> {
+        self.by_address
+            .get(&arrival.from)
+            .copied()
+            .ok_or(DropReason::UnknownAddress)
+    }
+
+    fn handle_rtp(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        datagram: &mut [u8],
+        range: Range<usize>,
+    ) -> Result<(), DropReason> {
+        let key = self.owner(&arrival)?;
+        let header = Header::parse(datagram).map_err(|_| DropReason::Malformed)?;
+        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
+        let len = peer.transport.open_rtp(now, &header, datagram)?;
+        self.counters.packets_in.add(1);
+        self.counters.bytes_in.add(datagram.len() as u64);
+        let packet = datagram.get(..len).ok_or(DropReason::Malformed)?;
+        let Some(Destination::Media {
+            source: source_key,
+            rid,
+        }) = peer.inbound.route(&header, packet)
+        else {
+            return Ok(());
+        };
+        let room = peer.room;
+        let entry = self.rooms.get_mut(room).ok_or(DropReason::UnknownAddress)?;
+        let source = entry.sources.get_mut(source_key).ok_or(DropReason::TooManyStreams)?;
+        let Some(index) = source.encoding_of(rid) else {
+            return Ok(());
+        };
+        let Some((codec, clock_rate)) = source.codec(header.payload_type).map(|c| (c.codec, c.clock_rate)) else {
+            return Ok(());
+        };
+        if let Some(level) = header.extension(packet, &source.extensions, Extension::AudioLevel)
+            && let [first, ..] = level
+        {
+            source.level.observe(now, first & 0x7f, first & 0x80 != 0);
+        }
+        let dependency = header.extension(packet, &source.extensions, Extension::DependencyDescriptor);
+        let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;
+        let info = inspect(codec, payload, dependency);
+        source.mark_active(index);
+        let encoding = source.encodings.get_mut(index).ok_or(DropReason::TooManyStreams)?;
+        if encoding
+            .stream
+            .as_ref()
+            .is_none_or(|stream| stream.ssrc() != header.ssrc)
+        {
+            encoding.stream = Some(ReceiveStream::new(header.ssrc, clock_rate));
+        }
+        let Some(stream) = encoding.stream.as_mut() else {
+            return Ok(());
+        };
+        let extended_sequence = stream.receive(now, &header, len);
+        if info.starts_keyframe {
+            encoding.keyframes.keyframe_arrived(now);
+        }
+        let clock = encoding.stream.as_ref().and_then(ReceiveStream::clock_reference);
+        if entry.arrivals.is_empty() {
+            self.dirty_rooms.push(room);
+        }
+        let packet = Packet {
+            encoding: index,
+            header,
+            extended_sequence,
+            codec,
+            info,
+            clock,
+        };
+        entry.arrivals.push(Arrived {
+            source: source_key,
+            packet,
+            range: range.start..range.start + len,
+        });
+        Ok(())
+    }
+
+    fn forward_room(&mut self, now: Instant, room: usize, buffer: &[u8]) {
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        let (mut packets, mut bytes) = (0, 0);
+        for key in &entry.peers {
+            let Some(peer) = self.peers.get_mut(*key) else { continue };
+            if !peer.transport.is_connected() {
+                continue;
+            }
+            let Some(route) = peer.route() else { continue };
+            for arrived in &entry.arrivals {
+                let Some(subscription) = peer.outbound.get_mut(arrived.source) else {
+                    continue;
+                };
+                let Some(source) = entry.sources.get(arrived.source) else {
+                    continue;
+                };
+                let Some(plain) = buffer.get(arrived.range.clone()) else {
+                    continue;
+                };
+                let Some(out) = subscription
+                    .stream
+                    .forward(now, &arrived.packet, &source.extensions, plain)
+                else {
+                    continue;
+                };
+                let transport = &mut peer.transport;
+                let sealed = self.batch.push(route, |to| {
+                    transport.seal_rtp(out.extended_sequence, out.header, out.prefix, out.payload, to)
+                });
+                match sealed {
+                    Ok(len) => {
+                        packets += 1;
+                        bytes += len as u64;
+                    }
+                    Err(reason) => self.counters.dropped.count(reason),
+                }
+            }
+        }
+        entry.arrivals.clear();
+        self.counters.packets_out.add(packets);
+        self.counters.bytes_out.add(bytes);
+    }
+
+    fn handle_stun(&mut self, now: Instant, arrival: Arrival, datagram: &[u8]) -> Result<(), DropReason> {
+        let by_ufrag = local_ufrag(datagram)
+            .and_then(|ufrag| self.by_ufrag.get(ufrag))
+            .copied();
+        let Some(key) = by_ufrag.or_else(|| self.by_address.get(&arrival.from).copied()) else {
+            self.counters.strangers.add(1);
+            return Err(DropReason::StunUnauthenticated);
+        };
+        let peer = self.peers.get_mut(key).ok_or(DropReason::StunUnauthenticated)?;
+        peer.transport.handle_stun(now, arrival.from, datagram)?;
+        peer.learn_path(
+            arrival.from,
+            LocalEnd {
+                socket: arrival.socket,
+                ip: arrival.local_ip,
+            },
+        );
+        self.flush(now, key);
+        Ok(())
+    }
+
+    fn handle_dtls(&mut self, now: Instant, arrival: Arrival, datagram: &[u8]) -> Result<(), DropReason> {
+        let key = self.owner(&arrival)?;
+        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
+        let handled = peer.transport.handle_dtls(now, arrival.from, datagram);
+        self.flush(now, key);
+        handled
+    }
+
+    /// Picks up what a peer's transport has to say and to send.
+    pub(super) fn flush(&mut self, now: Instant, key: usize) {
+        while let Some(event) = self.peers.get_mut(key).and_then(|peer| peer.transport.poll_event()) {
+            self.transport_event(now, key, event);
+        }
+        self.flush_transmits(now, key);
+        self.arm_peer(key);
+    }
+
+    pub(super) fn flush_transmits(&mut self, now: Instant, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        while let Some(datagram) = peer.transport.poll_transmit(now) {
+            if let Some(route) = peer.route_to(datagram.to) {
+                self.batch.push_bytes(route, &datagram.bytes);
+            }
+        }
+    }
+
+    fn transport_event(&mut self, now: Instant, key: usize, event: TransportEvent) {
+        match event {
+            TransportEvent::AddressLearnt(address) => self.address_learnt(key, address),
+            TransportEvent::AddressForgotten(address) => {
+                if self.by_address.get(&address) == Some(&key) {
+                    self.by_address.remove(&address);
+                }
+                if let Some(peer) = self.peers.get_mut(key) {
+                    peer.paths.retain(|(known, _)| *known != address);
+                }
+            }
+            TransportEvent::Connected => self.transport_connected(now, key),
+            TransportEvent::ChannelOpened(channel) => self.channel_opened(now, key, &channel),
+            TransportEvent::Message { channel, message, .. } => self.message_received(now, key, channel, &message),
+            TransportEvent::ChannelClosed { channel } => {
+                if let Some(peer) = self.peers.get_mut(key) {
+                    peer.channels.closed(channel);
+                }
+            }
+            TransportEvent::Closed(reason) => {
+                tracing::debug!(?reason, "transport closed");
+                self.counters.transports_failed.add(1);
+                self.put_out(now, key, LeaveReason::TransportFailed);
+            }
+        }
+    }
+
+    /// An address belongs to whoever authenticated from it last; its old owner loses it.
+    fn address_learnt(&mut self, key: usize, address: std::net::SocketAddr) {
+        if let Some(old) = self.by_address.insert(address, key).filter(|old| *old != key)
+            && let Some(peer) = self.peers.get_mut(old)
+        {
+            peer.paths.retain(|(known, _)| *known != address);
+        }
+    }
+
+    fn transport_connected(&mut self, now: Instant, key: usize) {
+        self.counters.connected.add(1);
+        let Some(room) = self.peers.get(key).map(|peer| peer.room) else {
+            return;
+        };
+        if let Some(entry) = self.rooms.get_mut(room) {
+            entry.state.connected(ParticipantKey(key));
+        }
+        self.run_effects(now, room);
+        self.request_awaited_keyframes(now, key);
+    }
+}

@@ -1,0 +1,285 @@
+//! RTCP both ways (RFC 3550, section 6; RFC 4585), keyframe requests, and what is measured for the room.
+
+use std::time::{Duration, Instant};
+
+use super::inbound::SourceKey;
+use super::{Arrival, Shard};
+use crate::media::receive::ReceiveStream;
+use crate::negotiation::MediaKind;
+use crate::room::participant::ParticipantKey;
+use crate::room::quality::MeasuredNetwork;
+use crate::room::speakers::MeasuredLevel;
+use crate::transport::DropReason;
+use crate::wire::Ssrc;
+use crate::wire::rtcp::{ReceptionReport, Report, Writer, read};
+
+/// How often reports are sent to each peer. Browsers do so about once a second; loss and round-trip time of connection
+/// quality are as fresh as this.
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Report blocks in one receiver report (5 bits of count).
+const REPORTS_PER_BLOCK: usize = 31;
+/// Compounds are ended at this size, bytes, to stay under the path MTU with SRTCP's overhead.
+const COMPOUND_BYTES: usize = 1_100;
+
+impl Shard {
+    pub(super) fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        datagram: &mut [u8],
+    ) -> Result<(), DropReason> {
+        let key = self
+            .by_address
+            .get(&arrival.from)
+            .copied()
+            .ok_or(DropReason::UnknownAddress)?;
+        let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
+        let len = peer.transport.open_rtcp(now, datagram)?;
+        let compound = datagram.get(..len).ok_or(DropReason::Malformed)?;
+        for report in read(compound) {
+            self.handle_report(now, key, report);
+        }
+        Ok(())
+    }
+
+    fn handle_report(&mut self, now: Instant, key: usize, report: Report<'_>) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        match report {
+            Report::Sender(info) => {
+                let Some(entry) = self.rooms.get_mut(peer.room) else {
+                    return;
+                };
+                for source in peer.inbound.sources() {
+                    if let Some(stream) = entry.sources.get_mut(source).and_then(|s| s.stream_of(info.ssrc)) {
+                        stream.handle_sender_report(now, &info);
+                    }
+                }
+            }
+            Report::Reception { report, .. } => {
+                if let Some(subscription) = peer.outbound.by_ssrc(Ssrc(report.ssrc)) {
+                    subscription.stream.handle_report(now, self.wall.ntp(now), &report);
+                }
+            }
+            Report::KeyframeRequest { media, .. } => {
+                self.counters.keyframe_requests_in.add(1);
+                let needed = peer
+                    .outbound
+                    .by_ssrc(media)
+                    .and_then(|s| Some((s.source, s.keyframe_needed()?)));
+                if let Some((source, encoding)) = needed {
+                    let room = peer.room;
+                    self.request_keyframe(now, room, source, encoding);
+                }
+            }
+            // Recovery and bandwidth estimation are later work; a BYE says nothing that the session does not.
+            Report::Nack { .. } | Report::Remb { .. } | Report::TransportFeedback { .. } | Report::Bye { .. } => {}
+        }
+    }
+
+    /// A subscriber needs a keyframe: asks the publisher, unless that was just done.
+    pub(super) fn request_keyframe(&mut self, now: Instant, room: usize, source: SourceKey, encoding: usize) {
+        let Some(source) = self.rooms.get_mut(room).and_then(|entry| entry.sources.get_mut(source)) else {
+            return;
+        };
+        let publisher = source.publisher;
+        let Some(encoding) = source.encodings.get_mut(encoding) else {
+            return;
+        };
+        let Some(ssrc) = encoding.stream.as_ref().map(ReceiveStream::ssrc) else {
+            return;
+        };
+        if encoding.keyframes.request(now) {
+            self.send_picture_loss_indication(publisher, ssrc);
+        }
+    }
+
+    fn send_picture_loss_indication(&mut self, publisher: usize, media: Ssrc) {
+        let Some(peer) = self.peers.get(publisher) else { return };
+        let sender = peer.rtcp_ssrc;
+        self.counters.keyframe_requests_out.add(1);
+        self.scratch.clear();
+        let mut writer = Writer { out: &mut self.scratch };
+        writer.receiver_report(sender, &[]);
+        writer.picture_loss_indication(sender, media);
+        self.send_compound(publisher);
+    }
+
+    /// Seals what is in `scratch` and sends it; nothing where there is no way to the peer yet.
+    fn send_compound(&mut self, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
+            return;
+        };
+        let (transport, compound) = (&mut peer.transport, &self.scratch);
+        if let Err(reason) = self.batch.push(route, |out| transport.seal_rtcp(compound, out)) {
+            self.counters.dropped.count(reason);
+        }
+    }
+
+    /// The periodic reports to one peer, and what is looked at as often.
+    pub(super) fn report(&mut self, now: Instant, key: usize) {
+        self.send_reports(now, key);
+        self.repeat_keyframe_requests(now, key);
+        self.request_awaited_keyframes(now, key);
+    }
+
+    fn send_reports(&mut self, now: Instant, key: usize) {
+        let ntp = self.wall.ntp(now);
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let (rtcp_ssrc, room) = (peer.rtcp_ssrc, peer.room);
+        let senders: Vec<_> = peer
+            .outbound
+            .subscriptions_mut()
+            .filter_map(|subscription| subscription.stream.sender_report(now, ntp))
+            .collect();
+        let receptions = self.receptions(now, key, room);
+        self.scratch.clear();
+        for info in &senders {
+            if self.scratch.len() >= COMPOUND_BYTES {
+                self.end_compound(key, rtcp_ssrc);
+            }
+            Writer { out: &mut self.scratch }.sender_report(info, &[]);
+        }
+        for reports in receptions.chunks(REPORTS_PER_BLOCK) {
+            if self.scratch.len() >= COMPOUND_BYTES / 2 {
+                self.end_compound(key, rtcp_ssrc);
+            }
+            Writer { out: &mut self.scratch }.receiver_report(rtcp_ssrc, reports);
+        }
+        if !self.scratch.is_empty() {
+            self.end_compound(key, rtcp_ssrc);
+        }
+    }
+
+    fn end_compound(&mut self, key: usize, rtcp_ssrc: Ssrc) {
+        Writer { out: &mut self.scratch }.cname(rtcp_ssrc, "sfumato");
+        self.send_compound(key);
+        self.scratch.clear();
+    }
+
+    /// Report blocks about what the peer sends.
+    fn receptions(&mut self, now: Instant, key: usize, room: usize) -> Vec<ReceptionReport> {
+        let (Some(peer), Some(entry)) = (self.peers.get(key), self.rooms.get_mut(room)) else {
+            return Vec::new();
+        };
+        let mut reports = Vec::new();
+        for source in peer.inbound.sources() {
+            let Some(source) = entry.sources.get_mut(source) else {
+                continue;
+            };
+            let streams = source
+                .encodings
+                .iter_mut()
+                .filter_map(|encoding| encoding.stream.as_mut());
+            reports.extend(streams.map(|stream| stream.report(now)));
+        }
+        reports
+    }
+
+    /// Requests that the gates held back and whose time has come.
+    fn repeat_keyframe_requests(&mut self, now: Instant, key: usize) {
+        let Some(peer) = self.peers.get(key) else { return };
+        let Some(entry) = self.rooms.get_mut(peer.room) else {
+            return;
+        };
+        let mut due = Vec::new();
+        for source in peer.inbound.sources() {
+            let Some(source) = entry.sources.get_mut(source) else {
+                continue;
+            };
+            for encoding in &mut source.encodings {
+                if encoding.keyframes.poll(now) {
+                    due.extend(encoding.stream.as_ref().map(ReceiveStream::ssrc));
+                }
+            }
+        }
+        for ssrc in due {
+            self.send_picture_loss_indication(key, ssrc);
+        }
+    }
+
+    /// Asks for the keyframes a subscriber waits for: when it connects, and again as long as none came.
+    pub(super) fn request_awaited_keyframes(&mut self, now: Instant, key: usize) {
+        let Some(peer) = self.peers.get(key).filter(|peer| peer.transport.is_connected()) else {
+            return;
+        };
+        let room = peer.room;
+        let awaited: Vec<_> = peer
+            .outbound
+            .subscriptions()
+            .filter_map(|subscription| Some((subscription.source, subscription.stream.awaits_keyframe()?)))
+            .collect();
+        for (source, encoding) in awaited {
+            self.request_keyframe(now, room, source, encoding);
+        }
+    }
+
+    /// Chooses one subscriber's encoding anew, and asks for the keyframe a switch needs.
+    pub(super) fn select_layer(&mut self, now: Instant, room: usize, subscriber: usize, source: SourceKey) {
+        let Some(peer) = self.peers.get_mut(subscriber) else {
+            return;
+        };
+        let Some(entry) = self.rooms.get(room) else { return };
+        let Some(subscription) = peer.outbound.get_mut(source) else {
+            return;
+        };
+        let Some(needed) = entry.sources.get(source).and_then(|source| subscription.select(source)) else {
+            return;
+        };
+        if peer.transport.is_connected() {
+            self.request_keyframe(now, room, source, needed);
+        }
+    }
+
+    /// Chooses encodings anew for the sources of a room of which one began or ceased to flow.
+    pub(super) fn review_layers(&mut self, now: Instant, room: usize) {
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        let mut affected = Vec::new();
+        for (key, source) in &mut entry.sources {
+            if source.kind == MediaKind::Video {
+                source.look_for_silence(now);
+            }
+            if std::mem::take(&mut source.layers_changed) {
+                affected.extend(source.subscribers.iter().map(|subscriber| (*subscriber, key)));
+            }
+        }
+        for (subscriber, source) in affected {
+            self.select_layer(now, room, subscriber, source);
+        }
+    }
+
+    pub(super) fn measure_levels(&mut self, now: Instant, room: usize) {
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        let mut levels = Vec::new();
+        for (_, source) in &mut entry.sources {
+            if source.kind == MediaKind::Audio {
+                let participant = ParticipantKey(source.publisher);
+                levels.push(MeasuredLevel {
+                    participant,
+                    level: source.level.level(now),
+                });
+            }
+        }
+        entry.state.levels_measured(&levels);
+    }
+
+    pub(super) fn measure_networks(&mut self, room: usize) {
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        let mut networks = Vec::new();
+        for key in &entry.peers {
+            let Some(peer) = self.peers.get(*key) else { continue };
+            let received = peer.outbound.subscriptions().map(|subscription| subscription.loss());
+            let sources = peer.inbound.sources().filter_map(|source| entry.sources.get(source));
+            let sent = sources
+                .flat_map(|source| source.encodings.iter().filter_map(|encoding| encoding.stream.as_ref()))
+                .map(|stream| f32::from(stream.fraction_lost()) / 256.0);
+            let round_trips = peer.outbound.subscriptions().filter_map(|s| s.stream.round_trip_time());
+            networks.push(MeasuredNetwork {
+                participant: ParticipantKey(*key),
+                loss: received.chain(sent).fold(0.0, f32::max),
+                round_trip_time: round_trips.min(),
+            });
+        }
+        entry.state.networks_measured(&networks);
+    }
+}

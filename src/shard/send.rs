@@ -1,0 +1,166 @@
+//! What a shard wants to send: datagrams gathered into runs for UDP generic segmentation offload.
+//!
+//! What always holds: a run has one destination, all its datagrams but the last have one size and none is larger, and it
+//! keeps the kernel's bounds on count and length. Buffers are reused from batch to batch.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+/// Most datagrams in one run (the kernel's UDP_MAX_SEGMENTS is 64 on older kernels).
+const RUN_DATAGRAMS: usize = 64;
+/// Most bytes in one run: the largest UDP payload over IPv4.
+const RUN_BYTES: usize = 65_507;
+
+/// The local end of a path: which socket of the shard, and which address of the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct LocalEnd {
+    pub socket: usize,
+    /// `None` leaves the choice to the kernel.
+    pub ip: Option<IpAddr>,
+}
+
+/// A way to a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Route {
+    pub to: SocketAddr,
+    pub local: LocalEnd,
+}
+
+/// A run of datagrams in [`SendBatch::bytes`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    pub route: Route,
+    pub range: Range<usize>,
+    /// Size of every datagram but the last.
+    pub segment: usize,
+    datagrams: usize,
+    /// A shorter datagram ended the run.
+    closed: bool,
+}
+
+impl Transmit {
+    pub fn datagrams(&self) -> usize {
+        self.datagrams
+    }
+}
+
+/// Everything one batch sends.
+#[derive(Default)]
+pub struct SendBatch {
+    bytes: Vec<u8>,
+    transmits: Vec<Transmit>,
+}
+
+impl SendBatch {
+    /// Appends one datagram that `write` puts at the end of the buffer; when it fails nothing is sent.
+    pub fn push<E>(&mut self, route: Route, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<usize, E> {
+        let start = self.bytes.len();
+        if let Err(error) = write(&mut self.bytes) {
+            self.bytes.truncate(start);
+            return Err(error);
+        }
+        let len = self.bytes.len() - start;
+        if len > 0 {
+            self.add_to_run(route, start..start + len);
+        }
+        Ok(len)
+    }
+
+    /// Appends a datagram that is ready.
+    pub fn push_bytes(&mut self, route: Route, datagram: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(datagram);
+        self.add_to_run(route, start..start + datagram.len());
+    }
+
+    fn add_to_run(&mut self, route: Route, range: Range<usize>) {
+        let len = range.len();
+        if let Some(run) = self.transmits.last_mut()
+            && run.route == route
+            && !run.closed
+            && len <= run.segment
+            && run.datagrams < RUN_DATAGRAMS
+            && run.range.len() + len <= RUN_BYTES
+        {
+            run.range.end = range.end;
+            run.datagrams += 1;
+            run.closed = len < run.segment;
+            return;
+        }
+        self.transmits.push(Transmit {
+            route,
+            range,
+            segment: len,
+            datagrams: 1,
+            closed: false,
+        });
+    }
+
+    pub fn transmits(&self) -> &[Transmit] {
+        &self.transmits
+    }
+
+    /// The bytes of one run.
+    pub fn contents(&self, transmit: &Transmit) -> &[u8] {
+        self.bytes.get(transmit.range.clone()).unwrap_or_default()
+    }
+
+    /// Keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.transmits.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.transmits.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(port: u16) -> Route {
+        Route {
+            to: SocketAddr::from(([192, 0, 2, 1], port)),
+            local: LocalEnd { socket: 0, ip: None },
+        }
+    }
+
+    fn runs(batch: &SendBatch) -> Vec<(u16, usize, usize)> {
+        batch
+            .transmits()
+            .iter()
+            .map(|t| (t.route.to.port(), t.datagrams(), t.range.len()))
+            .collect()
+    }
+
+    #[test]
+    fn equal_sizes_to_one_destination_join_and_a_shorter_one_ends_the_run() {
+        let mut batch = SendBatch::default();
+        for size in [100, 100, 60, 100, 120] {
+            batch.push_bytes(route(1), &vec![0; size]);
+        }
+        batch.push_bytes(route(2), &[0; 120]);
+        assert_eq!(runs(&batch), [(1, 3, 260), (1, 1, 100), (1, 1, 120), (2, 1, 120)]);
+    }
+
+    #[test]
+    fn a_run_keeps_the_bounds_on_count_and_bytes() {
+        let mut batch = SendBatch::default();
+        (0..65).for_each(|_| batch.push_bytes(route(1), &[0; 10]));
+        (0..44).for_each(|_| batch.push_bytes(route(2), &[0; 1500]));
+        assert_eq!(runs(&batch), [(1, 64, 640), (1, 1, 10), (2, 43, 64_500), (2, 1, 1500)]);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_behind() {
+        let mut batch = SendBatch::default();
+        let failed = batch.push(route(1), |out| {
+            out.extend_from_slice(b"half");
+            Err::<(), &str>("no")
+        });
+        assert_eq!(failed, Err("no"));
+        assert!(batch.is_empty() && batch.bytes.is_empty());
+    }
+}

@@ -1,0 +1,168 @@
+//! Offers of clients and the answers to them: sections that publish, sections to receive in, and asking for more.
+
+use std::time::Instant;
+
+use super::Shard;
+use super::outbound::{Placed, Waiting};
+use crate::negotiation::{LocalParameters, MediaKind, OfferError, Section};
+use crate::room::command::Offer;
+use crate::room::event::Event;
+use crate::room::model::{LeaveReason, TrackId};
+use crate::room::participant::ParticipantKey;
+use crate::room::publication::OfferedTrack;
+use crate::wire::codec::Codec;
+
+impl Shard {
+    /// Applies an offer, lets the room match what it publishes, fills its free sections and answers.
+    pub(super) fn offer(&mut self, now: Instant, key: usize, offer: &Offer) {
+        if let Err(error) = self.apply_offer(now, key, offer) {
+            self.counters.offers_refused.add(1);
+            tracing::debug!(%error, "offer refused");
+            self.tell(
+                key,
+                Event::OfferRefused {
+                    id: offer.id,
+                    reason: error.to_string(),
+                },
+            );
+            if self.peers.get(key).is_some_and(|peer| !peer.answered) {
+                self.doomed.push((key, LeaveReason::ProtocolError));
+            }
+            return;
+        }
+        let Some(room) = self.peers.get(key).map(|peer| peer.room) else {
+            return;
+        };
+        self.match_offered(now, room, key);
+        self.place_waiting(now, room, key);
+        self.answer(key, offer.id);
+        self.ask_for_sections(key, false);
+        self.flush(now, key);
+    }
+
+    fn apply_offer(&mut self, now: Instant, key: usize, offer: &Offer) -> Result<(), OfferError> {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return Ok(());
+        };
+        let remote = peer.session.apply_offer(&offer.sdp)?;
+        if !peer.transport.set_remote(now, remote, self.random.as_mut()) {
+            return Err(OfferError::Missing("the fingerprint and DTLS role of the offer before"));
+        }
+        peer.inbound.update(peer.session.sections());
+        peer.outbound.offered();
+        self.register_ufrag(key);
+        Ok(())
+    }
+
+    fn match_offered(&mut self, now: Instant, room: usize, key: usize) {
+        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(key)) else {
+            return;
+        };
+        let offered = peer.session.sections().iter().filter_map(offered_track).collect();
+        entry.state.offered(ParticipantKey(key), offered);
+        // Sections the peer stopped receiving in give their subscriptions back.
+        for subscription in peer.outbound.displaced(&peer.session) {
+            if let Some(source) = entry.sources.get_mut(subscription.source) {
+                source.subscribers.retain(|other| *other != key);
+                let publisher = entry
+                    .state
+                    .participant(ParticipantKey(source.publisher))
+                    .map(|p| p.info.id.clone());
+                peer.outbound.waiting.extend(publisher.map(|publisher| Waiting {
+                    track: subscription.track.clone(),
+                    source: subscription.source,
+                    publisher,
+                    kind: source.kind,
+                    codecs: source.codecs.clone(),
+                    wanted: subscription.wanted,
+                }));
+            }
+        }
+        self.run_effects(now, room);
+    }
+
+    /// Fills free sections with what waits for one.
+    fn place_waiting(&mut self, now: Instant, room: usize, key: usize) {
+        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(key)) else {
+            return;
+        };
+        let mut placed = Vec::new();
+        let mut failed = Vec::new();
+        for waiting in std::mem::take(&mut peer.outbound.waiting) {
+            match peer.outbound.place(&mut peer.session, &waiting, self.random.as_mut()) {
+                Placed::InSection => placed.push(waiting.source),
+                Placed::NoCommonCodec => failed.push(waiting.track),
+                Placed::NoFreeSection => peer.outbound.waiting.push(waiting),
+            }
+        }
+        for source in &placed {
+            if let Some(source) = entry.sources.get_mut(*source) {
+                source.subscribers.push(key);
+            }
+        }
+        for track in failed {
+            self.counters.subscriptions.subtract(1);
+            entry.state.forwarding_failed(ParticipantKey(key), &track);
+        }
+        for source in placed {
+            self.select_layer(now, room, key, source);
+        }
+    }
+
+    fn answer(&mut self, key: usize, id: u32) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let local = LocalParameters {
+            ice: peer.transport.local_ice().clone(),
+            fingerprint: self.certificate.fingerprint().clone(),
+            candidates: self.candidates.clone(),
+        };
+        let sdp = peer.session.answer(&local);
+        peer.answered = true;
+        let sent = peer
+            .session
+            .sections()
+            .iter()
+            .filter_map(|section| Some((section.mid, section.local.as_ref()?)));
+        let tracks_by_mid = sent
+            .map(|(mid, local)| (mid.to_string(), TrackId::new(&local.track_id)))
+            .collect();
+        self.tell(key, Event::Answer { id, sdp, tracks_by_mid });
+    }
+
+    /// Asks the client to offer again when something waits for a section, or a section was emptied.
+    pub(super) fn ask_for_sections(&mut self, key: usize, changed: bool) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if !peer.answered {
+            return;
+        }
+        if let Some((audio, video)) = peer.outbound.sections_to_ask(&peer.session, changed) {
+            self.tell(key, Event::SectionsNeeded { audio, video });
+        }
+    }
+}
+
+fn offered_track(section: &Section) -> Option<OfferedTrack> {
+    let remote = section.remote.as_ref()?;
+    Some(OfferedTrack {
+        mid: section.mid,
+        kind: section.kind,
+        track_id: remote.track_id.clone(),
+        mime_type: mime_type(section.kind, section.codecs.first()?.codec),
+        simulcast: remote.encodings.len() > 1,
+    })
+}
+
+/// The IANA media type of a codec; redundant audio counts as the Opus it carries.
+fn mime_type(kind: MediaKind, codec: Codec) -> &'static str {
+    match (codec, kind) {
+        (Codec::Opus | Codec::Red, _) => "audio/opus",
+        (Codec::Pcmu, _) => "audio/PCMU",
+        (Codec::Pcma, _) => "audio/PCMA",
+        (Codec::G722, _) => "audio/G722",
+        (Codec::Vp8, _) => "video/VP8",
+        (Codec::Vp9, _) => "video/VP9",
+        (Codec::H264, _) => "video/H264",
+        (Codec::H265, _) => "video/H265",
+        (Codec::Av1, _) => "video/AV1",
+    }
+}

@@ -1,0 +1,135 @@
+//! The media of one publication: its encodings as they arrive, and who receives them.
+
+use std::time::{Duration, Instant};
+
+use crate::media::audio_level::AudioLevel;
+use crate::media::keyframe::KeyframeGate;
+use crate::media::layers::Layer;
+use crate::media::receive::ReceiveStream;
+use crate::negotiation::{CodecDescription, MediaKind, Section};
+use crate::room::model::TrackId;
+use crate::wire::codec::Codec;
+use crate::wire::extension::ExtensionMap;
+use crate::wire::{Mid, PayloadType, Rid, Ssrc};
+
+/// Silence after which an encoding no longer counts as flowing. Longer than the gap of a static screen share's low layer
+/// would be unkind to viewers of a stopped layer; shorter would flap.
+const ENCODING_SILENCE: Duration = Duration::from_millis(2_000);
+
+/// One encoding (RFC 8853) of a source; one RTP stream at a time.
+pub struct Encoding {
+    pub rid: Option<Rid>,
+    /// Set with the first authenticated packet.
+    pub stream: Option<ReceiveStream>,
+    pub keyframes: KeyframeGate,
+    active: bool,
+}
+
+pub struct Source {
+    pub publisher: usize,
+    pub track: TrackId,
+    pub kind: MediaKind,
+    pub mid: Mid,
+    pub codecs: Vec<CodecDescription>,
+    pub extensions: ExtensionMap,
+    pub encodings: Vec<Encoding>,
+    pub layers: Vec<Layer>,
+    /// Peers that receive it, in no order.
+    pub subscribers: Vec<usize>,
+    pub level: AudioLevel,
+    /// An encoding began or ceased to flow: layers are to be chosen anew.
+    pub layers_changed: bool,
+}
+
+impl Source {
+    pub fn new(publisher: usize, track: TrackId, section: &Section, mut layers: Vec<Layer>) -> Source {
+        let offered = section
+            .remote
+            .as_ref()
+            .map(|remote| remote.encodings.as_slice())
+            .unwrap_or_default();
+        let mut rids: Vec<Option<Rid>> = offered.iter().map(|encoding| Some(encoding.rid)).collect();
+        if rids.is_empty() {
+            rids.push(None);
+        }
+        layers.sort_by_key(|layer| layer.quality);
+        Source {
+            publisher,
+            track,
+            kind: section.kind,
+            mid: section.mid,
+            codecs: section.codecs.clone(),
+            extensions: section.extensions.clone(),
+            encodings: rids.into_iter().map(Encoding::new).collect(),
+            layers,
+            subscribers: Vec::new(),
+            level: AudioLevel::new(),
+            layers_changed: false,
+        }
+    }
+
+    /// The codec of a payload type, unless it is one of repair or unknown.
+    pub fn codec(&self, payload_type: PayloadType) -> Option<&CodecDescription> {
+        self.codecs.iter().find(|codec| codec.payload_type == payload_type)
+    }
+
+    pub fn codec_names(&self) -> Vec<Codec> {
+        self.codecs.iter().map(|codec| codec.codec).collect()
+    }
+
+    pub fn encoding_of(&self, rid: Option<Rid>) -> Option<usize> {
+        match rid {
+            Some(_) => self.encodings.iter().position(|encoding| encoding.rid == rid),
+            None if self.encodings.len() == 1 => Some(0),
+            None => None,
+        }
+    }
+
+    /// Which encodings flow, low to high.
+    pub fn active(&self) -> Vec<bool> {
+        self.encodings.iter().map(|encoding| encoding.active).collect()
+    }
+
+    /// An encoding that had ceased begins to flow with the packet that is here.
+    pub fn mark_active(&mut self, index: usize) {
+        if let Some(encoding) = self.encodings.get_mut(index)
+            && !encoding.active
+        {
+            encoding.active = true;
+            self.layers_changed = true;
+        }
+    }
+
+    /// Notices encodings that fell silent.
+    pub fn look_for_silence(&mut self, now: Instant) {
+        if self.encodings.len() < 2 {
+            return;
+        }
+        for encoding in &mut self.encodings {
+            let last = encoding.stream.as_ref().and_then(ReceiveStream::last_arrival);
+            let flows = last.is_some_and(|last| now.saturating_duration_since(last) < ENCODING_SILENCE);
+            if encoding.active && !flows {
+                encoding.active = false;
+                self.layers_changed = true;
+            }
+        }
+    }
+
+    pub fn stream_of(&mut self, ssrc: Ssrc) -> Option<&mut ReceiveStream> {
+        self.encodings
+            .iter_mut()
+            .filter_map(|e| e.stream.as_mut())
+            .find(|stream| stream.ssrc() == ssrc)
+    }
+}
+
+impl Encoding {
+    fn new(rid: Option<Rid>) -> Encoding {
+        Encoding {
+            rid,
+            stream: None,
+            keyframes: KeyframeGate::new(),
+            active: false,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The thread around a shard: its sockets, its mailbox, its clock. Idle it blocks.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use super::mailbox::Message;
+use super::{Arrival, Shard};
+use crate::net::udp::{ReceiveBuffers, Received, UdpPort};
+use crate::telemetry::counters::ShardCounters;
+
+/// Batches received from one socket before the mailbox and timers are looked at again.
+const BATCHES_PER_ROUND: usize = 16;
+/// Messages taken before the sockets are looked at again: an offer takes about a millisecond.
+const MESSAGES_PER_ROUND: usize = 8;
+
+pub struct ShardThread {
+    shard: Shard,
+    ports: Vec<UdpPort>,
+    mailbox: mpsc::Receiver<Message>,
+    counters: Arc<ShardCounters>,
+    buffers: ReceiveBuffers,
+    received: Vec<Received>,
+}
+
+impl ShardThread {
+    pub fn new(
+        shard: Shard,
+        ports: Vec<UdpPort>,
+        mailbox: mpsc::Receiver<Message>,
+        counters: Arc<ShardCounters>,
+    ) -> ShardThread {
+        ShardThread {
+            shard,
+            ports,
+            mailbox,
+            counters,
+            buffers: ReceiveBuffers::default(),
+            received: Vec::new(),
+        }
+    }
+
+    /// Runs until the mailbox is closed.
+    pub async fn run(mut self) -> io::Result<()> {
+        loop {
+            let now = Instant::now();
+            let busy = self.receive(now);
+            self.shard.handle_timeout(now);
+            self.send();
+            let (open, messages) = self.take_messages(now);
+            self.send();
+            if !open {
+                return Ok(());
+            }
+            if !busy && !messages && !self.wait().await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what the sockets hold, within bounds. True when there may be more.
+    fn receive(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        for socket in 0..self.ports.len() {
+            for round in 0..BATCHES_PER_ROUND {
+                let count = self.ports[socket].receive(&mut self.buffers);
+                if count == 0 {
+                    break;
+                }
+                busy |= round + 1 == BATCHES_PER_ROUND;
+                self.handle_batch(now, socket, count);
+                self.send();
+            }
+        }
+        busy
+    }
+
+    fn handle_batch(&mut self, now: Instant, socket: usize, count: usize) {
+        self.buffers.datagrams(count, &mut self.received);
+        let buffer = self.buffers.bytes_mut();
+        for datagram in &self.received {
+            let arrival = Arrival {
+                from: datagram.from,
+                socket,
+                local_ip: datagram.local_ip,
+            };
+            self.shard.handle_datagram(now, arrival, buffer, datagram.range.clone());
+        }
+        self.shard.end_batch(now, buffer);
+    }
+
+    fn send(&mut self) {
+        let batch = self.shard.outgoing();
+        for transmit in batch.transmits() {
+            let Some(port) = self.ports.get(transmit.route.local.socket) else {
+                continue;
+            };
+            match port.send(batch, transmit) {
+                Ok(()) => self.counters.sends.add(1),
+                Err(_) => self.counters.send_errors.add(1),
+            }
+        }
+        batch.clear();
+    }
+
+    /// Whether the mailbox is still open, and whether there may be more in it.
+    fn take_messages(&mut self, now: Instant) -> (bool, bool) {
+        for _ in 0..MESSAGES_PER_ROUND {
+            match self.mailbox.try_recv() {
+                Ok(message) => self.shard.handle_message(now, message),
+                Err(mpsc::error::TryRecvError::Empty) => return (true, false),
+                Err(mpsc::error::TryRecvError::Disconnected) => return (false, false),
+            }
+        }
+        (true, true)
+    }
+
+    /// Blocks until a datagram, a message or a timer. False when the mailbox was closed.
+    async fn wait(&mut self) -> bool {
+        let ports = &self.ports;
+        let readable = poll_fn(|cx| {
+            let ready = ports.iter().any(|port| port.poll_readable(cx).is_ready());
+            if ready { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let deadline = self.shard.poll_timeout();
+        let timer = async {
+            match deadline {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let message = tokio::select! {
+            () = readable => return true,
+            () = timer => return true,
+            message = self.mailbox.recv() => message,
+        };
+        match message {
+            Some(message) => {
+                self.shard.handle_message(Instant::now(), message);
+                self.send();
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! One shard's counters: written by its thread alone, read by whoever renders metrics. Relaxed atomics, no lock.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::transport::DropReason;
+
+/// A number with one writer.
+#[derive(Default, Debug)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    pub fn subtract(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(count), Relaxed);
+    }
+
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What one shard counts.
+#[derive(Default, Debug)]
+pub struct ShardCounters {
+    pub rooms: Counter,
+    pub participants: Counter,
+    pub tracks: Counter,
+    pub subscriptions: Counter,
+    pub joins: Counter,
+    pub joins_refused: Counter,
+    pub connected: Counter,
+    pub transports_failed: Counter,
+    pub packets_in: Counter,
+    pub bytes_in: Counter,
+    pub packets_out: Counter,
+    pub bytes_out: Counter,
+    /// Datagrams the kernel took in one call each; less than `packets_out` with segmentation offload.
+    pub sends: Counter,
+    pub send_errors: Counter,
+    pub keyframe_requests_in: Counter,
+    pub keyframe_requests_out: Counter,
+    pub data_messages_in: Counter,
+    pub data_messages_out: Counter,
+    pub data_messages_dropped: Counter,
+    pub offers_refused: Counter,
+    pub strangers: Counter,
+    pub dropped: Dropped,
+}
+
+/// Datagrams dropped, by reason.
+#[derive(Default, Debug)]
+pub struct Dropped([Counter; DROP_REASONS.len()]);
+
+/// Every reason with its label, in the order of the table.
+pub const DROP_REASONS: [(DropReason, &str); 12] = [
+    (DropReason::StunMalformed, "stun_malformed"),
+    (DropReason::StunUnauthenticated, "stun_unauthenticated"),
+    (DropReason::StunUnexpected, "stun_unexpected"),
+    (DropReason::TooManyPaths, "too_many_paths"),
+    (DropReason::UnknownAddress, "unknown_address"),
+    (DropReason::Dtls, "dtls"),
+    (DropReason::HandshakeTooLong, "handshake_too_long"),
+    (DropReason::NotConnected, "not_connected"),
+    (DropReason::Malformed, "malformed"),
+    (DropReason::SrtpUnauthenticated, "srtp_unauthenticated"),
+    (DropReason::SrtpReplayed, "srtp_replayed"),
+    (DropReason::TooManyStreams, "too_many_streams"),
+];
+
+impl Dropped {
+    pub fn count(&self, reason: DropReason) {
+        let index = DROP_REASONS.iter().position(|(known, _)| *known == reason);
+        if let Some(counter) = index.and_then(|index| self.0.get(index)) {
+            counter.add(1);
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        DROP_REASONS
+            .iter()
+            .zip(&self.0)
+            .map(|((_, label), counter)| (*label, counter.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_drop_reason_is_counted_under_its_own_label() {
+        let dropped = Dropped::default();
+        for (index, (reason, _)) in DROP_REASONS.iter().enumerate() {
+            (0..=index).for_each(|_| dropped.count(*reason));
+        }
+        let counts: Vec<u64> = dropped.iter().map(|(_, count)| count).collect();
+        assert_eq!(counts, (1..=DROP_REASONS.len() as u64).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,256 @@
+//! The counters as Prometheus text. Rendered at each scrape from the shards' own atomics: nothing is kept twice, and no
+//! label names a room or a participant.
+
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, Registry, TextEncoder};
+
+use super::counters::{Counter, ShardCounters};
+
+/// Renders the metrics of all shards.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+}
+
+/// A figure that is the sum over the shards.
+struct Figure {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    read: fn(&ShardCounters) -> &Counter,
+}
+
+const FIGURES: [Figure; 21] = [
+    gauge("sfumato_rooms", "Rooms open.", |c| &c.rooms),
+    gauge("sfumato_participants", "Participants in rooms.", |c| &c.participants),
+    gauge("sfumato_tracks", "Tracks published.", |c| &c.tracks),
+    gauge(
+        "sfumato_subscriptions",
+        "Tracks forwarded or about to be, one for each subscriber.",
+        |c| &c.subscriptions,
+    ),
+    counter("sfumato_joins_total", "Joins asked for.", |c| &c.joins),
+    counter("sfumato_joins_refused_total", "Joins refused by the room.", |c| {
+        &c.joins_refused
+    }),
+    counter(
+        "sfumato_transports_connected_total",
+        "Transports whose DTLS handshake ended well.",
+        |c| &c.connected,
+    ),
+    counter(
+        "sfumato_transports_failed_total",
+        "Transports lost or never connected.",
+        |c| &c.transports_failed,
+    ),
+    counter(
+        "sfumato_rtp_packets_received_total",
+        "Authenticated RTP packets received.",
+        |c| &c.packets_in,
+    ),
+    counter(
+        "sfumato_rtp_received_bytes_total",
+        "Bytes of authenticated SRTP packets received.",
+        |c| &c.bytes_in,
+    ),
+    counter(
+        "sfumato_rtp_packets_sent_total",
+        "RTP packets forwarded, one for each subscriber.",
+        |c| &c.packets_out,
+    ),
+    counter("sfumato_rtp_sent_bytes_total", "Bytes of SRTP packets sent.", |c| {
+        &c.bytes_out
+    }),
+    counter(
+        "sfumato_udp_sends_total",
+        "System calls that sent datagrams; fewer than datagrams with GSO.",
+        |c| &c.sends,
+    ),
+    counter("sfumato_udp_send_errors_total", "Sends that the kernel refused.", |c| {
+        &c.send_errors
+    }),
+    counter(
+        "sfumato_keyframe_requests_received_total",
+        "PLI and FIR from subscribers.",
+        |c| &c.keyframe_requests_in,
+    ),
+    counter(
+        "sfumato_keyframe_requests_sent_total",
+        "PLI to publishers, after merging.",
+        |c| &c.keyframe_requests_out,
+    ),
+    counter(
+        "sfumato_data_messages_received_total",
+        "Data channel messages received.",
+        |c| &c.data_messages_in,
+    ),
+    counter(
+        "sfumato_data_messages_sent_total",
+        "Data channel messages sent, one a recipient.",
+        |c| &c.data_messages_out,
+    ),
+    counter(
+        "sfumato_data_messages_dropped_total",
+        "Data channel messages not delivered.",
+        |c| &c.data_messages_dropped,
+    ),
+    counter(
+        "sfumato_offers_refused_total",
+        "Session descriptions that could not be served.",
+        |c| &c.offers_refused,
+    ),
+    counter(
+        "sfumato_strangers_total",
+        "STUN from strangers, dropped without state.",
+        |c| &c.strangers,
+    ),
+];
+
+const fn gauge(name: &'static str, help: &'static str, read: fn(&ShardCounters) -> &Counter) -> Figure {
+    Figure {
+        name,
+        help,
+        kind: MetricType::GAUGE,
+        read,
+    }
+}
+
+const fn counter(name: &'static str, help: &'static str, read: fn(&ShardCounters) -> &Counter) -> Figure {
+    Figure {
+        name,
+        help,
+        kind: MetricType::COUNTER,
+        read,
+    }
+}
+
+impl Metrics {
+    pub fn new(shards: Vec<Arc<ShardCounters>>) -> Metrics {
+        let registry = Registry::new();
+        // Fails only for a name that is registered already, and this registry is new.
+        let _ = registry.register(Box::new(Shards { shards }));
+        Metrics { registry }
+    }
+
+    /// Prometheus text format, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8(text).unwrap_or_default(),
+            Err(error) => format!("# metrics could not be rendered: {error}\n"),
+        }
+    }
+}
+
+struct Shards {
+    shards: Vec<Arc<ShardCounters>>,
+}
+
+impl Collector for Shards {
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families: Vec<MetricFamily> = FIGURES.iter().map(|figure| self.family(figure)).collect();
+        families.push(self.dropped());
+        families.push(build_info());
+        families
+    }
+}
+
+impl Shards {
+    fn family(&self, figure: &Figure) -> MetricFamily {
+        let sum: u64 = self.shards.iter().map(|counters| (figure.read)(counters).get()).sum();
+        family(
+            figure.name,
+            figure.help,
+            figure.kind,
+            vec![metric(figure.kind, sum, &[])],
+        )
+    }
+
+    fn dropped(&self) -> MetricFamily {
+        let mut sums: Vec<(&'static str, u64)> = Vec::new();
+        for (label, count) in self.shards.iter().flat_map(|counters| counters.dropped.iter()) {
+            match sums.iter_mut().find(|(known, _)| *known == label) {
+                Some((_, sum)) => *sum += count,
+                None => sums.push((label, count)),
+            }
+        }
+        let metrics = sums
+            .iter()
+            .map(|(label, sum)| metric(MetricType::COUNTER, *sum, &[("reason", label)]))
+            .collect();
+        let help = "Datagrams dropped, by reason.";
+        family("sfumato_datagrams_dropped_total", help, MetricType::COUNTER, metrics)
+    }
+}
+
+fn build_info() -> MetricFamily {
+    let metrics = vec![metric(MetricType::GAUGE, 1, &[("version", env!("CARGO_PKG_VERSION"))])];
+    family(
+        "sfumato_build_info",
+        "Always 1; the labels tell the build.",
+        MetricType::GAUGE,
+        metrics,
+    )
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn metric(kind: MetricType, value: u64, labels: &[(&str, &str)]) -> Metric {
+    let pairs = labels.iter().map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    });
+    let mut metric = Metric::from_label(pairs.collect());
+    // Figures above 2^53 lose their last digits, as every Prometheus sample does.
+    if kind == MetricType::COUNTER {
+        let mut counter = prometheus::proto::Counter::default();
+        counter.set_value(value as f64);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = prometheus::proto::Gauge::default();
+        gauge.set_value(value as f64);
+        metric.set_gauge(gauge);
+    }
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::DropReason;
+
+    #[test]
+    fn figures_are_summed_over_shards_and_drops_are_told_by_reason() {
+        let shards: Vec<Arc<ShardCounters>> = vec![Arc::default(), Arc::default()];
+        shards[0].packets_in.add(3);
+        shards[1].packets_in.add(4);
+        shards[1].dropped.count(DropReason::SrtpReplayed);
+        let text = Metrics::new(shards).render();
+        assert!(
+            text.contains("# TYPE sfumato_rtp_packets_received_total counter"),
+            "{text}"
+        );
+        assert!(text.contains("sfumato_rtp_packets_received_total 7"), "{text}");
+        assert!(
+            text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains("sfumato_build_info{version="), "{text}");
+    }
+}
