@@ -1,0 +1,47 @@
+# Owns the words a person types. Each does all the set-up it needs; scripts/ holds how.
+#
+#   make run            build the page and the server, start it with development keys on port 7880
+#   make run ARGS=...   the same with further options, for example ARGS="--port 8000"
+#   make build          only build: the page (if Node is here) and the server, target/release/sfumato
+#   make page           only build the page, web/dist
+#   make test           everything: formatting, lints, unit tests, and the whole server against real clients
+#   make test-unit      only the Rust tests
+#   make test-clients   only the whole server against real clients (tests/clients/README.md: one suite by itself)
+#   make lint           cargo fmt --check and clippy, warnings are errors
+#   make clean          remove everything that was built or installed here
+#   make help           this text
+
+.DEFAULT_GOAL := help
+.PHONY: run build page test test-unit test-clients lint clean help
+
+run: build
+	@exec target/release/sfumato --dev $(ARGS)
+
+build: page
+	@scripts/setup-system build
+	cargo build --locked --release
+
+page:
+	@scripts/build-page
+
+test:
+	@scripts/test
+
+test-unit:
+	@scripts/setup-system build
+	cargo test --locked --workspace
+
+test-clients:
+	@scripts/test clients
+
+lint:
+	@scripts/setup-system build
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+clean:
+	cargo clean
+	rm -rf web/dist web/node_modules tests/clients/node_modules tests/clients/python/.venv
+
+help:
+	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
