@@ -3,9 +3,21 @@
 //! What always holds: offered payload types and extension ids are echoed; a section that nothing fills is answered
 //! inactive, never codec-less and active; the m-lines of every answer mirror the offer's in number and order.
 
+mod answer;
+mod codecs;
+mod extensions;
+mod offer;
+mod parse;
+mod session;
+mod simulcast;
+mod track;
+mod transport_attributes;
+
 use std::net::SocketAddr;
 
-use crate::transport::{Fingerprint, IceCredentials, RemoteParameters};
+pub use session::Session;
+
+use crate::transport::{Fingerprint, IceCredentials};
 use crate::wire::codec::Codec;
 use crate::wire::extension::ExtensionMap;
 use crate::wire::{Mid, PayloadType, Rid, Ssrc};
@@ -102,46 +114,4 @@ pub struct LocalParameters {
     pub fingerprint: Fingerprint,
     /// Host candidates, best first.
     pub candidates: Vec<SocketAddr>,
-}
-
-/// One peer's session: the state that offers and answers change.
-pub struct Session {}
-
-impl Session {
-    /// `id` is the numeric session id of the `o=` line.
-    pub fn new(id: u64) -> Session {
-        todo!("{id}")
-    }
-
-    /// Applies an offer and gives the transport parameters it carries. A `LocalTrack` in a section that the peer no longer receives in
-    /// is dropped; otherwise local tracks stay where they are.
-    pub fn apply_offer(&mut self, sdp: &str) -> Result<RemoteParameters, OfferError> {
-        todo!("{sdp}")
-    }
-
-    /// The audio and video sections in order.
-    pub fn sections(&self) -> &[Section] {
-        todo!()
-    }
-
-    /// Whether the offer has an SCTP section (`m=application … webrtc-datachannel`).
-    pub fn has_data(&self) -> bool {
-        todo!()
-    }
-
-    /// Puts a track into a section that the peer receives in and nothing fills, whose codecs include one of the track's; takes effect with the next
-    /// answer. `None` when there is no such section.
-    pub fn add_track(&mut self, kind: MediaKind, track: LocalTrack) -> Option<Mid> {
-        todo!("{kind:?} {track:?}")
-    }
-
-    /// Empties a section; it can be used again.
-    pub fn remove_track(&mut self, mid: Mid) {
-        todo!("{mid}")
-    }
-
-    /// The answer to the last applied offer.
-    pub fn answer(&mut self, local: &LocalParameters) -> String {
-        todo!("{local:?}")
-    }
 }
