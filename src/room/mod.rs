@@ -21,6 +21,9 @@ pub mod speakers;
 mod subscriptions;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -12,6 +12,8 @@ use super::{Effect, Room};
 pub(super) const SPEAKER_INTERVAL: Duration = Duration::from_millis(400);
 /// Steps a level is rounded to, so that small changes are not told.
 const LEVEL_STEPS: f32 = 8.0;
+/// Below this linear level somebody no longer counts as speaking: -35 dBov, where breath and fans begin.
+const AUDIBLE: f32 = 0.017_8;
 
 /// The loudest audio track of a participant.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -34,8 +36,12 @@ impl Speakers {
 
     /// Takes the level of one participant; gives what is to be told when it changed.
     fn update(&mut self, participant: &ParticipantId, level: f32) -> Option<Speaker> {
-        let level = (level.clamp(0.0, 1.0) * LEVEL_STEPS).ceil() / LEVEL_STEPS;
-        let active = level > 0.0;
+        let active = level >= AUDIBLE;
+        let level = if active {
+            (level.min(1.0) * LEVEL_STEPS).ceil() / LEVEL_STEPS
+        } else {
+            0.0
+        };
         let before = if active {
             self.levels.insert(participant.clone(), level)
         } else {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::inbound::Route as Destination;
 use super::send::LocalEnd;
 use super::{Arrival, Arrived, Shard};
+use crate::media::audio_level::LevelSample;
 use crate::media::forward::Packet;
 use crate::media::receive::ReceiveStream;
 use crate::room::model::LeaveReason;
@@ -83,9 +84,9 @@ impl Shard {
             return Ok(());
         };
         if let Some(level) = header.extension(packet, &source.extensions, Extension::AudioLevel)
-            && let [first, ..] = level
+            && let Some(sample) = LevelSample::read(level)
         {
-            source.level.observe(now, first & 0x7f, first & 0x80 != 0);
+            source.level.observe(now, sample.level, sample.voice);
         }
         let dependency = header.extension(packet, &source.extensions, Extension::DependencyDescriptor);
         let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;

@@ -57,7 +57,7 @@ impl Shard {
             }
             Report::Reception { report, .. } => {
                 if let Some(subscription) = peer.outbound.by_ssrc(Ssrc(report.ssrc)) {
-                    subscription.stream.handle_report(now, self.wall.ntp(now), &report);
+                    subscription.stream.handle_report(now, &report);
                 }
             }
             Report::KeyframeRequest { media, .. } => {

@@ -8,9 +8,8 @@ use crate::media::layers::Layer;
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::{CodecDescription, MediaKind, Section};
 use crate::room::model::TrackId;
-use crate::wire::codec::Codec;
 use crate::wire::extension::ExtensionMap;
-use crate::wire::{Mid, PayloadType, Rid, Ssrc};
+use crate::wire::{PayloadType, Rid, Ssrc};
 
 /// Silence after which an encoding no longer counts as flowing. Longer than the gap of a static screen share's low layer
 /// would be unkind to viewers of a stopped layer; shorter would flap.
@@ -29,7 +28,6 @@ pub struct Source {
     pub publisher: usize,
     pub track: TrackId,
     pub kind: MediaKind,
-    pub mid: Mid,
     pub codecs: Vec<CodecDescription>,
     pub extensions: ExtensionMap,
     pub encodings: Vec<Encoding>,
@@ -57,7 +55,6 @@ impl Source {
             publisher,
             track,
             kind: section.kind,
-            mid: section.mid,
             codecs: section.codecs.clone(),
             extensions: section.extensions.clone(),
             encodings: rids.into_iter().map(Encoding::new).collect(),
@@ -71,10 +68,6 @@ impl Source {
     /// The codec of a payload type, unless it is one of repair or unknown.
     pub fn codec(&self, payload_type: PayloadType) -> Option<&CodecDescription> {
         self.codecs.iter().find(|codec| codec.payload_type == payload_type)
-    }
-
-    pub fn codec_names(&self) -> Vec<Codec> {
-        self.codecs.iter().map(|codec| codec.codec).collect()
     }
 
     pub fn encoding_of(&self, rid: Option<Rid>) -> Option<usize> {
