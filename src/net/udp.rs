@@ -18,10 +18,34 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// One receive buffer, bytes: with GRO the kernel may hand over a whole run.
 const RECEIVE_BUFFER: usize = 65_536;
 
+/// A bound socket that no runtime knows yet.
+pub struct BoundPort {
+    socket: std::net::UdpSocket,
+    local: SocketAddr,
+}
+
+impl BoundPort {
+    /// Binds, IPv6 sockets to IPv6 alone, so that addresses never appear in two forms.
+    pub fn bind(address: SocketAddr) -> io::Result<BoundPort> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = std::net::UdpSocket::from(socket);
+        let local = socket.local_addr()?;
+        Ok(BoundPort { socket, local })
+    }
+
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
 pub struct UdpPort {
     socket: UdpSocket,
     state: UdpSocketState,
-    local: SocketAddr,
 }
 
 /// Receive buffers, reused for every batch.
@@ -75,25 +99,14 @@ impl ReceiveBuffers {
 }
 
 impl UdpPort {
-    /// Binds, IPv6 sockets to IPv6 alone, so that addresses never appear in two forms.
-    pub fn bind(address: SocketAddr) -> io::Result<UdpPort> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+    /// Joins the runtime of the calling thread, which must be the one that uses the port.
+    pub fn attach(bound: BoundPort) -> io::Result<UdpPort> {
+        let socket = UdpSocket::from_std(bound.socket)?;
         let state = UdpSocketState::new((&socket).into())?;
         // What the kernel grants is enough to run; less only means less slack.
         let _ = state.set_recv_buffer_size((&socket).into(), SOCKET_BUFFER);
         let _ = state.set_send_buffer_size((&socket).into(), SOCKET_BUFFER);
-        let local = socket.local_addr()?;
-        Ok(UdpPort { socket, state, local })
-    }
-
-    pub fn local(&self) -> SocketAddr {
-        self.local
+        Ok(UdpPort { socket, state })
     }
 
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

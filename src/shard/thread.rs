@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use super::mailbox::Message;
 use super::{Arrival, Shard};
-use crate::net::udp::{ReceiveBuffers, Received, UdpPort};
+use crate::net::udp::{BoundPort, ReceiveBuffers, Received, UdpPort};
 use crate::telemetry::counters::ShardCounters;
 
 /// Batches received from one socket before the mailbox and timers are looked at again.
@@ -29,24 +30,23 @@ pub struct ShardThread {
 }
 
 impl ShardThread {
-    pub fn new(
+    /// Runs a shard on the calling thread, with a runtime of its own, until the mailbox is closed.
+    pub fn run(
         shard: Shard,
-        ports: Vec<UdpPort>,
+        ports: Vec<BoundPort>,
         mailbox: mpsc::Receiver<Message>,
         counters: Arc<ShardCounters>,
-    ) -> ShardThread {
-        ShardThread {
-            shard,
-            ports,
-            mailbox,
-            counters,
-            buffers: ReceiveBuffers::default(),
-            received: Vec::new(),
-        }
+    ) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let ports = ports.into_iter().map(UdpPort::attach).collect::<io::Result<_>>()?;
+            let (buffers, received) = (ReceiveBuffers::default(), Vec::new());
+            ShardThread { shard, ports, mailbox, counters, buffers, received }.turn().await;
+            Ok(())
+        })
     }
 
-    /// Runs until the mailbox is closed.
-    pub async fn run(mut self) -> io::Result<()> {
+    async fn turn(mut self) {
         loop {
             let now = Instant::now();
             let busy = self.receive(now);
@@ -55,10 +55,10 @@ impl ShardThread {
             let (open, messages) = self.take_messages(now);
             self.send();
             if !open {
-                return Ok(());
+                return;
             }
             if !busy && !messages && !self.wait().await {
-                return Ok(());
+                return;
             }
         }
     }
