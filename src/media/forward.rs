@@ -1,15 +1,31 @@
-//! The way of one source to one subscriber: which encoding is forwarded, and how its packets are rewritten into one continuous stream.
+//! The way of one source to one subscriber: which encoding is forwarded, and how its packets are rewritten into one continuous stream
+//! (RFC 7667, section 3.7).
+//!
+//! What always holds: per subscriber an extended sequence number is given once; a gap in it is a gap in the source; a new encoding
+//! begins at a keyframe, later in time than all before it; [`SendStream::forward`] allocates nothing and reads no clock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngCore;
 
+use super::clock;
 use super::receive::ClockReference;
-use crate::wire::codec::{Codec, PayloadInfo};
-use crate::wire::extension::ExtensionMap;
+use crate::wire::codec::{Codec, PayloadInfo, Vp8Descriptor, dependency_descriptor, red, write_vp8};
+use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::rtcp::{ReceptionReport, SenderInfo};
 use crate::wire::rtp::{Header, HeaderWriter};
 use crate::wire::{Mid, PayloadType, Ssrc};
+
+mod picture;
+mod sequence;
+mod timestamp;
+
+use picture::{PictureMap, Place};
+use sequence::SequenceMap;
+use timestamp::TimestampMap;
+
+/// Sender reports remembered for the round trip time: a report may be answered after the next was sent.
+const SENDER_REPORTS: usize = 4;
 
 /// A packet of a source, opened and parsed: what every subscriber's forwarding reads. `Copy`, no borrow of the buffer.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +54,15 @@ pub struct Target {
     pub mid: Mid,
 }
 
+impl Target {
+    fn payload_type(&self, codec: Codec) -> Option<PayloadType> {
+        self.payload_types
+            .iter()
+            .find(|(own, _)| *own == codec)
+            .map(|(_, payload_type)| *payload_type)
+    }
+}
+
 /// A rewritten packet, borrowed: header and prefix from the sender's scratch space, payload from the source's buffer.
 pub struct Outgoing<'a> {
     /// Low 16 bits stand in the header. Starts below 2^15.
@@ -45,32 +70,123 @@ pub struct Outgoing<'a> {
     pub header: &'a [u8],
     /// Replaces the first `prefix.len()` bytes of the source's payload (a rewritten VP8 descriptor); often empty.
     pub prefix: &'a [u8],
+    /// What follows the prefix: the source's payload, without its padding, from byte `prefix.len()` on.
     pub payload: &'a [u8],
 }
 
-pub struct SendStream {}
+/// A stream of the source: its encoding, and the SSRC, which a publisher may change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Origin {
+    encoding: usize,
+    ssrc: Ssrc,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// Not of the stream that is forwarded.
+    Ignored,
+    /// The first of the stream that is forwarded from now on.
+    Joins,
+    Continues,
+}
+
+/// What of a payload is forwarded.
+struct Content<'a> {
+    payload_type: PayloadType,
+    payload: &'a [u8],
+    rewrite: Rewrite<'a>,
+}
+
+/// What the prefix is made of.
+enum Rewrite<'a> {
+    Nothing,
+    Vp8(Vp8Descriptor),
+    /// The payload type inside RED's block headers is the publisher's.
+    Red {
+        headers: &'a [u8],
+        from: PayloadType,
+        to: PayloadType,
+    },
+}
+
+/// Rewrites a source's packets for one subscriber.
+pub struct SendStream {
+    target: Target,
+    /// Video starts at keyframes.
+    video: bool,
+    wanted: Option<usize>,
+    /// What is forwarded, or was before the pause.
+    joined: Option<Origin>,
+    paused: bool,
+    /// The wanted encoding goes on under another SSRC, for which a keyframe is needed.
+    interrupted: bool,
+    sequence: SequenceMap,
+    timestamp: TimestampMap,
+    pictures: PictureMap,
+    mid_known: bool,
+    packets: u64,
+    bytes: u64,
+    fraction_lost: u8,
+    round_trip_time: Option<Duration>,
+    /// Middle bits of the NTP times of the last reports and when they were made, newest first.
+    sent_reports: [Option<(u32, Instant)>; SENDER_REPORTS],
+    header: HeaderWriter,
+    prefix: [u8; red::HEADERS_BYTES],
+}
 
 impl SendStream {
     pub fn new(target: Target, random: &mut dyn RngCore) -> SendStream {
-        let _ = (target, random);
-        todo!()
+        // Below 2^15, so that the subscriber's SRTP cannot mistake the rollover counter at the start (RFC 3711, section 3.3.1).
+        let first_sequence = u64::from(random.next_u32() & 0x7fff);
+        SendStream {
+            video: target.payload_types.iter().any(|(codec, _)| codec.is_video()),
+            wanted: None,
+            joined: None,
+            paused: true,
+            interrupted: false,
+            sequence: SequenceMap::new(first_sequence),
+            timestamp: TimestampMap::new(target.clock_rate, random.next_u32()),
+            pictures: PictureMap::default(),
+            mid_known: false,
+            packets: 0,
+            bytes: 0,
+            fraction_lost: 0,
+            round_trip_time: None,
+            sent_reports: [None; SENDER_REPORTS],
+            header: HeaderWriter::new(false, PayloadType(0), 0, 0, target.ssrc),
+            prefix: [0; red::HEADERS_BYTES],
+            target,
+        }
     }
+
     pub fn target(&self) -> &Target {
-        todo!()
+        &self.target
     }
+
     /// The encoding that should be forwarded; `None` pauses. A switch happens at a keyframe of the new encoding, the old one running until then.
     /// Audio has one encoding, 0, and needs no keyframe.
     pub fn select(&mut self, encoding: Option<usize>) {
-        let _ = encoding;
+        self.wanted = encoding;
+        if encoding.is_none() {
+            self.paused = true;
+            self.interrupted = false;
+        }
     }
+
     /// The encoding forwarded now.
     pub fn current(&self) -> Option<usize> {
-        todo!()
+        self.origin().map(|origin| origin.encoding)
     }
+
     /// The encoding a keyframe is waited for, if any (video at the start, after a pause, during a switch).
+    ///
+    /// A request for one may get lost: ask the keyframe gate again as long as this is `Some`.
     pub fn awaits_keyframe(&self) -> Option<usize> {
-        todo!()
+        self.wanted
+            .filter(|wanted| self.video && (self.interrupted || self.current() != Some(*wanted)))
     }
+
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding, waiting for a keyframe, older than the switch, unknown codec).
     /// `packet` is the whole plain packet, `source` its publisher's extension map.
     pub fn forward<'a>(
@@ -80,32 +196,223 @@ impl SendStream {
         source: &ExtensionMap,
         packet: &'a [u8],
     ) -> Option<Outgoing<'a>> {
-        let _ = (now, record, source, packet);
-        todo!()
+        let fate = self.fate(record);
+        if fate == Fate::Ignored {
+            return None;
+        }
+        let Some(content) = self.content(record, packet) else {
+            if fate == Fate::Continues {
+                self.sequence.skip(record.extended_sequence);
+            }
+            return None;
+        };
+        let (extended_sequence, timestamp, place) = self.renumber(now, record, fate)?;
+        self.header.restart(
+            record.header.marker,
+            content.payload_type,
+            extended_sequence as u16,
+            timestamp,
+            self.target.ssrc,
+        );
+        self.write_extensions(place, record, source, packet);
+        let prefix_len = self.write_prefix(place, &content);
+        self.packets += 1;
+        self.bytes += content.payload.len() as u64;
+        Some(Outgoing {
+            extended_sequence,
+            header: self.header.finish(),
+            prefix: self.prefix.get(..prefix_len)?,
+            payload: content.payload.get(prefix_len..)?,
+        })
     }
-    /// The subscriber reported on this SSRC.
+
+    /// The stream forwarded now.
+    fn origin(&self) -> Option<Origin> {
+        self.joined.filter(|_| !self.paused)
+    }
+
+    fn fate(&mut self, record: &Packet) -> Fate {
+        let origin = Origin::of(record);
+        if self.origin() == Some(origin) {
+            return Fate::Continues;
+        }
+        if self.wanted != Some(record.encoding) {
+            return Fate::Ignored;
+        }
+        if self.video && !record.info.starts_keyframe {
+            self.interrupted |= self.current() == Some(record.encoding);
+            return Fate::Ignored;
+        }
+        // After a pause, a late packet of before it does not begin anything.
+        if self.joined == Some(origin) && !self.sequence.is_beyond(record.extended_sequence) {
+            return Fate::Ignored;
+        }
+        Fate::Joins
+    }
+
+    /// What to forward of a packet; `None` when there is nothing: only padding, or a codec the subscriber does not have.
+    fn content<'a>(&self, record: &Packet, packet: &'a [u8]) -> Option<Content<'a>> {
+        let payload = record.header.payload(packet).ok()?;
+        let own = self.target.payload_type(record.codec);
+        let content = match (record.codec, own) {
+            (Codec::Red, _) => self.red_content(payload, own)?,
+            (_, own) => Content {
+                payload_type: own?,
+                payload,
+                rewrite: record.info.vp8.map_or(Rewrite::Nothing, Rewrite::Vp8),
+            },
+        };
+        Some(content).filter(|content| !content.payload.is_empty())
+    }
+
+    /// RED as it is where the subscriber has it, else its primary encoding alone.
+    fn red_content<'a>(&self, payload: &'a [u8], own: Option<PayloadType>) -> Option<Content<'a>> {
+        let red = red::parse(payload)?;
+        let opus = self.target.payload_type(Codec::Opus);
+        let (payload_type, payload) = match own {
+            Some(own) => (own, payload),
+            None => (opus?, red.primary),
+        };
+        let rewrite = match opus {
+            Some(to) if own.is_some() && to != red.payload_type => Rewrite::Red {
+                headers: red.headers,
+                from: red.payload_type,
+                to,
+            },
+            _ => Rewrite::Nothing,
+        };
+        Some(Content {
+            payload_type,
+            payload,
+            rewrite,
+        })
+    }
+
+    /// The subscriber's sequence number and timestamp for a packet; `None` for a duplicate or one that is too late.
+    fn renumber(&mut self, now: Instant, record: &Packet, fate: Fate) -> Option<(u64, u32, Place)> {
+        let (input, timestamp) = (record.extended_sequence, record.header.timestamp);
+        if fate == Fate::Joins {
+            let origin = Origin::of(record);
+            let resumes = self.joined == Some(origin);
+            self.joined = Some(origin);
+            self.paused = false;
+            self.interrupted = false;
+            let output = self.timestamp.start(now, timestamp, resumes, record.clock);
+            return Some((self.sequence.start(input), output, Place::Switch));
+        }
+        let sequence = self.sequence.map(input)?;
+        let newest = self.sequence.is_newest(input);
+        let output = self.timestamp.map(now, timestamp, newest, record.clock);
+        Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
+    }
+
+    /// Mid, and the end-to-end extensions under the subscriber's ids.
+    fn write_extensions(&mut self, place: Place, record: &Packet, source: &ExtensionMap, packet: &[u8]) {
+        let own = &self.target.extensions;
+        if let Some(id) = own.id(Extension::Mid).filter(|_| !self.mid_known) {
+            self.header.extension(id, self.target.mid.as_str().as_bytes());
+        }
+        for (id, value) in record.header.extensions(packet) {
+            let known = source.extension(id).filter(|extension| extension.end_to_end());
+            let Some((extension, id)) = known.and_then(|extension| Some((extension, own.id(extension)?))) else {
+                continue;
+            };
+            let written = self.header.element(id, value);
+            if let (Extension::DependencyDescriptor, Some(written)) = (extension, written)
+                && let Some(number) = dependency_descriptor::frame_number(value)
+            {
+                dependency_descriptor::set_frame_number(written, self.pictures.frame_number(place, number));
+            }
+        }
+    }
+
+    /// Fills the prefix with the rewritten first bytes of the payload and gives their number, 0 when the payload stays as it is.
+    fn write_prefix(&mut self, place: Place, content: &Content<'_>) -> usize {
+        let original = match &content.rewrite {
+            Rewrite::Nothing => return 0,
+            Rewrite::Vp8(descriptor) => content.payload.get(..descriptor.len),
+            Rewrite::Red { headers, .. } => Some(*headers),
+        };
+        let copy = original.and_then(|bytes| Some((self.prefix.get_mut(..bytes.len())?, bytes)));
+        let Some((prefix, bytes)) = copy else { return 0 };
+        prefix.copy_from_slice(bytes);
+        match content.rewrite {
+            Rewrite::Vp8(descriptor) => {
+                let rewritten = self.pictures.vp8(place, &descriptor);
+                if rewritten == descriptor {
+                    return 0;
+                }
+                write_vp8(&rewritten, prefix);
+            }
+            Rewrite::Red { from, to, .. } => red::set_payload_type(prefix, from, to),
+            Rewrite::Nothing => {}
+        }
+        bytes.len()
+    }
+
+    /// The subscriber reported on this SSRC. A report on another one is ignored.
     pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) {
-        let _ = (now, report);
+        if report.ssrc != self.target.ssrc.0 {
+            return;
+        }
+        self.mid_known = true;
+        self.fraction_lost = report.fraction_lost;
+        let answered = self
+            .sent_reports
+            .iter()
+            .flatten()
+            .find(|(middle, _)| *middle == report.last_sender_report);
+        if let Some((_, sent)) = answered {
+            let elapsed = now.saturating_duration_since(*sent);
+            self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
+        }
     }
+
     /// The sender report for the subscriber: publisher's NTP clock carried over where known, else `ntp_now` (32.32). `None` before the first packet.
-    pub fn sender_report(&self, now: Instant, ntp_now: u64) -> Option<SenderInfo> {
-        let _ = (now, ntp_now);
-        todo!()
+    /// Remembers the report, for the round trip time.
+    pub fn sender_report(&mut self, now: Instant, ntp_now: u64) -> Option<SenderInfo> {
+        let (ntp, rtp_timestamp) = self.timestamp.report(now, ntp_now)?;
+        self.sent_reports.rotate_right(1);
+        if let Some(newest) = self.sent_reports.first_mut() {
+            *newest = Some((clock::ntp_middle(ntp), now));
+        }
+        Some(SenderInfo {
+            ssrc: self.target.ssrc,
+            ntp,
+            rtp_timestamp,
+            packets: self.packets as u32,
+            octets: self.bytes as u32,
+        })
     }
+
     pub fn packets(&self) -> u64 {
-        todo!()
+        self.packets
     }
+
     /// Bytes of payload.
     pub fn bytes(&self) -> u64 {
-        todo!()
+        self.bytes
     }
+
     /// Loss of the last report, 0 to 255; 0 before one.
     pub fn fraction_lost(&self) -> u8 {
-        todo!()
+        self.fraction_lost
     }
-    pub fn round_trip_time(&self) -> Option<std::time::Duration> {
-        todo!()
+
+    /// From the last report that answered a sender report (RFC 3550, section 6.4.1).
+    pub fn round_trip_time(&self) -> Option<Duration> {
+        self.round_trip_time
     }
 }
-#[allow(unused)]
-fn unused(_: HeaderWriter) {}
+
+impl Origin {
+    fn of(record: &Packet) -> Origin {
+        Origin {
+            encoding: record.encoding,
+            ssrc: record.header.ssrc,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! What always holds: no allocation per packet; what a subscriber receives has contiguous sequence numbers but for gaps that
 //! were real, and timestamps that never jump because of a layer switch.
 
+pub mod audio_level;
+pub mod clock;
 pub mod forward;
 pub mod keyframe;
 pub mod receive;

@@ -1,7 +1,19 @@
 //! What a forwarder must read of each codec's RTP payload: where keyframes start, and VP8's picture counters.
 //!
-//! Sub-modules, one RFC each: `vp8` (RFC 7741), `vp9` (RFC 9628), `h264` (RFC 6184), `av1` (AV1 RTP specification with the
-//! dependency descriptor), `red` (RFC 2198).
+//! Sub-modules, one RFC each: `vp8` (RFC 7741), `vp9` (RFC 9628), `h264` (RFC 6184), `h265` (RFC 7798), `av1` and
+//! `dependency_descriptor` (AV1 RTP specification), `red` (RFC 2198).
+//!
+//! What always holds: any bytes give an answer, in time linear in their number and without allocation.
+
+pub mod av1;
+pub mod dependency_descriptor;
+pub mod h264;
+pub mod h265;
+pub mod red;
+pub mod vp8;
+pub mod vp9;
+
+pub use vp8::Vp8Descriptor;
 
 /// The codecs that are forwarded. Names are those of the IANA media type registry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -19,6 +31,16 @@ pub enum Codec {
     Av1,
 }
 
+impl Codec {
+    /// Video needs a keyframe to begin with; audio does not.
+    pub fn is_video(self) -> bool {
+        match self {
+            Codec::Opus | Codec::Red | Codec::Pcmu | Codec::Pcma | Codec::G722 => false,
+            Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::H265 | Codec::Av1 => true,
+        }
+    }
+}
+
 /// What the forwarding of one packet needs to know of its payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PayloadInfo {
@@ -28,27 +50,31 @@ pub struct PayloadInfo {
     pub vp8: Option<Vp8Descriptor>,
 }
 
-/// VP8 payload descriptor (RFC 7741, section 4.2): values, and where they lie so that they can be rewritten.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Vp8Descriptor {
-    /// Bytes of the descriptor.
-    pub len: usize,
-    /// 7 or 15 bits.
-    pub picture_id: Option<u16>,
-    /// True when `picture_id` takes 15 bits (the M bit).
-    pub long_picture_id: bool,
-    pub tl0_pic_idx: Option<u8>,
-    pub temporal_id: Option<u8>,
-    pub starts_frame: bool,
-}
-
 /// Reads a payload. `dependency_descriptor` is the header extension's value, where the peer sends one: it then decides about
 /// keyframes (payloads under end-to-end encryption are opaque).
 pub fn inspect(codec: Codec, payload: &[u8], dependency_descriptor: Option<&[u8]>) -> PayloadInfo {
-    todo!("{codec:?} {} {dependency_descriptor:?}", payload.len())
+    let vp8 = match codec {
+        Codec::Vp8 => vp8::parse(payload),
+        _ => None,
+    };
+    let described = dependency_descriptor
+        .filter(|_| codec.is_video())
+        .and_then(dependency_descriptor::starts_keyframe);
+    let starts_keyframe = described.unwrap_or_else(|| match codec {
+        Codec::Vp8 => vp8.is_some_and(|descriptor| vp8::starts_keyframe(&descriptor, payload)),
+        Codec::Vp9 => vp9::starts_keyframe(payload),
+        Codec::H264 => h264::starts_keyframe(payload),
+        Codec::H265 => h265::starts_keyframe(payload),
+        Codec::Av1 => av1::starts_keyframe(payload),
+        Codec::Opus | Codec::Red | Codec::Pcmu | Codec::Pcma | Codec::G722 => false,
+    });
+    PayloadInfo { starts_keyframe, vp8 }
 }
 
 /// Writes `descriptor` over the first bytes of a copy of a VP8 payload, in the same form and length as it was read.
 pub fn write_vp8(descriptor: &Vp8Descriptor, payload: &mut [u8]) {
-    todo!("{descriptor:?} {}", payload.len())
+    vp8::write(descriptor, payload);
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! What always holds: any bytes give a value or an error, never a panic and never an allocation
 //! that grows with what a length field claims.
 
+mod bytes;
 pub mod codec;
 pub mod demux;
 pub mod extension;
