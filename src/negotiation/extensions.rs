@@ -90,7 +90,7 @@ pub(super) fn read(kind: MediaKind, section: Direction, media: &MediaDescription
         let Some((usage, mapping)) = accept(kind, value) else {
             continue;
         };
-        if all.id(mapping.extension).is_some() || !all.insert(mapping.id, mapping.extension) {
+        if !all.insert(mapping.id, mapping.extension) {
             continue;
         }
         if usage.serves(section) {
