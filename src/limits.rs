@@ -42,7 +42,8 @@ pub const SDP_BYTES: usize = 64 * 1024;
 pub const SDP_LINES: usize = 4096;
 /// One line of a session description, bytes. The longest that browsers write (m-lines, candidates) take some hundred.
 pub const SDP_LINE_BYTES: usize = 4096;
-/// Simulcast encodings, and likewise SSRCs, of one media section: browsers send at most 3 encodings, each with RTX.
+/// Simulcast encodings of one media section, and half the SSRCs and RIDs it may name: browsers send at most 3 encodings,
+/// each with RTX.
 pub const SDP_ENCODINGS: usize = 16;
 /// Media sections of one session.
 pub const SDP_SECTIONS: usize = 64;
