@@ -301,7 +301,7 @@ impl SendStream {
             return Some((self.sequence.start(input), output, Place::Switch));
         }
         let sequence = self.sequence.map(input)?;
-        let newest = self.sequence.is_newest(input);
+        let newest = self.sequence.is_newest(sequence);
         let output = self.timestamp.map(now, timestamp, newest, record.clock);
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
     }
