@@ -4,6 +4,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::wire::codec;
 
+mod hostile;
 mod model;
 
 const MID: u8 = 1;
@@ -297,6 +298,19 @@ fn an_encoding_that_changes_its_ssrc_waits_for_a_keyframe() {
 }
 
 #[test]
+fn a_straggler_under_the_old_ssrc_does_not_ask_for_keyframes_for_ever() {
+    let now = Instant::now();
+    let mut stream = send_stream(&[VP8], 1);
+    stream.select(Some(0));
+    forward(&mut stream, now, &key(0, 90_000)).unwrap();
+    let mut straggler = delta(0, 66_000);
+    straggler.ssrc = Ssrc(4242);
+    assert_eq!(forward(&mut stream, now, &straggler), None);
+    assert!(forward(&mut stream, now, &delta(0, 90_001)).is_some());
+    assert_eq!(stream.awaits_keyframe(), None);
+}
+
+#[test]
 fn padding_is_dropped_and_padding_alone_leaves_no_gap() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
@@ -356,7 +370,7 @@ fn a_keyframe_in_a_foreign_codec_does_not_disturb_the_encoding_that_runs() {
     let first = forward(&mut stream, now, &key(0, 70_000)).unwrap();
     stream.select(Some(1));
     assert_eq!(
-        forward(&mut stream, now, &Sent::new(1, Codec::H264, 70_100, &[0x65])),
+        forward(&mut stream, now, &Sent::new(1, Codec::H264, 90_000, &[0x65])),
         None
     );
     assert_eq!(stream.awaits_keyframe(), Some(1));
@@ -522,7 +536,7 @@ fn forwarding_allocates_nothing() {
     let start = Instant::now();
     let mut video = send_stream(&[VP8], 1);
     let mut audio = send_stream(&[RED, OPUS], 1);
-    (video.select(Some(0)), audio.select(Some(0)));
+    audio.select(Some(0));
     let source = source_map();
     let mut packets: Vec<(Sent, Vec<u8>)> = Vec::new();
     for n in 0..100 {
