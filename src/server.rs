@@ -29,10 +29,20 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     // The shards and their sockets come here.
     let rooms = Rooms {};
     let signalling = livekit::router(&config, rooms, counters);
-    let render = Arc::new(move || TextEncoder::new().encode_to_string(&registry.gather()).unwrap_or_default());
+    let render = Arc::new(move || {
+        TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap_or_default()
+    });
     let router = api::router(signalling, render, page::embedded);
-    let http: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    print!("{}", banner::banner(&config, &http, &[], page::is_built(page::embedded)));
+    let http: Vec<_> = listeners
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
+        .collect();
+    print!(
+        "{}",
+        banner::banner(&config, &http, &[], page::is_built(page::embedded))
+    );
     let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signals)?;
     let shutdown = async move {
