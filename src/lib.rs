@@ -7,6 +7,7 @@
 pub mod api;
 pub mod clock;
 pub mod config;
+pub mod congestion;
 pub mod limits;
 pub mod media;
 pub mod negotiation;

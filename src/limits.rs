@@ -42,7 +42,8 @@ pub const SDP_BYTES: usize = 64 * 1024;
 pub const SDP_LINES: usize = 4096;
 /// One line of a session description, bytes. The longest that browsers write (m-lines, candidates) take some hundred.
 pub const SDP_LINE_BYTES: usize = 4096;
-/// Simulcast encodings, and likewise SSRCs, of one media section: browsers send at most 3 encodings, each with RTX.
+/// Simulcast encodings of one media section, and half the SSRCs and RIDs it may name: browsers send at most 3 encodings,
+/// each with RTX.
 pub const SDP_ENCODINGS: usize = 16;
 /// Media sections of one session.
 pub const SDP_SECTIONS: usize = 64;
@@ -74,3 +75,29 @@ pub const JOIN_REQUEST_BYTES: usize = 256 * 1024;
 pub const EVENT_QUEUE: usize = 1024;
 /// Messages queued towards one shard.
 pub const MAILBOX: usize = 4096;
+/// Undecodable signalling messages of one client before its connection is closed: one may be a newer client's, more are noise.
+pub const SIGNAL_MALFORMED: u32 = 4;
+/// Track or participant names in one signalling message; the rest is ignored. Twice the tracks a large room shows at once.
+pub const SIGNAL_NAMES: usize = 4096;
+/// An access token, bytes: attributes and metadata fit.
+pub const TOKEN_BYTES: usize = 64 * 1024;
+
+// ---- HTTP ----
+
+/// TCP connections, WebSockets included: past that new ones wait in the kernel's backlog.
+pub const HTTP_CONNECTIONS: u32 = 16_384;
+/// Time for a request's line and headers to arrive, and for an idle connection to send its next.
+pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for connections to end after shutdown was asked.
+pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
+/// Time for a signalling message to leave: a client whose window stays closed that long is gone.
+pub const SIGNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a room to admit a participant.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+// ---- configuration ----
+
+/// A configuration file, bytes.
+pub const CONFIG_BYTES: u64 = 1 << 20;
+/// Shards: one thread and one UDP port each.
+pub const SHARDS: usize = 256;

@@ -1,1 +1,212 @@
-//! Composition root.
+//! Composition root: what is started, in which order, and how it stops.
+//!
+//! Order: bind every port (so that a port that is taken ends the start before anything runs), shards, HTTP. Stop: on
+//! SIGTERM or SIGINT HTTP stops accepting, participants are told, open connections end, shards end.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus::Registry;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::api::{self, BindError};
+use crate::clock::WallClock;
+use crate::config::Config;
+use crate::limits;
+use crate::net::addresses::{candidates, node_addresses, wildcards};
+use crate::net::udp::BoundPort;
+use crate::room::RoomConfig;
+use crate::shard::mailbox::Message;
+use crate::shard::thread::ShardThread;
+use crate::shard::{Shard, ShardConfig};
+use crate::signalling::livekit;
+use crate::signalling::port::Rooms;
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::prometheus as metrics;
+use crate::transport::Certificate;
+
+/// Attempts to find consecutive free UDP ports when any will do.
+const ANY_PORT_ATTEMPTS: usize = 16;
+/// How long participants have to be told of the end.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("a shard's thread cannot start: {0}")]
+    Thread(#[from] io::Error),
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("no address to offer to clients: name one with --node-ip")]
+    NoCandidates,
+}
+
+/// Runs until a signal ends it. Must run inside a tokio runtime.
+pub async fn run(config: Config) -> Result<(), ServerError> {
+    let registry = Registry::new();
+    let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
+    let listeners = api::bind(&config)?;
+    let sockets = bind_media(&config)?;
+    let shards = Shards::start(&config, sockets)?;
+    announce(&config, &listeners, &shards);
+    let rooms = Rooms::new(shards.mailboxes.clone());
+    metrics::register(&registry, shards.counters.clone())?;
+    let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
+    let router = api::router(signalling, Arc::new(move || metrics::render(&registry)), api::page::embedded);
+    let farewell = async move {
+        ended_by_signal().await;
+        tracing::info!("stopping");
+        let _ = tokio::time::timeout(FAREWELL, rooms.shut_down()).await;
+    };
+    api::serve(listeners, router, farewell).await;
+    shards.stop();
+    Ok(())
+}
+
+/// Prints for the human who started the server where it is.
+fn announce(config: &Config, listeners: &[TcpListener], shards: &Shards) {
+    let http: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    print!("{}", api::banner::banner(config, &http, &shards.bound, api::page::is_built(api::page::embedded)));
+}
+
+async fn ended_by_signal() {
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        // Without handlers the signals end the process as they always do.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// The sockets of every shard: each has one for every address, all of a shard on one port, shards on consecutive ports.
+fn bind_media(config: &Config) -> Result<Vec<Vec<BoundPort>>, BindError> {
+    let first = config.media.udp_port;
+    if first != 0 {
+        return bind_media_from(config, first);
+    }
+    let mut last = None;
+    for _ in 0..ANY_PORT_ATTEMPTS {
+        match bind_media_from(config, 0) {
+            Ok(sockets) => return Ok(sockets),
+            Err(error) => last = Some(error),
+        }
+    }
+    // At least one attempt was made, so there is an error.
+    last.map_or_else(|| Ok(Vec::new()), Err)
+}
+
+fn bind_media_from(config: &Config, first: u16) -> Result<Vec<Vec<BoundPort>>, BindError> {
+    let mut shards = Vec::new();
+    for index in 0..config.media.shards.get() {
+        let port = match first {
+            0 => 0,
+            first => first.saturating_add(u16::try_from(index).unwrap_or(u16::MAX)),
+        };
+        shards.push(bind_shard(config, port)?);
+    }
+    Ok(shards)
+}
+
+fn bind_shard(config: &Config, port: u16) -> Result<Vec<BoundPort>, BindError> {
+    let named = !config.http.bind.is_empty();
+    let addresses: Vec<IpAddr> = if named { config.http.bind.clone() } else { wildcards().to_vec() };
+    let mut port = port;
+    let mut sockets = Vec::new();
+    for ip in addresses {
+        let address = SocketAddr::new(ip, port);
+        match BoundPort::bind(address) {
+            Ok(socket) => {
+                port = socket.local().port();
+                sockets.push(socket);
+            }
+            // A machine without IPv6 lacks the second wildcard.
+            Err(error) if !named && ip.is_ipv6() && error.kind() != io::ErrorKind::AddrInUse => {}
+            Err(source) => return Err(BindError { address, purpose: "media", flag: "--udp-port", source }),
+        }
+    }
+    Ok(sockets)
+}
+
+/// The shard threads, and what the rest of the server holds of them.
+struct Shards {
+    mailboxes: Vec<mpsc::Sender<Message>>,
+    counters: Vec<Arc<ShardCounters>>,
+    bound: Vec<SocketAddr>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Shards {
+    fn start(config: &Config, sockets: Vec<Vec<BoundPort>>) -> Result<Shards, ServerError> {
+        let certificate = Arc::new(Certificate::generate());
+        let node = match config.media.node_ips.as_slice() {
+            [] => node_addresses(config.development),
+            named => named.to_vec(),
+        };
+        let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = WallClock::new(Instant::now(), unix_now);
+        let mut shards =
+            Shards { mailboxes: Vec::new(), counters: Vec::new(), bound: Vec::new(), threads: Vec::new() };
+        for ports in sockets {
+            let bound: Vec<SocketAddr> = ports.iter().map(BoundPort::local).collect();
+            let offered = offered(&bound, &node, !config.media.node_ips.is_empty());
+            if offered.is_empty() {
+                return Err(ServerError::NoCandidates);
+            }
+            let counters = Arc::<ShardCounters>::default();
+            let shard = Shard::new(ShardConfig {
+                room: RoomConfig {
+                    empty_timeout: config.rooms.empty_timeout,
+                    departure_timeout: config.rooms.departure_timeout,
+                    max_participants: config.rooms.max_participants,
+                },
+                certificate: certificate.clone(),
+                candidates: offered,
+                wall,
+                random: Box::new(StdRng::from_os_rng()),
+                counters: counters.clone(),
+            });
+            let (mailbox, messages) = mpsc::channel(limits::MAILBOX);
+            let (index, counted) = (shards.threads.len(), counters.clone());
+            let run = move || ShardThread::run(shard, ports, messages, counted);
+            shards.threads.push(std::thread::Builder::new().name(format!("shard-{index}")).spawn(run)?);
+            shards.mailboxes.push(mailbox);
+            shards.counters.push(counters);
+            shards.bound.extend(bound);
+        }
+        Ok(shards)
+    }
+
+    /// Closes the mailboxes and waits for the threads to send what they still have.
+    fn stop(self) {
+        drop(self.mailboxes);
+        for thread in self.threads {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a shard could not run"),
+                Err(_) => tracing::error!("a shard had ended in a panic"),
+            }
+        }
+    }
+}
+
+/// Host candidates. Addresses the operator names may belong to a device in front of this machine (one-to-one NAT), so
+/// they are offered whatever the sockets are bound to.
+fn offered(bound: &[SocketAddr], node: &[IpAddr], named: bool) -> Vec<SocketAddr> {
+    if !named {
+        return candidates(bound, node);
+    }
+    let port = bound.first().map_or(0, SocketAddr::port);
+    node.iter().map(|ip| SocketAddr::new(*ip, port)).collect()
+}

@@ -209,24 +209,28 @@ pub(super) fn read_feedback(
     codecs: &[CodecDescription],
 ) -> Vec<(PayloadType, &'static str)> {
     let mut feedback = Vec::new();
-    for value in values(&media.attributes, "rtcp-fb") {
-        let Some((target, message)) = value.split_once(' ') else {
-            continue;
-        };
-        let Some((_, message)) = FEEDBACK.iter().find(|(k, m)| *k == kind && *m == message.trim()) else {
-            continue;
-        };
-        let wanted = target.parse::<u8>().ok().map(PayloadType);
-        for codec in codecs
-            .iter()
-            .filter(|c| target == "*" || Some(c.payload_type) == wanted)
-        {
-            if !feedback.contains(&(codec.payload_type, *message)) {
-                feedback.push((codec.payload_type, *message));
-            }
-        }
+    for (_, message) in FEEDBACK.iter().filter(|(k, _)| *k == kind) {
+        let offered = offered_for(media, message);
+        let is_offered = |c: &&CodecDescription| offered.get(usize::from(c.payload_type.0)) == Some(&true);
+        feedback.extend(codecs.iter().filter(is_offered).map(|c| (c.payload_type, *message)));
     }
     feedback
+}
+
+/// The payload types a feedback message is offered for; `*` stands for all.
+fn offered_for(media: &MediaDescription, message: &str) -> [bool; 128] {
+    let mut offered = [false; 128];
+    for value in values(&media.attributes, "rtcp-fb") {
+        match value.split_once(' ') {
+            Some(("*", m)) if m.trim() == message => offered.fill(true),
+            Some((target, m)) if m.trim() == message => {
+                let slot = target.parse().ok().and_then(|p: usize| offered.get_mut(p));
+                slot.into_iter().for_each(|slot| *slot = true);
+            }
+            _ => {}
+        }
+    }
+    offered
 }
 
 /// The format parameters answered for a codec. They say what this side wants to receive: Opus with discontinuous
@@ -389,16 +393,26 @@ mod tests {
                 "rtcp-fb:96 nack",
                 "rtcp-fb:96 nack pli",
                 "rtcp-fb:97 nack pli",
-                "rtcp-fb:* nack pli",
+                "rtcp-fb:999 nack pli",
             ],
         );
         let codecs = read(MediaKind::Video, &media);
         let vp8 = PayloadType(96);
         assert_eq!(
             read_feedback(MediaKind::Video, &media, &codecs),
-            [(vp8, "ccm fir"), (vp8, "nack pli")]
+            [(vp8, "nack pli"), (vp8, "ccm fir")]
         );
         assert!(read_feedback(MediaKind::Audio, &media, &codecs).is_empty());
+    }
+
+    #[test]
+    fn feedback_for_all_formats_is_feedback_for_each() {
+        let media = media(
+            "96 98",
+            &["rtpmap:96 VP8/90000", "rtpmap:98 VP9/90000", "rtcp-fb:* nack pli"],
+        );
+        let feedback = read_feedback(MediaKind::Video, &media, &read(MediaKind::Video, &media));
+        assert_eq!(feedback, [(PayloadType(96), "nack pli"), (PayloadType(98), "nack pli")]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Header extensions of one section (RFC 8285, section 5): which offered ones are answered, under the offer's ids.
 //!
-//! What always holds: an id is the offer's; an extension is accepted only for a direction in which the peer offered it
-//! and in which this side has a use for it.
+//! What always holds: an id is the offer's; every extension of the table is answered wherever it is offered for its kind,
+//! also in a section whose direction has no use for it today. Chromium never again offers what one answer left out: RID
+//! refused in a section it receives in makes its next simulcast section fail.
 
 use rtc_sdp::description::media::MediaDescription;
 
@@ -10,7 +11,7 @@ use super::offer::Direction;
 use super::parse::values;
 use crate::wire::extension::{Extension, ExtensionMap};
 
-/// Where an extension is wanted.
+/// Where an extension is used.
 struct Use {
     extension: Extension,
     audio: bool,
@@ -50,12 +51,26 @@ const USES: [Use; 11] = [
     usage(Extension::VideoOrientation, VIDEO, EITHER_WAY),
     usage(Extension::ColorSpace, VIDEO, EITHER_WAY),
     usage(Extension::VideoContentType, VIDEO, EITHER_WAY),
-    usage(Extension::VideoTiming, VIDEO, SENT),
+    usage(Extension::VideoTiming, VIDEO, EITHER_WAY),
     // The publisher's wish says nothing about a subscriber's path.
     usage(Extension::PlayoutDelay, VIDEO, SENT),
 ];
 
-/// One accepted `a=extmap` line.
+impl Use {
+    fn fits(&self, kind: MediaKind) -> bool {
+        match kind {
+            MediaKind::Audio => self.audio,
+            MediaKind::Video => self.video,
+        }
+    }
+
+    /// Whether a section offered in this direction has packets to use it in.
+    fn serves(&self, offered: Direction) -> bool {
+        (self.received && offered.sends()) || (self.sent && offered.receives())
+    }
+}
+
+/// One answered `a=extmap` line.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Mapping {
     pub id: u8,
@@ -64,43 +79,152 @@ pub(super) struct Mapping {
     pub direction: Option<Direction>,
 }
 
-/// Reads the section's `a=extmap` lines: the accepted ones in the offer's order, and the same as a map.
+/// Reads the section's `a=extmap` lines: the answered ones in the offer's order, and those of them that are of use in
+/// the section's direction as a map.
 pub(super) fn read(kind: MediaKind, section: Direction, media: &MediaDescription) -> (Vec<Mapping>, ExtensionMap) {
-    let mut mappings = Vec::new();
+    let mut mappings: Vec<Mapping> = Vec::new();
     let mut map = ExtensionMap::default();
+    // Every id and every extension once: the map refuses the rest, also ids that cannot be.
+    let mut all = ExtensionMap::default();
     for value in values(&media.attributes, "extmap") {
-        let Some(mapping) = accept(kind, section, value) else {
+        let Some((usage, mapping)) = accept(kind, value) else {
             continue;
         };
-        if map.id(mapping.extension).is_none() && map.insert(mapping.id, mapping.extension) {
-            mappings.push(mapping);
+        if !all.insert(mapping.id, mapping.extension) {
+            continue;
         }
+        if usage.serves(section) {
+            map.insert(mapping.id, mapping.extension);
+        }
+        mappings.push(mapping);
     }
     (mappings, map)
 }
 
 /// `<id>[/<direction>] <uri> [<attributes>]`
-fn accept(kind: MediaKind, section: Direction, value: &str) -> Option<Mapping> {
-    let mut parts = value.split_ascii_whitespace();
-    let first = parts.next()?;
+fn accept(kind: MediaKind, value: &str) -> Option<(&'static Use, Mapping)> {
+    let mut words = value.split_ascii_whitespace();
+    let first = words.next()?;
     let (id, direction) = match first.split_once('/') {
         Some((id, direction)) => (id, Some(Direction::from_name(direction)?)),
         None => (first, None),
     };
-    let extension = Extension::from_uri(parts.next()?)?;
-    let wanted = USES.iter().find(|u| u.extension == extension)?;
-    let offered = direction.unwrap_or(Direction::SendRecv);
-    let fits_kind = match kind {
-        MediaKind::Audio => wanted.audio,
-        MediaKind::Video => wanted.video,
-    };
-    // An inactive section may be filled by the next offer: the ids are fixed now, for both ways.
-    let idle = section == Direction::Inactive;
-    let received = wanted.received && offered.sends() && (section.sends() || idle);
-    let sent = wanted.sent && offered.receives() && (section.receives() || idle);
-    (fits_kind && (received || sent)).then_some(Mapping {
-        id: id.parse().ok()?,
-        extension,
-        direction: direction.map(|_| Direction::of(sent, received)),
-    })
+    let extension = Extension::from_uri(words.next()?)?;
+    let usage = USES.iter().find(|u| u.extension == extension && u.fits(kind))?;
+    if direction == Some(Direction::Inactive) {
+        return None;
+    }
+    let direction = direction.map(|d| Direction::of(d.receives(), d.sends()));
+    Some((
+        usage,
+        Mapping {
+            id: id.parse().ok()?,
+            extension,
+            direction,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+    const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+    const LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+
+    fn media(lines: &[String]) -> MediaDescription {
+        lines.iter().fold(MediaDescription::default(), |m, l| {
+            m.with_value_attribute("extmap".to_owned(), l.clone())
+        })
+    }
+
+    /// Answered lines as `id/direction`, and the ids in the map.
+    fn both(kind: MediaKind, section: Direction, lines: &[String]) -> (Vec<String>, Vec<u8>) {
+        let (mappings, map) = read(kind, section, &media(lines));
+        let text = |m: &Mapping| match m.direction {
+            Some(d) => format!("{}/{}", m.id, d.name()),
+            None => m.id.to_string(),
+        };
+        let mut ids: Vec<u8> = map.iter().map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        (mappings.iter().map(text).collect(), ids)
+    }
+
+    #[test]
+    fn what_has_no_use_in_the_direction_is_answered_but_not_mapped() {
+        let lines = [format!("4 {MID}"), format!("10 {RID}")];
+        let read = both(MediaKind::Video, Direction::RecvOnly, &lines);
+        assert_eq!(read, (vec!["4".to_owned(), "10".to_owned()], vec![4]));
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &lines).1, [4, 10]);
+        assert_eq!(both(MediaKind::Video, Direction::SendRecv, &lines).1, [4, 10]);
+    }
+
+    #[test]
+    fn an_extension_of_another_kind_or_unknown_is_left_out() {
+        let lines = [
+            format!("1 {LEVEL}"),
+            format!("2 {RID}"),
+            "3 urn:example:unknown".to_owned(),
+            format!("4 {MID}"),
+        ];
+        assert_eq!(both(MediaKind::Audio, Direction::SendOnly, &lines).0, ["1", "4"]);
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &lines).0, ["2", "4"]);
+    }
+
+    #[test]
+    fn transport_wide_feedback_is_not_promised_yet() {
+        let lines = [Extension::TransportCc, Extension::AbsSendTime].map(|e| format!("3 {}", e.uri()));
+        assert!(both(MediaKind::Video, Direction::SendOnly, &lines).0.is_empty());
+    }
+
+    #[test]
+    fn a_named_direction_is_answered_turned_round() {
+        let line = |direction: &str| [format!("9/{direction} {RID}")];
+        assert_eq!(
+            both(MediaKind::Video, Direction::SendOnly, &line("sendonly")).0,
+            ["9/recvonly"]
+        );
+        assert_eq!(
+            both(MediaKind::Video, Direction::SendOnly, &line("recvonly")).0,
+            ["9/sendonly"]
+        );
+        assert_eq!(
+            both(MediaKind::Video, Direction::SendOnly, &line("sendrecv")).0,
+            ["9/sendrecv"]
+        );
+        assert!(
+            both(MediaKind::Video, Direction::SendOnly, &line("inactive"))
+                .0
+                .is_empty()
+        );
+        assert!(
+            both(MediaKind::Video, Direction::SendOnly, &line("sideways"))
+                .0
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn ids_that_cannot_be_or_stand_twice_are_left_out() {
+        let lines = ["0", "15", "256", "x", "-1"].map(|id| format!("{id} {MID}"));
+        assert!(both(MediaKind::Video, Direction::SendOnly, &lines).0.is_empty());
+        let twice = [
+            format!("4 {MID}"),
+            format!("4 {RID}"),
+            format!("5 {MID}"),
+            format!("6 {RID}"),
+        ];
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &twice).0, ["4", "6"]);
+        assert_eq!(
+            both(
+                MediaKind::Video,
+                Direction::SendOnly,
+                &["4".to_owned(), "7 ".to_owned()]
+            )
+            .0
+            .len(),
+            0
+        );
+    }
 }

@@ -115,3 +115,6 @@ pub struct LocalParameters {
     /// Host candidates, best first.
     pub candidates: Vec<SocketAddr>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,8 +17,6 @@ pub struct Session {
     offer: Offer,
     /// The peer's transport as last told; it outlives an offer in which every section is rejected.
     remote: Option<RemoteParameters>,
-    /// Sections in which the last answer announced a track.
-    announced: Vec<Mid>,
 }
 
 impl Session {
@@ -29,7 +27,6 @@ impl Session {
             version: 0,
             offer: Offer::default(),
             remote: None,
-            announced: Vec::new(),
         }
     }
 
@@ -46,8 +43,6 @@ impl Session {
             let track = previous.and_then(|s| s.local.take());
             section.local = track.filter(|t| can_carry(section, t));
         }
-        self.announced
-            .retain(|mid| offer.sections.iter().any(|s| s.mid == *mid));
         self.offer = offer;
         self.remote = Some(remote.clone());
         Ok(remote)
@@ -64,14 +59,11 @@ impl Session {
     }
 
     /// Puts a track into a section that the peer receives in and nothing fills, whose codecs include one of the track's; takes
-    /// effect with the next answer. `None` when there is no such section. A section is free again only after an answer that
-    /// showed it empty: browsers fire no `track` event for a track that takes another's place.
+    /// effect with the next answer. `None` when there is no such section. Where it takes the place of a track that was announced
+    /// there, its stream id must differ from that track's: browsers fire a `track` event for a new stream only.
     pub fn add_track(&mut self, kind: MediaKind, track: LocalTrack) -> Option<Mid> {
-        let announced = &self.announced;
-        let free = |s: &&mut Section| {
-            s.kind == kind && s.local.is_none() && !announced.contains(&s.mid) && can_carry(s, &track)
-        };
-        // Sections the peer does not send in come first: a transceiver that is used both ways can be stopped by its sender.
+        let free = |s: &&mut Section| s.kind == kind && s.local.is_none() && can_carry(s, &track);
+        // Sections the peer does not send in come first: one used both ways goes when the peer's own track goes.
         let section = self
             .offer
             .sections
@@ -82,7 +74,7 @@ impl Session {
         Some(section.mid)
     }
 
-    /// Empties a section; it can be used again once an answer has said so.
+    /// Empties a section; it can be used again.
     pub fn remove_track(&mut self, mid: Mid) {
         if let Some(section) = self.offer.sections.iter_mut().find(|s| s.mid == mid) {
             section.local = None;
@@ -92,13 +84,6 @@ impl Session {
     /// The answer to the last applied offer.
     pub fn answer(&mut self, local: &LocalParameters) -> String {
         self.version = self.version.saturating_add(1);
-        self.announced = self
-            .offer
-            .sections
-            .iter()
-            .filter(|s| s.local.is_some())
-            .map(|s| s.mid)
-            .collect();
         let identity = answer::Identity {
             id: self.id,
             version: self.version,

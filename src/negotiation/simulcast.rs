@@ -21,11 +21,12 @@ pub(super) struct Encoding {
 /// The encodings the peer offers to send; empty without simulcast.
 pub(super) fn read(media: &MediaDescription, codecs: &[CodecDescription]) -> Result<Vec<Encoding>, OfferError> {
     let mut encodings: Vec<Encoding> = Vec::new();
+    let rids = read_rids(media)?;
     for stream in sent_streams(value(&media.attributes, "simulcast").unwrap_or_default()) {
         // Of alternatives only one would be sent at a time: the first that has a RID line stands for the stream.
         let Some(encoding) = stream
             .split(',')
-            .find_map(|alternative| read_encoding(media, codecs, alternative))
+            .find_map(|alternative| read_encoding(&rids, codecs, alternative))
         else {
             continue;
         };
@@ -50,16 +51,29 @@ fn sent_streams(simulcast: &str) -> impl Iterator<Item = &str> {
     list.split(';').filter(|stream| !stream.is_empty())
 }
 
+/// The `a=rid … send` lines: identifier and restrictions.
+fn read_rids(media: &MediaDescription) -> Result<Vec<(&str, &str)>, OfferError> {
+    let mut rids = Vec::new();
+    for line in values(&media.attributes, "rid") {
+        let mut words = line.split_ascii_whitespace();
+        if let (Some(id), Some("send")) = (words.next(), words.next()) {
+            rids.push((id, words.next().unwrap_or_default()));
+        }
+        // Twice: encodings may have alternatives.
+        if rids.len() > 2 * limits::SDP_ENCODINGS {
+            return Err(malformed("too many a=rid lines in a section"));
+        }
+    }
+    Ok(rids)
+}
+
 /// `~` in front marks an encoding that is paused at first.
-fn read_encoding(media: &MediaDescription, codecs: &[CodecDescription], text: &str) -> Option<Encoding> {
+fn read_encoding(rids: &[(&str, &str)], codecs: &[CodecDescription], text: &str) -> Option<Encoding> {
     let (paused, id) = match text.strip_prefix('~') {
         Some(id) => (true, id),
         None => (false, text),
     };
-    let restrictions = values(&media.attributes, "rid").find_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        (words.next() == Some(id) && words.next() == Some("send")).then(|| words.next().unwrap_or_default())
-    })?;
+    let (_, restrictions) = rids.iter().find(|(rid, _)| *rid == id)?;
     Some(Encoding {
         description: EncodingDescription {
             rid: Rid::new(id)?,
@@ -198,5 +212,13 @@ mod tests {
             limits::SDP_ENCODINGS
         );
         assert!(read(&media(&rids, &format!("send {}", ids.join(";"))), &vp8()).is_err());
+    }
+
+    #[test]
+    fn rid_lines_are_bounded() {
+        let rids: Vec<String> = (0..=2 * limits::SDP_ENCODINGS).map(|n| format!("r{n} send")).collect();
+        let rids: Vec<&str> = rids.iter().map(String::as_str).collect();
+        assert_eq!(encodings(&rids[1..], "send r1").len(), 1);
+        assert!(read(&media(&rids, "send r1"), &vp8()).is_err());
     }
 }

@@ -82,6 +82,12 @@ impl Inbound {
         self.lanes.iter().filter_map(|lane| lane.source)
     }
 
+    /// The packet's transport-wide sequence number, where the peer numbers its packets.
+    pub fn transport_sequence(&self, header: &Header, packet: &[u8]) -> Option<u16> {
+        let value = header.extension(packet, &self.extensions, Extension::TransportCc)?;
+        Some(u16::from_be_bytes(value.try_into().ok()?))
+    }
+
     /// Where an authenticated packet belongs. `None` when that cannot be told (yet), or the table is full.
     pub fn route(&mut self, header: &Header, packet: &[u8]) -> Option<Route> {
         if let Some((_, route)) = self.routes.iter().find(|(ssrc, _)| *ssrc == header.ssrc) {

@@ -28,6 +28,7 @@ use slab::Slab;
 use tokio::sync::mpsc;
 
 use crate::clock::WallClock;
+use crate::congestion::feedback::ArrivalLog;
 use crate::media::forward::Packet;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
@@ -265,6 +266,8 @@ impl Shard {
             ufrags: Vec::new(),
             rtcp_ssrc: Ssrc(self.random.next_u32()),
             next_report: now + reports::REPORT_INTERVAL,
+            arrivals: ArrivalLog::new(now),
+            next_feedback: None,
             answered: false,
         };
         let key = self.peers.insert(peer);
@@ -349,7 +352,11 @@ impl Shard {
         if report_due {
             peer.next_report = now + reports::REPORT_INTERVAL;
         }
+        let feedback_due = peer.next_feedback.is_some_and(|at| at <= now);
         self.flush(now, key);
+        if feedback_due {
+            self.send_transport_feedback(key);
+        }
         if report_due {
             self.report(now, key);
         }

@@ -11,6 +11,7 @@ use super::inbound::Inbound;
 use super::mailbox::SeatId;
 use super::outbound::Outbound;
 use super::send::{LocalEnd, Route};
+use crate::congestion::feedback::ArrivalLog;
 use crate::negotiation::Session;
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
@@ -35,6 +36,10 @@ pub struct Peer {
     /// Sender of this server's RTCP towards the peer.
     pub rtcp_ssrc: Ssrc,
     pub next_report: Instant,
+    /// Arrivals of what the peer sends, for transport-wide feedback.
+    pub arrivals: ArrivalLog,
+    /// When feedback is due; `None` while nothing arrived since the last.
+    pub next_feedback: Option<Instant>,
     /// An offer was answered.
     pub answered: bool,
 }
@@ -61,10 +66,10 @@ impl Peer {
     /// When the peer wants to be called next.
     pub fn poll_timeout(&self) -> Instant {
         let transport = self.transport.poll_timeout();
-        if self.transport.is_connected() {
-            transport.map_or(self.next_report, |at| at.min(self.next_report))
-        } else {
-            transport.unwrap_or(self.next_report)
+        if !self.transport.is_connected() {
+            return transport.unwrap_or(self.next_report);
         }
+        let due = self.next_feedback.map_or(self.next_report, |at| at.min(self.next_report));
+        transport.map_or(due, |at| at.min(due))
     }
 }

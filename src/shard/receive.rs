@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use super::inbound::Route as Destination;
 use super::send::LocalEnd;
+use super::timers::Owner;
 use super::{Arrival, Arrived, Shard};
+use crate::congestion::feedback::FEEDBACK_INTERVAL;
 use crate::media::audio_level::LevelSample;
 use crate::media::forward::Packet;
 use crate::media::receive::ReceiveStream;
@@ -67,6 +69,14 @@ impl Shard {
         self.counters.packets_in.add(1);
         self.counters.bytes_in.add(datagram.len() as u64);
         let packet = datagram.get(..len).ok_or(DropReason::Malformed)?;
+        if let Some(sequence) = peer.inbound.transport_sequence(&header, packet) {
+            peer.arrivals.arrived(now, sequence, header.ssrc);
+            if peer.next_feedback.is_none() {
+                let at = now + FEEDBACK_INTERVAL;
+                peer.next_feedback = Some(at);
+                self.timers.arm(Owner::Peer(key), at);
+            }
+        }
         let Some(Destination::Media {
             source: source_key,
             rid,

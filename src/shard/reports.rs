@@ -157,6 +157,19 @@ impl Shard {
         self.scratch.clear();
     }
 
+    /// Tells the peer when its packets arrived, so that it finds the rate of its uplink.
+    pub(super) fn send_transport_feedback(&mut self, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.next_feedback = None;
+        let sender = peer.rtcp_ssrc;
+        while let Some(feedback) = self.peers.get_mut(key).and_then(|peer| peer.arrivals.feedback(sender)) {
+            self.scratch.clear();
+            Writer { out: &mut self.scratch }.receiver_report(sender, &[]);
+            feedback.write(&mut self.scratch);
+            self.send_compound(key);
+        }
+    }
+
     /// Report blocks about what the peer sends.
     fn receptions(&mut self, now: Instant, key: usize, room: usize) -> Vec<ReceptionReport> {
         let (Some(peer), Some(entry)) = (self.peers.get(key), self.rooms.get_mut(room)) else {

@@ -46,6 +46,8 @@ impl Shard {
         };
         let remote = peer.session.apply_offer(&offer.sdp)?;
         if !peer.transport.set_remote(now, remote, self.random.as_mut()) {
+            // The session has the new offer and the transport cannot follow: there is no way back.
+            self.doomed.push((key, LeaveReason::ProtocolError));
             return Err(OfferError::Missing("the fingerprint and DTLS role of the offer before"));
         }
         peer.inbound.update(peer.session.sections());

@@ -9,12 +9,6 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 use super::counters::{Counter, ShardCounters};
 
-/// Renders the metrics of all shards.
-#[derive(Clone)]
-pub struct Metrics {
-    registry: Registry,
-}
-
 /// A figure that is the sum over the shards.
 struct Figure {
     name: &'static str,
@@ -127,21 +121,17 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&ShardCounters
     }
 }
 
-impl Metrics {
-    pub fn new(shards: Vec<Arc<ShardCounters>>) -> Metrics {
-        let registry = Registry::new();
-        // Fails only for a name that is registered already, and this registry is new.
-        let _ = registry.register(Box::new(Shards { shards }));
-        Metrics { registry }
-    }
+/// Adds the figures of all shards to a registry.
+pub fn register(registry: &Registry, shards: Vec<Arc<ShardCounters>>) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(Shards { shards }))
+}
 
-    /// Prometheus text format, version 0.0.4.
-    pub fn render(&self) -> String {
-        let mut text = Vec::new();
-        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            Ok(()) => String::from_utf8(text).unwrap_or_default(),
-            Err(error) => format!("# metrics could not be rendered: {error}\n"),
-        }
+/// Everything registered, in the Prometheus text format, version 0.0.4.
+pub fn render(registry: &Registry) -> String {
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&registry.gather(), &mut text) {
+        Ok(()) => String::from_utf8(text).unwrap_or_default(),
+        Err(error) => format!("# metrics could not be rendered: {error}\n"),
     }
 }
 
@@ -241,7 +231,9 @@ mod tests {
         shards[0].packets_in.add(3);
         shards[1].packets_in.add(4);
         shards[1].dropped.count(DropReason::SrtpReplayed);
-        let text = Metrics::new(shards).render();
+        let registry = Registry::new();
+        register(&registry, shards).unwrap();
+        let text = render(&registry);
         assert!(
             text.contains("# TYPE sfumato_rtp_packets_received_total counter"),
             "{text}"

@@ -6,6 +6,7 @@ use super::bytes::{be_u16, be_u32, be_u64};
 use super::ids::Ssrc;
 use crate::limits;
 
+pub mod transport_feedback;
 mod writer;
 
 pub use writer::Writer;

@@ -1,0 +1,184 @@
+//! The accept loop: HTTP/1.1 on every listener, within bounds, until shutdown.
+//!
+//! What always holds: at most `limits::HTTP_CONNECTIONS` connections exist, WebSockets among them; headers are bounded in
+//! size and time; after shutdown was asked nothing is accepted, and what is open has `limits::HTTP_DRAIN` to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tower_service::Service;
+
+use crate::limits;
+
+/// Pause after a failed accept: out of file descriptors, asking again at once would only burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection's place among the allowed ones. It is an extension of every request; who keeps the connection after the
+/// answer, as a WebSocket does, holds a clone.
+#[derive(Clone)]
+pub struct ConnectionGuard {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// Serves until `shutdown` is ready and connections have ended or ran out of time. Must run inside a tokio runtime.
+pub async fn serve(listeners: Vec<TcpListener>, router: Router, shutdown: impl Future<Output = ()>) {
+    let places = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS as usize));
+    let (stop, stopped) = watch::channel(());
+    // Few are waiting here: each acceptor hands over one at a time.
+    let (accepted, mut connections) = mpsc::channel(1);
+    let mut acceptors = tokio::task::JoinSet::new();
+    for listener in listeners {
+        acceptors.spawn(accept(listener, places.clone(), accepted.clone()));
+    }
+    drop(accepted);
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            connection = connections.recv() => match connection {
+                Some((stream, guard)) => connect(stream, guard, router.clone(), stopped.clone()),
+                None => break,
+            },
+        }
+    }
+    acceptors.shutdown().await;
+    drop(connections);
+    drop(stop);
+    let ended = places.acquire_many(limits::HTTP_CONNECTIONS);
+    if tokio::time::timeout(limits::HTTP_DRAIN, ended).await.is_err() {
+        tracing::info!("connections were still open when the time to end them was over");
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    accepted: mpsc::Sender<(TcpStream, ConnectionGuard)>,
+) {
+    loop {
+        // Never closed.
+        let Ok(permit) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let guard = ConnectionGuard { _permit: Arc::new(permit) };
+                if accepted.send((stream, guard)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection until it ends; once `stopped` is closed, until its present request is answered.
+fn connect(stream: TcpStream, guard: ConnectionGuard, router: Router, mut stopped: watch::Receiver<()>) {
+    // Signalling messages are small and waited for.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY failed");
+    }
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(guard.clone());
+        // A router is always ready.
+        router.clone().call(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HTTP_HEADER_TIMEOUT)
+        .max_buf_size(limits::HTTP_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::spawn(async move {
+        let mut connection = std::pin::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            _ = stopped.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "HTTP connection failed");
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    async fn start() -> (std::net::SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Router::new().route("/", get(|| std::future::ready("hello")));
+        let server = tokio::spawn(serve(vec![listener], router, async move {
+            let _ = stopped.await;
+        }));
+        (address, stop, server)
+    }
+
+    async fn exchange(address: std::net::SocketAddr, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_join_sized_request_line_is_served_and_a_larger_head_refused() {
+        let (address, _stop, _server) = start().await;
+        let request = |query: usize, header: usize| {
+            let head = format!("GET /?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", "a".repeat(query));
+            format!("{head}X-Pad: {}\r\n\r\n", "b".repeat(header)).into_bytes()
+        };
+        assert!(exchange(address, &request(60_000, 0)).await.starts_with("HTTP/1.1 200"));
+        assert!(exchange(address, &request(0, limits::HTTP_HEADER_BYTES)).await.starts_with("HTTP/1.1 431"));
+    }
+
+    #[tokio::test]
+    async fn garbage_is_answered_400() {
+        let (address, _stop, _server) = start().await;
+        assert!(exchange(address, b"\x16\x03\x01\x02\x00\x01\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    }
+
+    #[tokio::test]
+    async fn shutdown_ends_idle_connections_and_stops_accepting() {
+        let (address, stop, server) = start().await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut buffer = [0; 512];
+        assert!(idle.read(&mut buffer).await.unwrap() > 0);
+        stop.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
+        assert_eq!(idle.read(&mut buffer).await.unwrap(), 0);
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_half_a_head_is_dropped() {
+        let (address, _stop, _server) = start().await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET / HT").await.unwrap();
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(limits::HTTP_HEADER_TIMEOUT * 3, slow.read_to_end(&mut answer));
+        assert!(closed.await.is_ok(), "still open");
+    }
+}

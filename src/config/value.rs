@@ -1,0 +1,125 @@
+//! One setting's value as it was given, and its readings as types. Flags and variables give text, the file gives YAML values.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{ApiKeys, LogLevel, Secret};
+
+pub(super) struct SettingValue {
+    /// Where it was given, for errors: `--port`, `SFUMATO_PORT` or the key and the file.
+    pub name: String,
+    pub value: Value,
+}
+
+/// Readings say in their error what is wrong, without saying where.
+impl SettingValue {
+    pub fn boolean(&self) -> Result<bool, String> {
+        match &self.value {
+            Value::Bool(value) => Ok(*value),
+            Value::String(text) => match text.trim().to_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => Ok(true),
+                "false" | "no" | "off" | "0" => Ok(false),
+                _ => Err(format!("`{text}` should be true or false")),
+            },
+            other => Err(format!("{} should be true or false", shown(other))),
+        }
+    }
+
+    pub fn integer<T>(&self, range: RangeInclusive<T>) -> Result<T, String>
+    where
+        T: TryFrom<u64> + PartialOrd + fmt::Display,
+    {
+        let number = match &self.value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.trim().parse::<u64>().ok(),
+            _ => None,
+        };
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("{} should be a number from {} to {}", shown(&self.value), range.start(), range.end()))
+    }
+
+    pub fn udp_port(&self) -> Result<u16, String> {
+        match &self.value {
+            Value::String(text) if text.contains(['-', ',']) => Err(format!(
+                "`{text}` is a range of ports, which is not supported yet: give the first port; each shard takes one from there on"
+            )),
+            _ => self.integer(0..=u16::MAX),
+        }
+    }
+
+    pub fn seconds(&self) -> Result<Duration, String> {
+        self.integer(0..=u32::MAX).map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    pub fn addresses(&self) -> Result<Vec<IpAddr>, String> {
+        self.texts()?.into_iter().map(address).collect()
+    }
+
+    /// As [`addresses`](Self::addresses); an empty one means every address.
+    pub fn bind_addresses(&self) -> Result<Vec<IpAddr>, String> {
+        let read = |text: &str| if text.is_empty() { Ok(Ipv6Addr::UNSPECIFIED.into()) } else { address(text) };
+        self.texts()?.into_iter().map(read).collect()
+    }
+
+    /// A list, or text with commas.
+    fn texts(&self) -> Result<Vec<&str>, String> {
+        let wrong = |value| format!("{} should be an IP address or a list of them", shown(value));
+        match &self.value {
+            Value::String(text) => Ok(text.split(',').map(str::trim).collect()),
+            Value::Array(items) => {
+                items.iter().map(|item| item.as_str().map(str::trim).ok_or_else(|| wrong(item))).collect()
+            }
+            other => Err(wrong(other)),
+        }
+    }
+
+    pub fn log_level(&self) -> Result<LogLevel, String> {
+        match self.value.as_str().map(|text| text.trim().to_lowercase()).as_deref() {
+            Some("error") => Ok(LogLevel::Error),
+            Some("warn" | "warning") => Ok(LogLevel::Warn),
+            Some("info") => Ok(LogLevel::Info),
+            Some("debug") => Ok(LogLevel::Debug),
+            Some("trace") => Ok(LogLevel::Trace),
+            _ => Err(format!("{} should be error, warn, info, debug or trace", shown(&self.value))),
+        }
+    }
+
+    /// Errors show no value: it may be a secret.
+    pub fn keys(&self) -> Result<ApiKeys, String> {
+        const FORM: &str = "should be API keys with their secrets, as in `KEY: SECRET`";
+        let parsed;
+        let map = match &self.value {
+            Value::Object(map) => map,
+            Value::String(text) => {
+                parsed = serde_saphyr::from_str::<Value>(text).map_err(|_| FORM.to_owned())?;
+                parsed.as_object().ok_or_else(|| FORM.to_owned())?
+            }
+            _ => return Err(FORM.to_owned()),
+        };
+        map.iter()
+            .map(|(key, secret)| match secret {
+                Value::String(secret) if !key.is_empty() && !secret.is_empty() => Ok((key.clone(), Secret::new(secret))),
+                Value::String(_) | Value::Null => Err(format!("the key `{key}` or its secret is empty")),
+                Value::Number(_) | Value::Bool(_) => Err(format!("the secret of key `{key}` should be text: quote it")),
+                _ => Err(FORM.to_owned()),
+            })
+            .collect()
+    }
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` should be an IP address, as in 192.0.2.1 or 2001:db8::1"))
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("`{text}`"),
+        other => format!("`{other}`"),
+    }
+}

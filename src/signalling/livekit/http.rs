@@ -1,0 +1,222 @@
+//! The HTTP side: who may open a signalling connection, and what the others are told.
+//!
+//! `/rtc/v1` is the single-connection protocol's WebSocket; `/rtc/v1/validate` tells a browser, which cannot see why its
+//! WebSocket failed, whether the token is good; the two-connection protocol's `/rtc` is not served. What always holds: nobody
+//! is let in, and no room hears of anybody, before the token was checked.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Query, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use serde::Deserialize;
+
+use super::counters::Counters;
+use super::join::{self, JoinRequestError};
+use super::session::{Now, Session};
+use super::token::{self, Claims, TokenError};
+use super::{Place, Port, dev_token, responses, socket};
+use crate::api::serve::ConnectionGuard;
+use crate::config::{ApiKeys, Config};
+use crate::limits;
+use crate::room::event::Event;
+use crate::room::model::JoinError;
+
+const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
+    connection, which asks for /rtc/v1";
+
+/// What the handlers share.
+pub(super) struct Shared<P> {
+    port: P,
+    keys: Arc<ApiKeys>,
+    auto_create: bool,
+    counters: Arc<Counters>,
+}
+
+/// The routes of this protocol, and in development mode the one that hands out tokens.
+pub fn router<P: Port>(config: &Config, port: P, counters: Arc<Counters>) -> Router {
+    let shared = Arc::new(Shared {
+        port,
+        keys: Arc::new(config.keys.clone()),
+        auto_create: config.rooms.auto_create,
+        counters,
+    });
+    let mut router = Router::new()
+        .route("/rtc/v1", get(connect::<P>))
+        .route("/rtc/v1/validate", get(validate::<P>))
+        .route("/rtc", any(|| std::future::ready((StatusCode::NOT_FOUND, TWO_CONNECTIONS))))
+        // A browser's client takes 404 here for a reason to try the same again, without end.
+        .route("/rtc/validate", any(|| std::future::ready((StatusCode::FORBIDDEN, TWO_CONNECTIONS))))
+        .with_state(shared);
+    if config.development {
+        router = router.merge(dev_token::routes(config.keys.clone()));
+    }
+    router
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    JoinRequest(#[from] JoinRequestError),
+    #[error("the query is malformed")]
+    Query,
+    /// Clients know this text: it tells a missing room from a missing protocol.
+    #[error("requested room does not exist")]
+    NoRoom,
+    #[error("this is a WebSocket address: an upgrade is required")]
+    NoUpgrade,
+    #[error("identity, name, metadata or attributes are too long")]
+    OverLimits,
+    #[error("the room is full")]
+    RoomFull,
+    #[error("the server is full")]
+    ServerFull,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    #[error("the room does not answer")]
+    Timeout,
+}
+
+impl Refusal {
+    fn status(self) -> StatusCode {
+        let status = match self {
+            Self::Token(error) => error.status(),
+            Self::JoinRequest(error) => error.status(),
+            Self::Query | Self::OverLimits => 400,
+            Self::NoRoom => 404,
+            Self::NoUpgrade => 426,
+            Self::RoomFull | Self::ServerFull | Self::ShuttingDown | Self::Timeout => 503,
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
+    }
+}
+
+impl From<JoinError> for Refusal {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::RoomFull => Self::RoomFull,
+            JoinError::ServerFull => Self::ServerFull,
+            JoinError::ShuttingDown => Self::ShuttingDown,
+            JoinError::OverLimits => Self::OverLimits,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Parameters {
+    access_token: String,
+    join_request: String,
+}
+
+impl<P> Shared<P> {
+    fn refuse(&self, refusal: Refusal) -> Response {
+        let status = refusal.status();
+        self.counters.refused.with_label_values(&[status.as_str()]).inc();
+        (status, refusal.to_string()).into_response()
+    }
+
+    /// Checks all that can be checked without a room.
+    fn check(&self, headers: &HeaderMap, parameters: &Parameters) -> Result<Claims, Refusal> {
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?));
+        let claims = token::verify(bearer.unwrap_or(&parameters.access_token), &self.keys)?;
+        // There is no other way to create a room yet.
+        if !self.auto_create { Err(Refusal::NoRoom) } else { Ok(claims) }
+    }
+}
+
+/// The token of an `Authorization` header (RFC 6750, section 2.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+async fn validate<P: Port>(
+    State(shared): State<Arc<Shared<P>>>,
+    headers: HeaderMap,
+    query: Result<Query<Parameters>, QueryRejection>,
+) -> Response {
+    let checked = query.map_err(|_| Refusal::Query).and_then(|Query(parameters)| {
+        let claims = shared.check(&headers, &parameters)?;
+        if !parameters.join_request.is_empty() {
+            join::room_request(&claims, join::decode(&parameters.join_request)?)?;
+        }
+        Ok(())
+    });
+    match checked {
+        Ok(()) => "success".into_response(),
+        Err(refusal) => shared.refuse(refusal),
+    }
+}
+
+async fn connect<P: Port>(
+    State(shared): State<Arc<Shared<P>>>,
+    headers: HeaderMap,
+    query: Result<Query<Parameters>, QueryRejection>,
+    guard: Option<Extension<ConnectionGuard>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    match try_connect(&shared, &headers, query, guard, upgrade).await {
+        Ok(response) => response,
+        Err(refusal) => shared.refuse(refusal),
+    }
+}
+
+async fn try_connect<P: Port>(
+    shared: &Shared<P>,
+    headers: &HeaderMap,
+    query: Result<Query<Parameters>, QueryRejection>,
+    guard: Option<Extension<ConnectionGuard>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let Query(parameters) = query.map_err(|_| Refusal::Query)?;
+    let claims = shared.check(headers, &parameters)?;
+    let said = join::decode(&parameters.join_request)?;
+    let protocol = said.client_info.as_ref().map_or(0, |client| client.protocol);
+    let resumes = said.reconnect;
+    let request = join::room_request(&claims, said)?;
+    let upgrade = upgrade.map_err(|_| Refusal::NoUpgrade)?;
+    let upgrade =
+        upgrade.max_message_size(limits::SIGNAL_MESSAGE_BYTES).max_frame_size(limits::SIGNAL_MESSAGE_BYTES);
+    let counters = shared.counters.clone();
+    if resumes {
+        return Ok(upgrade.on_upgrade(move |socket| async move {
+            let _guard = guard;
+            socket::tell(socket, responses::no_resume(protocol), counters).await;
+        }));
+    }
+    let (place, first) = join_room(shared, request).await?;
+    let session = Session::new(claims, shared.keys.clone(), protocol, Now::read().instant);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let _guard = guard;
+        socket::run(socket, place, first, session, counters).await;
+    }))
+}
+
+/// Asks before the upgrade, so that a refusal is an HTTP status. A client that goes away meanwhile leaves, as its place is dropped.
+async fn join_room<P: Port>(
+    shared: &Shared<P>,
+    request: crate::room::command::JoinRequest,
+) -> Result<(P::Place, Event), Refusal> {
+    let joining = async {
+        let mut place = shared.port.join(request).await?;
+        let first = place.next().await?;
+        Some((place, first))
+    };
+    match tokio::time::timeout(limits::JOIN_TIMEOUT, joining).await {
+        Ok(Some((_, Event::Refused(error)))) => Err(error.into()),
+        Ok(Some(joined)) => Ok(joined),
+        Ok(None) => Err(Refusal::ShuttingDown),
+        Err(_) => Err(Refusal::Timeout),
+    }
+}

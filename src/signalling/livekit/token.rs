@@ -1,0 +1,437 @@
+//! Access tokens: JSON Web Tokens (RFC 7519) signed with HS256 and one of the server's keys.
+//!
+//! What always holds: the algorithm, the signature, the times (with a leeway) and the grant to join are checked before any
+//! other claim is believed; names are within `limits::NAME_BYTES`; no error text holds a part of the token.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use livekit_protocol::participant_info::{Kind, KindDetail};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::config::{ApiKeys, Secret};
+use crate::limits;
+use crate::room::model::{Grants, Identity, RoomName, TrackSource};
+
+/// How far clocks may be apart.
+const LEEWAY: Duration = Duration::from_secs(60);
+/// Life of a token that replaces the one a client came with.
+const REFRESHED_LIFE: Duration = Duration::from_secs(600);
+
+/// What a checked token says.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    pub room: RoomName,
+    pub identity: Identity,
+    pub name: String,
+    pub metadata: String,
+    pub attributes: BTreeMap<String, String>,
+    pub grants: Grants,
+    pub subscribe_metrics: bool,
+    pub kind: Kind,
+    pub kind_details: Vec<KindDetail>,
+    /// The API key that signed it, and all claims as they came: what a refreshed token is made of.
+    key: String,
+    all: Map<String, Value>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("no access token: send it as `Authorization: Bearer` or as `access_token`")]
+    Missing,
+    #[error("the access token is not a JSON Web Token")]
+    Malformed,
+    #[error("the access token is signed with another algorithm than HS256")]
+    Algorithm,
+    #[error("the access token's issuer is no API key of this server")]
+    UnknownKey,
+    #[error("the access token's signature is not that of its API key's secret")]
+    Signature,
+    #[error("the access token has expired")]
+    Expired,
+    #[error("the access token is not valid yet: compare the clocks")]
+    NotYet,
+    #[error("the access token never expires: it needs an `exp`")]
+    NoExpiry,
+    #[error("the access token does not allow joining a room (video.roomJoin)")]
+    NoJoin,
+    #[error("the access token names no identity (sub)")]
+    NoIdentity,
+    #[error("the access token names no room (video.room)")]
+    NoRoom,
+    #[error("the access token's {0} is longer than allowed")]
+    TooLong(&'static str),
+}
+
+impl TokenError {
+    /// HTTP status to refuse with.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::NoIdentity | Self::NoRoom | Self::TooLong(_) => 400,
+            _ => 401,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct RawClaims {
+    sub: String,
+    /// Where old tokens have the identity.
+    jti: String,
+    name: String,
+    metadata: String,
+    attributes: BTreeMap<String, String>,
+    kind: String,
+    kind_details: Vec<String>,
+    video: Option<RawGrants>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct RawGrants {
+    room_join: bool,
+    room: String,
+    can_publish: Option<bool>,
+    can_subscribe: Option<bool>,
+    can_publish_data: Option<bool>,
+    can_publish_sources: Option<Vec<String>>,
+    can_update_own_metadata: Option<bool>,
+    can_subscribe_metrics: Option<bool>,
+    hidden: bool,
+    recorder: bool,
+    agent: bool,
+}
+
+/// Checks a token and reads it.
+pub fn verify(token: &str, keys: &ApiKeys) -> Result<Claims, TokenError> {
+    if token.is_empty() {
+        return Err(TokenError::Missing);
+    }
+    if token.len() > limits::TOKEN_BYTES {
+        return Err(TokenError::TooLong("text"));
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(error)?;
+    if header.alg != Algorithm::HS256 {
+        return Err(TokenError::Algorithm);
+    }
+    // Unchecked, only to find the secret the signature is then checked with.
+    let unchecked: Value = jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(error)?;
+    let issuer = unchecked.get("iss").and_then(Value::as_str).unwrap_or_default();
+    let secret = keys.get(issuer).ok_or(TokenError::UnknownKey)?;
+
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = LEEWAY.as_secs();
+    validation.validate_nbf = true;
+    // Tokens are made for one server's keys; an audience says nothing more.
+    validation.validate_aud = false;
+    validation.set_issuer(&[issuer]);
+    let key = DecodingKey::from_secret(secret.as_bytes());
+    let all = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation).map_err(error)?.claims;
+    read(issuer, all)
+}
+
+fn error(error: jsonwebtoken::errors::Error) -> TokenError {
+    match error.kind() {
+        ErrorKind::InvalidSignature => TokenError::Signature,
+        ErrorKind::ExpiredSignature => TokenError::Expired,
+        ErrorKind::ImmatureSignature => TokenError::NotYet,
+        ErrorKind::MissingRequiredClaim(_) => TokenError::NoExpiry,
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName | ErrorKind::UnsupportedAlgorithm => {
+            TokenError::Algorithm
+        }
+        _ => TokenError::Malformed,
+    }
+}
+
+fn read(issuer: &str, all: Map<String, Value>) -> Result<Claims, TokenError> {
+    let claims: RawClaims = serde_json::from_value(Value::Object(all.clone())).map_err(|_| TokenError::Malformed)?;
+    let video = claims.video.filter(|video| video.room_join).ok_or(TokenError::NoJoin)?;
+    let identity = if claims.sub.is_empty() { claims.jti } else { claims.sub };
+    check_name("identity", &identity)?;
+    check_name("room", &video.room)?;
+    check_length("name", &claims.name, limits::NAME_BYTES)?;
+    check_length("metadata", &claims.metadata, limits::METADATA_BYTES)?;
+    let attributes_bytes: usize = claims.attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if attributes_bytes > limits::ATTRIBUTES_BYTES {
+        return Err(TokenError::TooLong("attributes"));
+    }
+    let kind = Kind::from_str_name(&claims.kind.to_uppercase()).unwrap_or(Kind::Standard);
+    Ok(Claims {
+        room: RoomName::new(&video.room),
+        identity: Identity::new(&identity),
+        name: claims.name,
+        metadata: claims.metadata,
+        attributes: claims.attributes,
+        grants: grants(&video, kind),
+        subscribe_metrics: video.can_subscribe_metrics.unwrap_or(false),
+        kind,
+        kind_details: claims
+            .kind_details
+            .iter()
+            .filter_map(|detail| KindDetail::from_str_name(&detail.to_uppercase()))
+            .collect(),
+        key: issuer.to_owned(),
+        all,
+    })
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), TokenError> {
+    match (what, name.is_empty()) {
+        ("identity", true) => Err(TokenError::NoIdentity),
+        (_, true) => Err(TokenError::NoRoom),
+        _ => check_length(what, name, limits::NAME_BYTES),
+    }
+}
+
+fn check_length(what: &'static str, text: &str, bytes: usize) -> Result<(), TokenError> {
+    if text.len() > bytes { Err(TokenError::TooLong(what)) } else { Ok(()) }
+}
+
+/// What is not said is allowed, but for changing one's own metadata.
+fn grants(video: &RawGrants, kind: Kind) -> Grants {
+    let publish = video.can_publish.unwrap_or(true);
+    Grants {
+        publish,
+        publish_sources: video.can_publish_sources.iter().flatten().map(|source| track_source(source)).collect(),
+        publish_data: video.can_publish_data.unwrap_or(publish),
+        subscribe: video.can_subscribe.unwrap_or(true),
+        update_own_metadata: video.can_update_own_metadata.unwrap_or(false),
+        hidden: video.hidden,
+        recorder: video.recorder || kind == Kind::Egress,
+        agent: video.agent || kind == Kind::Agent,
+    }
+}
+
+/// An unknown source stays a member of the list: without it, a list of one would allow everything.
+fn track_source(name: &str) -> TrackSource {
+    match name.to_lowercase().as_str() {
+        "camera" => TrackSource::Camera,
+        "microphone" => TrackSource::Microphone,
+        "screen_share" => TrackSource::ScreenShare,
+        "screen_share_audio" => TrackSource::ScreenShareAudio,
+        _ => TrackSource::Unknown,
+    }
+}
+
+/// What a new token is to say: everything not said is allowed as by default.
+pub struct TokenRequest<'a> {
+    pub room: &'a str,
+    pub identity: &'a str,
+    pub name: &'a str,
+    pub life: Duration,
+}
+
+/// Signs a token that allows joining a room and changing one's own metadata, valid from `now` on (Unix time).
+pub fn mint(key: &str, secret: &Secret, request: &TokenRequest<'_>, now: Duration) -> Option<String> {
+    let claims = json!({
+        "sub": request.identity,
+        "name": request.name,
+        "video": {"roomJoin": true, "room": request.room, "canUpdateOwnMetadata": true},
+    });
+    let Value::Object(claims) = claims else { return None };
+    sign(key, secret, claims, now, request.life)
+}
+
+/// The same token with new times, or `None` when its key is gone.
+pub fn refreshed(claims: &Claims, keys: &ApiKeys, now: Duration) -> Option<String> {
+    sign(&claims.key, keys.get(&claims.key)?, claims.all.clone(), now, REFRESHED_LIFE)
+}
+
+fn sign(key: &str, secret: &Secret, mut claims: Map<String, Value>, now: Duration, life: Duration) -> Option<String> {
+    claims.insert("iss".to_owned(), key.into());
+    claims.insert("nbf".to_owned(), now.as_secs().into());
+    claims.insert("exp".to_owned(), now.saturating_add(life).as_secs().into());
+    claims.remove("iat");
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.as_bytes())).ok()
+}
+
+/// Unix time as tokens count it.
+pub fn unix_now() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    pub fn keys() -> ApiKeys {
+        ApiKeys::from([("app".to_owned(), Secret::new(SECRET))])
+    }
+
+    /// Signs any claims; `iss`, `exp` and `nbf` are added where they are missing.
+    pub fn token(mut claims: Value) -> String {
+        let now = unix_now().as_secs();
+        for (name, value) in [("iss", json!("app")), ("exp", json!(now + 600)), ("nbf", json!(now))] {
+            claims.as_object_mut().unwrap().entry(name).or_insert(value);
+        }
+        signed(&claims, Algorithm::HS256, SECRET)
+    }
+
+    fn signed(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    }
+
+    pub fn join_claims() -> Value {
+        json!({"sub": "alice", "video": {"roomJoin": true, "room": "den"}})
+    }
+
+    fn with(pointer: &str, value: Value) -> String {
+        let mut claims = join_claims();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        claims.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(name.to_owned(), value);
+        token(claims)
+    }
+
+    fn refusal(token: &str) -> TokenError {
+        verify(token, &keys()).unwrap_err()
+    }
+
+    #[test]
+    fn a_plain_token_allows_all_but_changing_metadata() {
+        let claims = verify(&token(join_claims()), &keys()).unwrap();
+        assert_eq!((claims.room.as_str(), claims.identity.as_str()), ("den", "alice"));
+        let expected = Grants {
+            publish: true,
+            publish_sources: vec![],
+            publish_data: true,
+            subscribe: true,
+            update_own_metadata: false,
+            hidden: false,
+            recorder: false,
+            agent: false,
+        };
+        assert_eq!(claims.grants, expected);
+        assert!(!claims.subscribe_metrics);
+        assert_eq!(claims.kind, Kind::Standard);
+    }
+
+    #[test]
+    fn every_claim_is_read() {
+        let token = token(json!({
+            "sub": "bot", "name": "Bot", "metadata": "m", "attributes": {"a": "b"},
+            "kind": "agent", "kindDetails": ["cloud_agent", "unheard_of"],
+            "roomConfig": {"name": "kept"},
+            "video": {
+                "roomJoin": true, "room": "den", "canPublish": true, "canSubscribe": false, "canPublishData": false,
+                "canPublishSources": ["camera", "screen_share_audio", "smell"], "canUpdateOwnMetadata": true,
+                "canSubscribeMetrics": true, "hidden": true, "recorder": true, "somethingNew": {"x": 1}
+            },
+        }));
+        let claims = verify(&token, &keys()).unwrap();
+        assert_eq!((claims.name.as_str(), claims.metadata.as_str()), ("Bot", "m"));
+        assert_eq!(claims.attributes["a"], "b");
+        assert_eq!((claims.kind, claims.kind_details), (Kind::Agent, vec![KindDetail::CloudAgent]));
+        let sources = vec![TrackSource::Camera, TrackSource::ScreenShareAudio, TrackSource::Unknown];
+        let expected = Grants {
+            publish: true,
+            publish_sources: sources,
+            publish_data: false,
+            subscribe: false,
+            update_own_metadata: true,
+            hidden: true,
+            recorder: true,
+            agent: true,
+        };
+        assert_eq!(claims.grants, expected);
+        assert!(claims.subscribe_metrics);
+    }
+
+    #[test]
+    fn data_follows_publishing_unless_said() {
+        let publish_data = |token| verify(&token, &keys()).unwrap().grants.publish_data;
+        assert!(!publish_data(with("/video/canPublish", json!(false))));
+        assert!(publish_data(with("/video/canPublish", json!(true))));
+    }
+
+    #[test]
+    fn bad_tokens_are_refused_each_for_its_reason() {
+        let now = unix_now().as_secs();
+        let stripped = |mut claims: Value, name: &str| {
+            claims.as_object_mut().unwrap().remove(name);
+            claims.as_object_mut().unwrap().insert("iss".to_owned(), json!("app"));
+            signed(&claims, Algorithm::HS256, SECRET)
+        };
+        let good = token(join_claims());
+        let (head, signature) = good.rsplit_once('.').unwrap();
+        let cases = [
+            (String::new(), TokenError::Missing),
+            ("nonsense".to_owned(), TokenError::Malformed),
+            ("a.b.c".to_owned(), TokenError::Malformed),
+            (format!("{head}."), TokenError::Signature),
+            (format!("{head}.{}", signature.chars().rev().collect::<String>()), TokenError::Signature),
+            (signed(&json!({"iss": "app", "exp": now + 9}), Algorithm::HS384, SECRET), TokenError::Algorithm),
+            (signed(&json!({"iss": "app", "exp": now + 9}), Algorithm::HS256, "another"), TokenError::Signature),
+            (with("/iss", json!("foreign")), TokenError::UnknownKey),
+            (with("/iss", json!(["app"])), TokenError::UnknownKey),
+            (with("/exp", json!(now - 61)), TokenError::Expired),
+            (with("/nbf", json!(now + 120)), TokenError::NotYet),
+            (with("/exp", json!("tomorrow")), TokenError::NoExpiry),
+            (stripped(join_claims(), "exp"), TokenError::NoExpiry),
+            (token(json!({"sub": "alice"})), TokenError::NoJoin),
+            (with("/video/roomJoin", json!(false)), TokenError::NoJoin),
+            (with("/video", json!(7)), TokenError::Malformed),
+            (with("/sub", json!("")), TokenError::NoIdentity),
+            (with("/video/room", json!("")), TokenError::NoRoom),
+            (with("/sub", json!("i".repeat(limits::NAME_BYTES + 1))), TokenError::TooLong("identity")),
+            (with("/video/room", json!("r".repeat(limits::NAME_BYTES + 1))), TokenError::TooLong("room")),
+            (with("/name", json!("n".repeat(limits::NAME_BYTES + 1))), TokenError::TooLong("name")),
+            ("x".repeat(limits::TOKEN_BYTES + 1), TokenError::TooLong("text")),
+        ];
+        for (token, expected) in cases {
+            assert_eq!(refusal(&token), expected, "{token}");
+        }
+    }
+
+    #[test]
+    fn an_unsigned_token_is_refused() {
+        use base64::Engine;
+        let encode = |value: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({"iss": "app", "sub": "a", "exp": unix_now().as_secs() + 60, "video": {"roomJoin": true, "room": "r"}});
+        let token = format!("{}.{}.", encode(json!({"alg": "none"})), encode(claims));
+        assert!(matches!(refusal(&token), TokenError::Algorithm | TokenError::Malformed));
+    }
+
+    #[test]
+    fn clocks_may_be_a_minute_apart() {
+        let now = unix_now().as_secs();
+        assert!(verify(&with("/exp", json!(now - 30)), &keys()).is_ok());
+        assert!(verify(&with("/nbf", json!(now + 30)), &keys()).is_ok());
+    }
+
+    #[test]
+    fn every_truncation_and_mutation_of_a_token_is_refused() {
+        let good = token(join_claims());
+        for end in 0..good.len() {
+            assert!(verify(&good[..end], &keys()).is_err(), "{end}");
+        }
+        let (mut changed, last) = (good.clone().into_bytes(), good.len() - 1);
+        // The last character holds bits beyond the signature.
+        for index in 0..last {
+            let before = changed[index];
+            changed[index] = if before == b'A' { b'B' } else { b'A' };
+            let text = String::from_utf8(changed.clone()).unwrap();
+            assert!(verify(&text, &keys()).is_err(), "{index}");
+            changed[index] = before;
+        }
+    }
+
+    #[test]
+    fn a_minted_token_verifies_and_a_refreshed_one_says_the_same_for_longer() {
+        let request = TokenRequest { room: "den", identity: "bob", name: "Bob", life: Duration::from_secs(60) };
+        let minted = mint("app", &Secret::new(SECRET), &request, unix_now()).unwrap();
+        let claims = verify(&minted, &keys()).unwrap();
+        assert_eq!((claims.room.as_str(), claims.identity.as_str(), claims.name.as_str()), ("den", "bob", "Bob"));
+        assert!(claims.grants.update_own_metadata);
+
+        let refreshed = verify(&refreshed(&claims, &keys(), unix_now()).unwrap(), &keys()).unwrap();
+        assert!(refreshed.all["exp"].as_u64() > claims.all["exp"].as_u64());
+        assert_eq!(refreshed.grants, claims.grants);
+        assert_eq!(refreshed.all["video"], claims.all["video"]);
+    }
+}
