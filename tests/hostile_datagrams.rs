@@ -4,6 +4,8 @@
 //! Loss is measured against the kernel's own count of datagrams that found a socket's buffer full: no packet may be
 //! missing beyond those.
 
+#![allow(clippy::expect_used, reason = "a test stops where it is wrong")]
+
 mod support;
 
 use std::net::{SocketAddr, UdpSocket};
@@ -141,14 +143,7 @@ impl Call {
         audio.more(10).await;
         video.more(10).await;
         let (media, _) = publisher.server_media().await;
-        Call {
-            server,
-            publisher,
-            subscriber,
-            audio,
-            video,
-            port: media.port(),
-        }
+        Call { server, publisher, subscriber, audio, video, port: media.port() }
     }
 
     /// Sends from `ports` new sockets by turns; then nothing has come back, and all was counted, but for what the kernel
@@ -183,7 +178,10 @@ impl Call {
         let ports = [self.port, relay, self.publisher.media_port().await, self.subscriber.media_port().await];
         let lost: u64 = ports.into_iter().map(kernel_drops).sum();
         let (audio, video) = (check_opus(&self.audio.packets()), check_vp8(&self.video.packets()));
-        assert!(audio.missing + video.missing <= lost, "audio {audio:?}, video {video:?}, dropped by the kernel: {lost}");
+        assert!(
+            audio.missing + video.missing <= lost,
+            "audio {audio:?}, video {video:?}, dropped by the kernel: {lost}"
+        );
         for (peer, other) in [(&self.publisher, "subscriber"), (&self.subscriber, "publisher")] {
             assert_ne!(peer.signal.state_of(other), Some(State::Disconnected), "{other} left");
         }
@@ -198,6 +196,7 @@ fn truncations(packet: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 }
 
 /// Sends at [`PACE`], from new sockets by turns, which are given back to see whether anything is answered.
+#[allow(clippy::disallowed_methods, reason = "on a thread for blocking work, and finer than the runtime's timer")]
 fn send(ports: usize, datagrams: &[Vec<u8>], to: SocketAddr) -> Vec<UdpSocket> {
     let bind = || {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");

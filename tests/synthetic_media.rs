@@ -96,19 +96,12 @@ fn vp8() -> Vec<Received> {
     let mut numbering = Numbering::new(2, VP8_PAYLOAD_TYPE);
     let packet = |index: u32| {
         numbering.advance(VP8_STEP);
-        let packet = Vp8Packet {
-            index,
-            keyframe: index == 0,
-            part: 0,
-        };
+        let packet = Vp8Packet { index, keyframe: index == 0, part: 0 };
         received(numbering.packet(true, packet.payload(0x7ff0 + index as u16, index as u8)))
     };
     (0..PACKETS).map(packet).collect()
 }
 
 fn received(packet: rtp::Packet) -> Received {
-    Received {
-        header: packet.header,
-        payload: packet.payload.to_vec(),
-    }
+    Received { header: packet.header, payload: packet.payload.to_vec() }
 }

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::{DataPacket, ParticipantInfo, UserPacket, data_packet};
+use support::eventually;
 use support::media::{check_opus, check_vp8, keyframes};
 use support::peer::{AUDIO_CID, Peer, Role, VIDEO_CID};
 use support::server::Server;
-use support::eventually;
 
 /// Two seconds of audio.
 const AUDIO_PACKETS: usize = 100;
@@ -81,10 +81,9 @@ async fn a_data_message_arrives_stamped_with_who_sent_it() {
     };
     sender.send_reliable(&packet).await;
 
-    let arrived = eventually("the data message", async || {
-        receiver.data_packets().first().cloned().ok_or("none".to_owned())
-    })
-    .await;
+    let arrived =
+        eventually("the data message", async || receiver.data_packets().first().cloned().ok_or("none".to_owned()))
+            .await;
     assert_eq!(arrived.participant_identity, "sender");
     assert_eq!(arrived.participant_sid, sender.sid().await);
     let Some(data_packet::Value::User(user)) = arrived.value else {
@@ -94,10 +93,7 @@ async fn a_data_message_arrives_stamped_with_who_sent_it() {
 
     // What follows shows that nothing was doubled and nothing came back to the sender.
     receiver.send_reliable(&packet).await;
-    eventually("the answer", async || {
-        sender.data_packets().first().cloned().ok_or("none".to_owned())
-    })
-    .await;
+    eventually("the answer", async || sender.data_packets().first().cloned().ok_or("none".to_owned())).await;
     assert_eq!((sender.data_packets().len(), receiver.data_packets().len()), (1, 1));
     server.assert_alive();
 }

@@ -33,9 +33,7 @@ pub struct Forger {
 
 impl Forger {
     pub fn new(seed: u64) -> Forger {
-        Forger {
-            random: StdRng::seed_from_u64(seed),
-        }
+        Forger { random: StdRng::seed_from_u64(seed) }
     }
 
     /// `len` random bytes that begin like `class`.

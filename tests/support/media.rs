@@ -42,12 +42,7 @@ pub struct Numbering {
 impl Numbering {
     /// Near the end of both number spaces, so that every run sees them wrap.
     pub fn new(ssrc: u32, payload_type: u8) -> Numbering {
-        Numbering {
-            ssrc,
-            payload_type,
-            sequence: u16::MAX - 50,
-            timestamp: u32::MAX - 20_000,
-        }
+        Numbering { ssrc, payload_type, sequence: u16::MAX - 50, timestamp: u32::MAX - 20_000 }
     }
 
     pub fn advance(&mut self, ticks: u32) {
@@ -65,10 +60,7 @@ impl Numbering {
             ssrc: self.ssrc,
             ..Default::default()
         };
-        Packet {
-            header,
-            payload: payload.into(),
-        }
+        Packet { header, payload: payload.into() }
     }
 }
 
@@ -116,11 +108,7 @@ impl Vp8Packet {
         let content = payload.get(DESCRIPTOR_BYTES..).expect("a payload holds a descriptor");
         let stamp = content.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + STAMP_BYTES);
         let stamp = stamp.expect("a payload holds its stamp");
-        let packet = Vp8Packet {
-            index: index_of(stamp),
-            keyframe: stamp[4] == 1,
-            part: stamp[5],
-        };
+        let packet = Vp8Packet { index: index_of(stamp), keyframe: stamp[4] == 1, part: stamp[5] };
         assert!(packet.content() == content, "payload of {packet:?} was changed");
         assert_eq!(payload[0] & 0x10 != 0, packet.part == 0, "start of partition of {packet:?}");
         packet
@@ -182,10 +170,7 @@ fn check(received: &[Received], payload_type: u8, index: impl Fn(&[u8]) -> u32) 
         assert_eq!(after.payload_type, payload_type);
         missing += u64::from(sequence) - 1;
     }
-    Continuity {
-        packets: received.len(),
-        missing,
-    }
+    Continuity { packets: received.len(), missing }
 }
 
 fn index_of(bytes: &[u8]) -> u32 {

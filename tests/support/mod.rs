@@ -3,8 +3,8 @@
 //!
 //! What always holds: every wait has an end, and nothing outlives its owner: a dropped server is a dead process.
 
-// Each test binary uses its own part of this module.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its own part of this module")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops where it is wrong")]
 
 pub mod hostile;
 pub mod media;

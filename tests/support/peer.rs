@@ -107,10 +107,7 @@ struct Channels {
 impl Peer {
     /// Joins and waits until the transport is connected and the reliable channel is open.
     pub async fn join(server: &Server, room: &str, identity: &str, role: Role) -> Peer {
-        let events = Arc::new(Events {
-            connected: watch::Sender::new(false),
-            tracks: Mutex::default(),
-        });
+        let events = Arc::new(Events { connected: watch::Sender::new(false), tracks: Mutex::default() });
         let connection = connect(Arc::clone(&events)).await;
         let (channels, mut tasks) = open_channels(&*connection).await;
         let keyframe_requests = Arc::default();
@@ -274,10 +271,10 @@ impl PeerConnectionEventHandler for Events {
         tokio::spawn(async move {
             while let Some(event) = remote.poll().await {
                 if let TrackRemoteEvent::OnRtpPacket(packet) = event {
-                    packets.lock().expect("no holder panics").push(Received {
-                        header: packet.header,
-                        payload: packet.payload.to_vec(),
-                    });
+                    packets
+                        .lock()
+                        .expect("no holder panics")
+                        .push(Received { header: packet.header, payload: packet.payload.to_vec() });
                 }
             }
         });
@@ -291,10 +288,7 @@ async fn connect(events: Arc<Events>) -> Arc<dyn PeerConnection> {
         (vp8(), media::VP8_PAYLOAD_TYPE, RtpCodecKind::Video),
     ];
     for (rtp_codec, payload_type, kind) in codecs {
-        let codec = RTCRtpCodecParameters {
-            rtp_codec,
-            payload_type,
-        };
+        let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
         engine.register_codec(codec, kind).expect("a new codec");
     }
     let registry = register_default_interceptors(Registry::new(), &mut engine).expect("new interceptors");
@@ -311,21 +305,11 @@ async fn connect(events: Arc<Events>) -> Arc<dyn PeerConnection> {
 
 async fn open_channels(connection: &dyn PeerConnection) -> (Channels, Vec<JoinHandle<()>>) {
     let reliable = connection.create_data_channel("_reliable", None).await.expect("a channel");
-    let unordered = || RTCDataChannelInit {
-        ordered: false,
-        max_retransmits: Some(0),
-        ..Default::default()
-    };
+    let unordered = || RTCDataChannelInit { ordered: false, max_retransmits: Some(0), ..Default::default() };
     let lossy = connection.create_data_channel("_lossy", Some(unordered())).await.expect("a channel");
     let tracks = connection.create_data_channel("_data_track", Some(unordered())).await.expect("a channel");
-    let channels = Channels {
-        reliable: Arc::clone(&reliable),
-        open: Arc::default(),
-        messages: Arc::default(),
-    };
-    let others = [lossy, tracks].map(|channel| {
-        tokio::spawn(async move { while channel.poll().await.is_some() {} })
-    });
+    let channels = Channels { reliable: Arc::clone(&reliable), open: Arc::default(), messages: Arc::default() };
+    let others = [lossy, tracks].map(|channel| tokio::spawn(async move { while channel.poll().await.is_some() {} }));
     let mut tasks = Vec::from(others);
     tasks.push(tokio::spawn(read_reliable(channels.clone())));
     (channels, tasks)
@@ -386,12 +370,7 @@ async fn offer(connection: &dyn PeerConnection, id: u32) -> proto::SessionDescri
     let offer = connection.create_offer(None).await.expect("an offer");
     let sdp = offer.sdp.clone();
     connection.set_local_description(offer).await.expect("the own offer applies");
-    proto::SessionDescription {
-        r#type: "offer".to_owned(),
-        sdp,
-        id,
-        ..Default::default()
-    }
+    proto::SessionDescription { r#type: "offer".to_owned(), sdp, id, ..Default::default() }
 }
 
 async fn add_receivers(connection: &dyn PeerConnection, audios: usize, videos: usize) {
@@ -405,10 +384,7 @@ async fn add_receivers(connection: &dyn PeerConnection, audios: usize, videos: u
 }
 
 fn transceiver(direction: RTCRtpTransceiverDirection) -> Option<RTCRtpTransceiverInit> {
-    Some(RTCRtpTransceiverInit {
-        direction,
-        ..Default::default()
-    })
+    Some(RTCRtpTransceiverInit { direction, ..Default::default() })
 }
 
 fn local_track(video: bool) -> Arc<TrackLocalStaticRTP> {
@@ -417,10 +393,7 @@ fn local_track(video: bool) -> Arc<TrackLocalStaticRTP> {
         false => (AUDIO_CID, RtpCodecKind::Audio, AUDIO_SSRC, opus()),
     };
     let coding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters {
-            ssrc: Some(ssrc),
-            ..Default::default()
-        },
+        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
         codec,
         ..Default::default()
     };
@@ -485,11 +458,7 @@ async fn send_video(mut connected: watch::Receiver<bool>, track: Arc<TrackLocalS
         let keyframe = wanted.swap(false, SeqCst);
         let parts = if keyframe { KEYFRAME_PACKETS } else { 1 };
         for part in 0..parts {
-            let payload = Vp8Packet {
-                index,
-                keyframe,
-                part,
-            };
+            let payload = Vp8Packet { index, keyframe, part };
             let payload = payload.payload(picture_id, tl0_picture);
             let packet = numbering.packet(part + 1 == parts, payload);
             if track.write_rtp(packet).await.is_err() {

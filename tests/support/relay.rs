@@ -23,12 +23,7 @@ impl Relay {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a free port"));
         let seen = Arc::default();
         let task = tokio::spawn(run(Arc::clone(&socket), server, Arc::clone(&seen)));
-        Relay {
-            socket,
-            server,
-            seen,
-            task,
-        }
+        Relay { socket, server, seen, task }
     }
 
     pub fn address(&self) -> SocketAddr {

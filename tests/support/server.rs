@@ -29,7 +29,7 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let log = Arc::default();
-        let (found, address) = mpsc::channel();
+        let (found, address) = mpsc::sync_channel(1);
         read_lines(child.stdout.take().expect("piped"), Arc::clone(&log), found.clone());
         read_lines(child.stderr.take().expect("piped"), Arc::clone(&log), found);
         let Ok(address) = address.recv_timeout(PATIENCE) else {
@@ -122,11 +122,12 @@ pub fn kernel_drops(port: u16) -> u64 {
 }
 
 /// Keeps the lines of one output and tells the address in the first that has one.
-fn read_lines(output: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>, found: mpsc::Sender<SocketAddr>) {
+fn read_lines(output: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>, found: mpsc::SyncSender<SocketAddr>) {
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if let Some(address) = address_in(&line) {
-                let _ = found.send(address);
+                // Only the first is waited for.
+                let _ = found.try_send(address);
             }
             log.lock().expect("no holder panics").push(line);
         }

@@ -21,11 +21,13 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::within;
 
+/// Requests waiting to be written; no test sends as many at once.
+const REQUESTS: usize = 64;
 const PING_EVERY: Duration = Duration::from_secs(4);
 
 #[derive(Clone)]
 pub struct Signal {
-    requests: mpsc::UnboundedSender<Request>,
+    requests: mpsc::Sender<Request>,
     received: Arc<Mutex<Vec<Response>>>,
     /// Responses received so far, and whether the connection is closed.
     progress: watch::Receiver<(usize, bool)>,
@@ -41,10 +43,7 @@ pub fn join_request(publisher_offer: Option<proto::SessionDescription>) -> proto
             os: "test".to_owned(),
             ..Default::default()
         }),
-        connection_settings: Some(proto::ConnectionSettings {
-            auto_subscribe: true,
-            ..Default::default()
-        }),
+        connection_settings: Some(proto::ConnectionSettings { auto_subscribe: true, ..Default::default() }),
         publisher_offer,
         ..Default::default()
     }
@@ -52,27 +51,21 @@ pub fn join_request(publisher_offer: Option<proto::SessionDescription>) -> proto
 
 impl Signal {
     pub async fn connect(server: SocketAddr, token: &str, join: &proto::JoinRequest) -> Signal {
-        let wrapped = proto::WrappedJoinRequest {
-            compression: Compression::None.into(),
-            join_request: join.encode_to_vec(),
-        };
+        let wrapped =
+            proto::WrappedJoinRequest { compression: Compression::None.into(), join_request: join.encode_to_vec() };
         let join = URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec());
         let url = format!("ws://{server}/rtc/v1?access_token={token}&join_request={join}");
         let (socket, _) = within("the WebSocket", connect_async(url)).await.expect("the server upgrades");
-        let (requests, outbox) = mpsc::unbounded_channel();
+        let (requests, outbox) = mpsc::channel(REQUESTS);
         let (told, progress) = watch::channel((0, false));
         let received = Arc::default();
         tokio::spawn(run(socket, outbox, Arc::clone(&received), told));
-        Signal {
-            requests,
-            received,
-            progress,
-        }
+        Signal { requests, received, progress }
     }
 
     pub fn send(&self, request: Request) {
         // A closed connection shows itself to whoever waits for the answer.
-        let _ = self.requests.send(request);
+        let _ = self.requests.try_send(request);
     }
 
     /// The first value that `wanted` takes from the responses, received or yet to come, from the `from`th on.
@@ -134,7 +127,7 @@ impl Signal {
 
 async fn run(
     mut socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    mut outbox: mpsc::UnboundedReceiver<Request>,
+    mut outbox: mpsc::Receiver<Request>,
     received: Arc<Mutex<Vec<Response>>>,
     told: watch::Sender<(usize, bool)>,
 ) {
