@@ -62,7 +62,8 @@ const REGISTRATIONS: [Registration; 10] = [
 ];
 
 /// RTCP feedback answered where it is offered. What the server learns to do gets a line here.
-const FEEDBACK: [(MediaKind, &str); 2] = [(MediaKind::Video, "nack pli"), (MediaKind::Video, "ccm fir")];
+const FEEDBACK: [(MediaKind, &str); 3] =
+    [(MediaKind::Video, "nack pli"), (MediaKind::Video, "ccm fir"), (MediaKind::Video, "transport-cc")];
 
 /// Payload types whose RTP packets look like RTCP when the marker bit is set (RFC 5761, section 4).
 const COLLIDES_WITH_RTCP: std::ops::RangeInclusive<u8> = 64..=95;

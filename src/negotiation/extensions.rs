@@ -40,12 +40,13 @@ const fn usage(extension: Extension, kinds: (bool, bool), ways: (bool, bool)) ->
 }
 
 /// The extensions that are answered. What the server learns to do gets a line here.
-const USES: [Use; 11] = [
+const USES: [Use; 12] = [
     usage(Extension::Mid, BOTH, EITHER_WAY),
     usage(Extension::Rid, VIDEO, RECEIVED),
     usage(Extension::RepairedRid, VIDEO, RECEIVED),
     // Speakers are told by signalling: towards subscribers the level would only cost bytes.
     usage(Extension::AudioLevel, AUDIO, RECEIVED),
+    usage(Extension::TransportCc, VIDEO, RECEIVED),
     usage(Extension::AbsCaptureTime, BOTH, EITHER_WAY),
     usage(Extension::DependencyDescriptor, VIDEO, EITHER_WAY),
     usage(Extension::VideoOrientation, VIDEO, EITHER_WAY),

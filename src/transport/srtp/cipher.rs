@@ -1,0 +1,341 @@
+//! The two cipher suites: AEAD_AES_128_GCM (RFC 7714) and AES_CM_128 with HMAC-SHA1-80 (RFC 3711, section 4).
+//!
+//! What always holds: a packet's bytes are decrypted only after its tag verified (GCM does both at once and wipes on failure);
+//! no heap allocation per packet beyond what `out` lacks in capacity.
+
+use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::cipher::EncryptingKey;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+
+use super::kdf::{Label, apply_keystream, counter_key, derive};
+use super::{MASTER_KEY_BYTES, Profile};
+use crate::transport::DropReason;
+
+const GCM_TAG_BYTES: usize = 16;
+const HMAC_TAG_BYTES: usize = 10;
+/// First word and SSRC of an RTCP packet: what SRTCP leaves in clear.
+const RTCP_HEADER_BYTES: usize = 8;
+const SRTCP_INDEX_BYTES: usize = 4;
+/// The E flag of the SRTCP index word.
+const ENCRYPTED: u32 = 1 << 31;
+
+/// AES-GCM under one session key.
+pub(super) struct Gcm {
+    pub key: LessSafeKey,
+    pub salt: [u8; 12],
+}
+
+/// AES counter mode and HMAC-SHA1 under one pair of session keys.
+pub(super) struct CounterHmac {
+    key: EncryptingKey,
+    salt: [u8; 14],
+    mac: hmac::Key,
+}
+
+/// The session keys of one direction.
+pub(super) enum Suite {
+    Gcm { rtp: Gcm, rtcp: Gcm },
+    CounterHmac { rtp: CounterHmac, rtcp: CounterHmac },
+}
+
+impl Suite {
+    pub fn derive(profile: Profile, master_key: &[u8], master_salt: &[u8]) -> Option<Suite> {
+        use Label::*;
+        let gcm = |key, salt| Gcm::derive(master_key, master_salt, key, salt);
+        let counter = |key, salt, mac| CounterHmac::derive(master_key, master_salt, key, salt, mac);
+        Some(match profile {
+            Profile::AeadAes128Gcm => Suite::Gcm {
+                rtp: gcm(RtpEncryption, RtpSalt)?,
+                rtcp: gcm(RtcpEncryption, RtcpSalt)?,
+            },
+            Profile::Aes128CmHmacSha1_80 => Suite::CounterHmac {
+                rtp: counter(RtpEncryption, RtpSalt, RtpAuthentication)?,
+                rtcp: counter(RtcpEncryption, RtcpSalt, RtcpAuthentication)?,
+            },
+        })
+    }
+
+    /// Opens an SRTP packet in place; gives the length of the plain packet.
+    pub fn open_rtp(&self, ssrc: u32, index: u64, header_len: usize, packet: &mut [u8]) -> Result<usize, DropReason> {
+        match self {
+            Suite::Gcm { rtp, .. } => rtp.open_rtp(ssrc, index, header_len, packet),
+            Suite::CounterHmac { rtp, .. } => rtp.open_rtp(ssrc, index, header_len, packet),
+        }
+    }
+
+    /// Appends the SRTP packet of `header`, `prefix`, `payload` to `out`.
+    pub fn seal_rtp(
+        &self,
+        ssrc: u32,
+        index: u64,
+        header: &[u8],
+        prefix: &[u8],
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), DropReason> {
+        let start = out.len();
+        out.reserve(header.len() + prefix.len() + payload.len() + GCM_TAG_BYTES);
+        out.extend_from_slice(header);
+        let sealed = match self {
+            Suite::Gcm { rtp, .. } => rtp.seal_rtp(ssrc, index, header, prefix, payload, out),
+            Suite::CounterHmac { rtp, .. } => {
+                out.extend_from_slice(prefix);
+                out.extend_from_slice(payload);
+                rtp.seal_rtp(ssrc, index, start, header.len(), out)
+            }
+        };
+        sealed.ok_or_else(|| {
+            out.truncate(start);
+            DropReason::Malformed
+        })
+    }
+
+    /// SSRC and index of an SRTCP packet, not yet authenticated. Refuses a packet that is not encrypted.
+    pub fn srtcp_index(&self, packet: &[u8]) -> Result<(u32, u32), DropReason> {
+        let behind_index = match self {
+            Suite::Gcm { .. } => 0,
+            Suite::CounterHmac { .. } => HMAC_TAG_BYTES,
+        };
+        let end = packet.len().checked_sub(behind_index).ok_or(DropReason::Malformed)?;
+        let index = end.checked_sub(SRTCP_INDEX_BYTES).ok_or(DropReason::Malformed)?;
+        let ssrc = word(packet, 4).ok_or(DropReason::Malformed)?;
+        let index = word(packet, index).ok_or(DropReason::Malformed)?;
+        if index & ENCRYPTED == 0 {
+            // RFC 3711 allows it; WebRTC never does (RFC 8827, section 6.5), and stacks were caught skipping its tag.
+            return Err(DropReason::SrtpUnauthenticated);
+        }
+        Ok((ssrc, index & !ENCRYPTED))
+    }
+
+    /// Opens an SRTCP packet in place; gives the length of the plain compound.
+    pub fn open_rtcp(&self, ssrc: u32, index: u32, packet: &mut [u8]) -> Result<usize, DropReason> {
+        match self {
+            Suite::Gcm { rtcp, .. } => rtcp.open_rtcp(ssrc, index, packet),
+            Suite::CounterHmac { rtcp, .. } => rtcp.open_rtcp(ssrc, index, packet),
+        }
+    }
+
+    /// Appends the SRTCP packet of `compound` to `out`.
+    pub fn seal_rtcp(&self, index: u32, compound: &[u8], out: &mut Vec<u8>) -> Result<(), DropReason> {
+        let start = out.len();
+        let ssrc = word(compound, 4).ok_or(DropReason::Malformed)?;
+        out.reserve(compound.len() + GCM_TAG_BYTES + SRTCP_INDEX_BYTES);
+        let sealed = match self {
+            Suite::Gcm { rtcp, .. } => rtcp.seal_rtcp(ssrc, index, compound, out),
+            Suite::CounterHmac { rtcp, .. } => rtcp.seal_rtcp(ssrc, index, compound, out),
+        };
+        sealed.ok_or_else(|| {
+            out.truncate(start);
+            DropReason::Malformed
+        })
+    }
+}
+
+impl Gcm {
+    fn derive(master_key: &[u8], master_salt: &[u8], key: Label, salt: Label) -> Option<Gcm> {
+        let mut session_key = [0; MASTER_KEY_BYTES];
+        derive(master_key, master_salt, key, &mut session_key)?;
+        let mut session_salt = [0; 12];
+        derive(master_key, master_salt, salt, &mut session_salt)?;
+        Gcm::new(&session_key, session_salt)
+    }
+
+    pub fn new(key: &[u8], salt: [u8; 12]) -> Option<Gcm> {
+        let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, key).ok()?);
+        Some(Gcm { key, salt })
+    }
+
+    /// RFC 7714, section 8.1: two zero bytes, SSRC, rollover counter and sequence number, xored with the salt. With a 31-bit
+    /// index it is the one of section 9.1.
+    fn nonce(&self, ssrc: u32, index: u64) -> Nonce {
+        let position = (u128::from(ssrc) << 48) | u128::from(index);
+        let mut nonce = [0; 12];
+        for (byte, (salt, position)) in nonce
+            .iter_mut()
+            .zip(self.salt.iter().zip(position.to_be_bytes().iter().skip(4)))
+        {
+            *byte = salt ^ position;
+        }
+        Nonce::assume_unique_for_key(nonce)
+    }
+
+    pub fn open_rtp(&self, ssrc: u32, index: u64, header_len: usize, packet: &mut [u8]) -> Result<usize, DropReason> {
+        let (header, body) = packet.split_at_mut_checked(header_len).ok_or(DropReason::Malformed)?;
+        if body.len() < GCM_TAG_BYTES {
+            return Err(DropReason::Malformed);
+        }
+        let plain = self
+            .key
+            .open_in_place(self.nonce(ssrc, index), Aad::from(&*header), body)
+            .map_err(|_| DropReason::SrtpUnauthenticated)?;
+        Ok(header_len + plain.len())
+    }
+
+    /// `out` already ends with `header`.
+    pub fn seal_rtp(
+        &self,
+        ssrc: u32,
+        index: u64,
+        header: &[u8],
+        prefix: &[u8],
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let nonce = self.nonce(ssrc, index);
+        let body = out.len();
+        if prefix.is_empty() {
+            // One pass: the source is read and its ciphertext written, nothing is copied first.
+            out.resize(body + payload.len() + GCM_TAG_BYTES, 0);
+            let (sealed, tag) = out.get_mut(body..)?.split_at_mut_checked(payload.len())?;
+            return self
+                .key
+                .seal_out_of_place_scatter(nonce, Aad::from(header), payload, sealed, &[], tag)
+                .ok();
+        }
+        out.extend_from_slice(prefix);
+        out.extend_from_slice(payload);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce, Aad::from(header), out.get_mut(body..)?)
+            .ok()?;
+        out.extend_from_slice(tag.as_ref());
+        Some(())
+    }
+
+    /// The clear header and the index word are what is authenticated (RFC 7714, section 9.2).
+    fn rtcp_aad(header: &[u8], index: u32) -> Option<[u8; RTCP_HEADER_BYTES + SRTCP_INDEX_BYTES]> {
+        let mut aad = [0; RTCP_HEADER_BYTES + SRTCP_INDEX_BYTES];
+        let (clear, word) = aad.split_at_mut(RTCP_HEADER_BYTES);
+        clear.copy_from_slice(header.get(..RTCP_HEADER_BYTES)?);
+        word.copy_from_slice(&(index | ENCRYPTED).to_be_bytes());
+        Some(aad)
+    }
+
+    pub fn open_rtcp(&self, ssrc: u32, index: u32, packet: &mut [u8]) -> Result<usize, DropReason> {
+        let aad = Gcm::rtcp_aad(packet, index).ok_or(DropReason::Malformed)?;
+        let end = packet
+            .len()
+            .checked_sub(SRTCP_INDEX_BYTES)
+            .ok_or(DropReason::Malformed)?;
+        let body = packet.get_mut(RTCP_HEADER_BYTES..end).ok_or(DropReason::Malformed)?;
+        if body.len() < GCM_TAG_BYTES {
+            return Err(DropReason::Malformed);
+        }
+        let plain = self
+            .key
+            .open_in_place(self.nonce(ssrc, index.into()), Aad::from(aad), body)
+            .map_err(|_| DropReason::SrtpUnauthenticated)?;
+        Ok(RTCP_HEADER_BYTES + plain.len())
+    }
+
+    pub fn seal_rtcp(&self, ssrc: u32, index: u32, compound: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let aad = Gcm::rtcp_aad(compound, index)?;
+        let body = out.len() + RTCP_HEADER_BYTES;
+        out.extend_from_slice(compound);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(self.nonce(ssrc, index.into()), Aad::from(aad), out.get_mut(body..)?)
+            .ok()?;
+        out.extend_from_slice(tag.as_ref());
+        out.extend_from_slice(&(index | ENCRYPTED).to_be_bytes());
+        Some(())
+    }
+}
+
+impl CounterHmac {
+    fn derive(master_key: &[u8], master_salt: &[u8], key: Label, salt: Label, mac: Label) -> Option<CounterHmac> {
+        let mut session_key = [0; MASTER_KEY_BYTES];
+        derive(master_key, master_salt, key, &mut session_key)?;
+        let mut session_salt = [0; 14];
+        derive(master_key, master_salt, salt, &mut session_salt)?;
+        let mut session_mac = [0; 20];
+        derive(master_key, master_salt, mac, &mut session_mac)?;
+        Some(CounterHmac {
+            key: counter_key(&session_key)?,
+            salt: session_salt,
+            mac: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &session_mac),
+        })
+    }
+
+    /// RFC 3711, section 4.1.1: (salt * 2^16) xor (SSRC * 2^64) xor (index * 2^16).
+    fn counter(&self, ssrc: u32, index: u64) -> [u8; 16] {
+        let position = (u128::from(ssrc) << 64) | (u128::from(index) << 16);
+        let mut counter = position.to_be_bytes();
+        for (byte, salt) in counter.iter_mut().zip(self.salt) {
+            *byte ^= salt;
+        }
+        counter
+    }
+
+    fn tag(&self, authenticated: &[u8], rollover: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.mac);
+        context.update(authenticated);
+        context.update(rollover);
+        context.sign()
+    }
+
+    fn verify(&self, authenticated: &[u8], rollover: &[u8], tag: &[u8]) -> Result<(), DropReason> {
+        let expected = self.tag(authenticated, rollover);
+        let expected = expected.as_ref().get(..HMAC_TAG_BYTES).unwrap_or_default();
+        verify_slices_are_equal(expected, tag).map_err(|_| DropReason::SrtpUnauthenticated)
+    }
+
+    fn open_rtp(&self, ssrc: u32, index: u64, header_len: usize, packet: &mut [u8]) -> Result<usize, DropReason> {
+        let end = packet.len().checked_sub(HMAC_TAG_BYTES).ok_or(DropReason::Malformed)?;
+        let (plain, tag) = packet.split_at_mut_checked(end).ok_or(DropReason::Malformed)?;
+        if header_len > plain.len() {
+            return Err(DropReason::Malformed);
+        }
+        self.verify(plain, &rollover(index), tag)?;
+        let body = plain.get_mut(header_len..).ok_or(DropReason::Malformed)?;
+        apply_keystream(&self.key, self.counter(ssrc, index), body).ok_or(DropReason::Malformed)?;
+        Ok(end)
+    }
+
+    /// `out` from `start` is the plain packet.
+    fn seal_rtp(&self, ssrc: u32, index: u64, start: usize, header_len: usize, out: &mut Vec<u8>) -> Option<()> {
+        let body = out.get_mut(start.checked_add(header_len)?..)?;
+        apply_keystream(&self.key, self.counter(ssrc, index), body)?;
+        let tag = self.tag(out.get(start..)?, &rollover(index));
+        out.extend_from_slice(tag.as_ref().get(..HMAC_TAG_BYTES)?);
+        Some(())
+    }
+
+    fn open_rtcp(&self, ssrc: u32, index: u32, packet: &mut [u8]) -> Result<usize, DropReason> {
+        let tagged = packet.len().checked_sub(HMAC_TAG_BYTES).ok_or(DropReason::Malformed)?;
+        let end = tagged.checked_sub(SRTCP_INDEX_BYTES).ok_or(DropReason::Malformed)?;
+        let (authenticated, tag) = packet.split_at_mut_checked(tagged).ok_or(DropReason::Malformed)?;
+        if end < RTCP_HEADER_BYTES {
+            return Err(DropReason::Malformed);
+        }
+        self.verify(authenticated, &[], tag)?;
+        let body = authenticated
+            .get_mut(RTCP_HEADER_BYTES..end)
+            .ok_or(DropReason::Malformed)?;
+        apply_keystream(&self.key, self.counter(ssrc, index.into()), body).ok_or(DropReason::Malformed)?;
+        Ok(end)
+    }
+
+    fn seal_rtcp(&self, ssrc: u32, index: u32, compound: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let start = out.len();
+        out.extend_from_slice(compound);
+        let body = out.get_mut(start + RTCP_HEADER_BYTES..)?;
+        apply_keystream(&self.key, self.counter(ssrc, index.into()), body)?;
+        out.extend_from_slice(&(index | ENCRYPTED).to_be_bytes());
+        let tag = self.tag(out.get(start..)?, &[]);
+        out.extend_from_slice(tag.as_ref().get(..HMAC_TAG_BYTES)?);
+        Some(())
+    }
+}
+
+/// The rollover counter of an index, as it is appended to what HMAC authenticates.
+fn rollover(index: u64) -> [u8; 4] {
+    ((index >> 16) as u32).to_be_bytes()
+}
+
+/// The big-endian word at `offset`.
+fn word(bytes: &[u8], offset: usize) -> Option<u32> {
+    let bytes = bytes.get(offset..offset.checked_add(4)?)?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}

@@ -1,0 +1,106 @@
+//! Sealing what is sent (RFC 3711, section 3.3).
+//!
+//! What always holds: per SSRC the extended sequence numbers sealed only grow, so that no two plaintexts ever share an
+//! (SSRC, ROC, SEQ): under AES-GCM that would give the key away. The SRTCP index only grows too.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::cipher::Suite;
+use super::replay::MAX_INDEX;
+use crate::transport::DropReason;
+
+/// SSRCs one association may send under one key, never forgotten: 16 bytes each. A subscriber to everything in the largest
+/// room, with retransmission streams, stays below.
+const SEND_STREAMS: usize = 1 << 15;
+/// SRTCP indices are 31 bits.
+const MAX_SRTCP_INDEX: u32 = (1 << 31) - 1;
+
+/// The sending half of an SRTP session.
+pub struct Outbound {
+    suite: Suite,
+    /// The highest extended sequence number sealed, by SSRC.
+    highest: HashMap<u32, u64, BuildHasherDefault<SsrcHasher>>,
+    next_srtcp_index: u32,
+}
+
+impl Outbound {
+    pub(super) fn new(suite: Suite) -> Outbound {
+        Outbound {
+            suite,
+            highest: HashMap::default(),
+            next_srtcp_index: 1,
+        }
+    }
+
+    /// Appends the SRTP packet to `out`. Refused with `Malformed` when `extended_sequence` and `header` disagree, with
+    /// `SrtpReplayed` when the number is not above all sealed before on this SSRC.
+    pub fn seal_rtp(
+        &mut self,
+        extended_sequence: u64,
+        header: &[u8],
+        prefix: &[u8],
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), DropReason> {
+        let (sequence, ssrc) = sequence_and_ssrc(header).ok_or(DropReason::Malformed)?;
+        if sequence != extended_sequence as u16 || extended_sequence > MAX_INDEX {
+            return Err(DropReason::Malformed);
+        }
+        self.claim(ssrc, extended_sequence)?;
+        self.suite
+            .seal_rtp(ssrc, extended_sequence, header, prefix, payload, out)
+    }
+
+    /// Appends the SRTCP packet to `out`.
+    pub fn seal_rtcp(&mut self, compound: &[u8], out: &mut Vec<u8>) -> Result<(), DropReason> {
+        let index = self.next_srtcp_index;
+        if index > MAX_SRTCP_INDEX {
+            return Err(DropReason::SrtpReplayed);
+        }
+        self.next_srtcp_index += 1;
+        self.suite.seal_rtcp(index, compound, out)
+    }
+
+    /// Takes the number for good, before anything is sealed under it.
+    fn claim(&mut self, ssrc: u32, extended_sequence: u64) -> Result<(), DropReason> {
+        if let Some(highest) = self.highest.get_mut(&ssrc) {
+            if extended_sequence <= *highest {
+                return Err(DropReason::SrtpReplayed);
+            }
+            *highest = extended_sequence;
+        } else {
+            if self.highest.len() >= SEND_STREAMS {
+                return Err(DropReason::TooManyStreams);
+            }
+            self.highest.insert(ssrc, extended_sequence);
+        }
+        Ok(())
+    }
+}
+
+fn sequence_and_ssrc(header: &[u8]) -> Option<(u16, u32)> {
+    let fixed: &[u8; 12] = header.first_chunk()?;
+    let [_, _, s0, s1, _, _, _, _, a, b, c, d] = *fixed;
+    Some((u16::from_be_bytes([s0, s1]), u32::from_be_bytes([a, b, c, d])))
+}
+
+/// One multiplication: the SSRCs are our own random numbers, so that nobody can make them collide.
+#[derive(Default)]
+struct SsrcHasher(u64);
+
+impl Hasher for SsrcHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.0 = (self.0 ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+}
