@@ -1,0 +1,43 @@
+//! What the whole-server tests share: a server process, a signalling connection, a peer of an independent WebRTC
+//! stack (crate `webrtc`), synthetic media, a relay on the path.
+//!
+//! What always holds: every wait has an end, and nothing outlives its owner: a dropped server is a dead process.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this module")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops where it is wrong")]
+
+pub mod hostile;
+pub mod media;
+pub mod peer;
+pub mod relay;
+pub mod server;
+pub mod signal;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Time for anything that takes one or a few round trips on loopback; generous, for a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Time between two looks at something that is only seen by looking.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The result of `wait`, or a panic that names what did not come within [`PATIENCE`].
+pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}
+
+/// Looks until `look` gives something; panics with `what` and the last state told after [`PATIENCE`].
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match look().await {
+            Ok(value) => return value,
+            Err(state) => assert!(start.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}; {state}"),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

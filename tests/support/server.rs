@@ -1,0 +1,152 @@
+//! One server process on free ports of the loopback interface, killed when dropped; what it says over HTTP and of
+//! itself in `/proc`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use super::PATIENCE;
+
+const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Starts the server built with this test, one shard, and waits until it tells its address.
+    pub fn start() -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sfumato"))
+            .args(["--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0"])
+            .args(["--node-ip", "127.0.0.1", "--shards", "1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let log = Arc::default();
+        let (found, address) = mpsc::sync_channel(1);
+        read_lines(child.stdout.take().expect("piped"), Arc::clone(&log), found.clone());
+        read_lines(child.stderr.take().expect("piped"), Arc::clone(&log), found);
+        let Ok(address) = address.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the server told no address:\n{}", lines(&log));
+        };
+        Server { child, address, log }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Panics with the log when the server is gone.
+    pub fn assert_alive(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+            panic!("the server ended ({status}):\n{}", self.log());
+        }
+        assert!(!self.log().contains("panicked at"), "the server panicked:\n{}", self.log());
+    }
+
+    pub fn log(&self) -> String {
+        lines(&self.log)
+    }
+
+    /// A development token.
+    pub fn token(&self, room: &str, identity: &str) -> String {
+        let body = self.get(&format!("/dev/token?room={room}&identity={identity}"));
+        let answer: serde_json::Value = serde_json::from_str(&body).expect("a token comes as JSON");
+        answer["token"].as_str().expect("the answer holds a token").to_owned()
+    }
+
+    /// Sum of all samples of one metric.
+    pub fn metric(&self, name: &str) -> u64 {
+        sum(&self.get("/metrics"), name, "")
+    }
+
+    /// Datagrams dropped for one reason.
+    pub fn dropped(&self, reason: &str) -> u64 {
+        let label = format!("reason=\"{reason}\"");
+        sum(&self.get("/metrics"), "sfumato_datagrams_dropped_total", &label)
+    }
+
+    /// Memory resident now, bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kib.expect("VmRSS is told in KiB") * 1024
+    }
+
+    /// The body of a 200 answer to GET.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect_timeout(&self.address, HTTP_TIMEOUT).expect("the server listens");
+        stream.set_read_timeout(Some(HTTP_TIMEOUT)).expect("a timeout above zero");
+        // HTTP/1.0: the body ends with the connection and is not chunked.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address).expect("the server reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the server answers in UTF-8");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert_eq!(head.split_whitespace().nth(1), Some("200"), "GET {path}: {answer}");
+        body.to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the server's log ---\n{}\n--- end ---", self.log());
+        }
+    }
+}
+
+/// Datagrams that the kernel dropped at the UDP socket bound to `port`, because its buffer was full.
+pub fn kernel_drops(port: u16) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/udp").expect("Linux tells its sockets");
+    let of_port = |line: &&str| {
+        let local = line.split_whitespace().nth(1).and_then(|local| local.split_once(':'));
+        local.is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port))
+    };
+    let drops = |line: &str| line.split_whitespace().last().and_then(|count| count.parse::<u64>().ok());
+    table.lines().skip(1).filter(of_port).filter_map(drops).sum()
+}
+
+/// Keeps the lines of one output and tells the address in the first that has one.
+fn read_lines(output: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>, found: mpsc::SyncSender<SocketAddr>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some(address) = address_in(&line) {
+                // Only the first is waited for.
+                let _ = found.try_send(address);
+            }
+            log.lock().expect("no holder panics").push(line);
+        }
+    });
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    let authority: String = rest.chars().take_while(|c| !"/ \"',)\u{1b}".contains(*c)).collect();
+    authority.replace("localhost", "127.0.0.1").parse().ok()
+}
+
+fn lines(log: &Mutex<Vec<String>>) -> String {
+    log.lock().expect("no holder panics").join("\n")
+}
+
+fn sum(text: &str, name: &str, label: &str) -> u64 {
+    let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+    let samples = text.lines().filter(of_name).filter(|line| line.contains(label));
+    let values = samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum::<f64>() as u64
+}
