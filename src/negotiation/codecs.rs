@@ -354,7 +354,8 @@ mod tests {
         );
         let codecs = read(MediaKind::Video, &media);
         let vp8 = PayloadType(96);
-        assert_eq!(read_feedback(MediaKind::Video, &media, &codecs), [(vp8, "nack pli"), (vp8, "ccm fir")]);
+        let served = [(vp8, "nack pli"), (vp8, "ccm fir"), (vp8, "transport-cc")];
+        assert_eq!(read_feedback(MediaKind::Video, &media, &codecs), served);
         assert!(read_feedback(MediaKind::Audio, &media, &codecs).is_empty());
     }
 

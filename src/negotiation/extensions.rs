@@ -154,9 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn transport_wide_feedback_is_not_promised_yet() {
-        let lines = [Extension::TransportCc, Extension::AbsSendTime].map(|e| format!("3 {}", e.uri()));
-        assert!(both(MediaKind::Video, Direction::SendOnly, &lines).0.is_empty());
+    fn transport_wide_feedback_is_promised_and_send_times_are_not() {
+        let offered = |extension: Extension| [format!("3 {}", extension.uri())];
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &offered(Extension::TransportCc)).0, ["3"]);
+        assert!(both(MediaKind::Video, Direction::SendOnly, &offered(Extension::AbsSendTime)).0.is_empty());
     }
 
     #[test]

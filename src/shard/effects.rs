@@ -39,7 +39,12 @@ impl Shard {
 
     fn carry_out(&mut self, now: Instant, room: usize, effect: Effect) {
         match effect {
-            Effect::Tell { to, event } => self.tell(to.0, event),
+            Effect::Tell { to, event } => {
+                if let Event::Removed(reason) = &event {
+                    tracing::info!(?reason, room = %self.room_label(room), "participant left");
+                }
+                self.tell(to.0, event);
+            }
             Effect::StartSource { publisher, track, mid, layers } => {
                 self.start_source(room, publisher.0, track, mid, layers);
             }
@@ -53,6 +58,10 @@ impl Shard {
             }
             Effect::Close { participant } => self.remove_peer(now, participant.0),
         }
+    }
+
+    fn room_label(&self, room: usize) -> &str {
+        self.rooms.get(room).map_or("", |entry| entry.state.info().id.as_str())
     }
 
     /// Hands an event to the participant's adaptor. One that does not keep up is put out: a queue without bound would

@@ -214,8 +214,16 @@ impl Shard {
         if let Some(offer) = &request.offer {
             self.offer(now, key, offer);
         }
-        tracing::info!(room = room, "participant joined");
+        self.log_joined(key);
         Ok(())
+    }
+
+    fn log_joined(&self, key: usize) {
+        let entry = self.peers.get(key).and_then(|peer| self.rooms.get(peer.room));
+        let Some(room) = entry.map(|entry| &entry.state) else { return };
+        if let Some(participant) = room.participant(ParticipantKey(key)) {
+            tracing::info!(room = %room.info().id, participant = %participant.info.id, "participant joined");
+        }
     }
 
     fn room_named(&mut self, now: Instant, name: &RoomName) -> usize {

@@ -1,7 +1,8 @@
 //! Tracing set-up: events go to standard error, filtered by `RUST_LOG`, else by the configured level.
 //!
 //! What always holds: at `info` and above no address, identity or name of a user is logged; rooms' and participants' own
-//! ids (`RM_…`, `PA_…`) may be. Other crates' events show from `warn` on only, because theirs may name addresses.
+//! ids (`RM_…`, `PA_…`) may be. Other crates' events show from `warn` on only, because theirs may name addresses;
+//! those of DTLS and SCTP from `error` on, because any peer's packets would write them.
 
 use tracing_subscriber::EnvFilter;
 
@@ -32,9 +33,9 @@ fn default_directives(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
-        LogLevel::Info => "warn,sfumato=info",
-        LogLevel::Debug => "warn,sfumato=debug",
-        LogLevel::Trace => "warn,sfumato=trace",
+        LogLevel::Info => "warn,rtc_dtls=error,rtc_sctp=error,sfumato=info",
+        LogLevel::Debug => "warn,rtc_dtls=error,rtc_sctp=error,sfumato=debug",
+        LogLevel::Trace => "warn,rtc_dtls=error,rtc_sctp=error,sfumato=trace",
     }
 }
 

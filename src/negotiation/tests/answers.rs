@@ -98,7 +98,7 @@ fn a_published_section_asks_for_dtx_feedback_and_every_layer() {
     assert_eq!(value(&camera.attributes, "simulcast"), Some("recv q;h;f"));
     assert_eq!(values(&camera.attributes, "rid").collect::<Vec<_>>(), ["q recv", "h recv", "f recv"]);
     let feedback: Vec<_> = values(&camera.attributes, "rtcp-fb").filter(|f| f.starts_with("96 ")).collect();
-    assert_eq!(feedback, ["96 nack pli", "96 ccm fir"]);
+    assert_eq!(feedback, ["96 nack pli", "96 ccm fir", "96 transport-cc"]);
     assert!(values(&camera.attributes, "rtpmap").all(|r| !r.contains("rtx")));
 }
 

@@ -108,7 +108,7 @@ fn bad_tokens_are_refused_each_for_its_reason() {
         ("nonsense".to_owned(), TokenError::Malformed),
         ("a.b.c".to_owned(), TokenError::Malformed),
         (format!("{head}."), TokenError::Signature),
-        (format!("{head}.{}", signature.chars().rev().collect::<String>()), TokenError::Signature),
+        (format!("{head}.{}", "A".repeat(signature.len())), TokenError::Signature),
         (signed(&json!({"iss": "app", "exp": now + 9}), Algorithm::HS384, SECRET), TokenError::Algorithm),
         (signed(&json!({"iss": "app", "exp": now + 9}), Algorithm::HS256, "another"), TokenError::Signature),
         (with("/iss", json!("foreign")), TokenError::UnknownKey),
