@@ -55,6 +55,8 @@ const FIREFOX_PREFS = {
   'media.autoplay.default': 0,
   'media.autoplay.blocking_policy': 0,
   'media.peerconnection.ice.obfuscate_host_addresses': false,
+  // The server of a test is on loopback alone, where Firefox otherwise has no address of its own.
+  'media.peerconnection.ice.loopback': true,
   // enumerateDevices() otherwise waits until its window has the focus, and only one of several can have it.
   'media.devices.unfocused.enabled': true,
   // A background tab is not slowed down: several participants share one browser.
