@@ -22,7 +22,8 @@ pub type Files = fn(&str) -> Option<Cow<'static, [u8]>>;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
     font-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob: mediastream:; worker-src 'self' blob:; \
     manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
-const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), autoplay=(self)";
+const PERMISSIONS: &str =
+    "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), autoplay=(self)";
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -58,7 +59,10 @@ pub fn is_built(files: Files) -> bool {
 pub fn routes(files: Files) -> Router {
     Router::new()
         .route("/", get(move || std::future::ready(index(files))))
-        .route("/assets/{*path}", get(move |Path(path): Path<String>| std::future::ready(asset(files, &path))))
+        .route(
+            "/assets/{*path}",
+            get(move |Path(path): Path<String>| std::future::ready(asset(files, &path))),
+        )
         .fallback(get(move |uri: Uri| std::future::ready(other(files, uri.path()))).fallback(not_found))
 }
 
@@ -69,13 +73,17 @@ fn index(files: Files) -> Response {
 
 fn asset(files: Files, path: &str) -> Response {
     let path = format!("assets/{path}");
-    files(&path).map(|bytes| file(&path, bytes, FOR_EVER)).unwrap_or_else(missing)
+    files(&path)
+        .map(|bytes| file(&path, bytes, FOR_EVER))
+        .unwrap_or_else(missing)
 }
 
 /// What stands beside the page, such as an icon.
 fn other(files: Files, path: &str) -> Response {
     let path = path.trim_start_matches('/');
-    files(path).map(|bytes| file(path, bytes, ASK_AGAIN)).unwrap_or_else(missing)
+    files(path)
+        .map(|bytes| file(path, bytes, ASK_AGAIN))
+        .unwrap_or_else(missing)
 }
 
 async fn not_found() -> Response {
@@ -154,7 +162,12 @@ mod tests {
         assert_eq!((status, body.as_str()), (StatusCode::OK, "<p>page"));
         assert_eq!(headers["content-type"], "text/html; charset=utf-8");
         assert_eq!(headers["cache-control"], ASK_AGAIN);
-        assert!(headers["content-security-policy"].to_str().unwrap().contains("script-src 'self';"));
+        assert!(
+            headers["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("script-src 'self';")
+        );
         assert!(headers.contains_key("permissions-policy"));
 
         let (status, headers, body) = ask(built, "GET", "/assets/main-abc.js").await;
@@ -179,7 +192,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_is_404_and_not_the_page() {
-        for path in ["/assets/none.js", "/room/x", "/index.htm", "/assets/", "/assets/../Cargo.toml", "/..%2fCargo.toml"] {
+        for path in [
+            "/assets/none.js",
+            "/room/x",
+            "/index.htm",
+            "/assets/",
+            "/assets/../Cargo.toml",
+            "/..%2fCargo.toml",
+        ] {
             assert_eq!(ask(built, "GET", path).await.0, StatusCode::NOT_FOUND, "{path}");
             assert_eq!(ask(embedded, "GET", path).await.0, StatusCode::NOT_FOUND, "{path}");
         }

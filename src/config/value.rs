@@ -41,7 +41,14 @@ impl SettingValue {
         number
             .and_then(|number| T::try_from(number).ok())
             .filter(|number| range.contains(number))
-            .ok_or_else(|| format!("{} should be a number from {} to {}", shown(&self.value), range.start(), range.end()))
+            .ok_or_else(|| {
+                format!(
+                    "{} should be a number from {} to {}",
+                    shown(&self.value),
+                    range.start(),
+                    range.end()
+                )
+            })
     }
 
     pub fn udp_port(&self) -> Result<u16, String> {
@@ -54,7 +61,8 @@ impl SettingValue {
     }
 
     pub fn seconds(&self) -> Result<Duration, String> {
-        self.integer(0..=u32::MAX).map(|seconds| Duration::from_secs(seconds.into()))
+        self.integer(0..=u32::MAX)
+            .map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     pub fn addresses(&self) -> Result<Vec<IpAddr>, String> {
@@ -63,7 +71,13 @@ impl SettingValue {
 
     /// As [`addresses`](Self::addresses); an empty one means every address.
     pub fn bind_addresses(&self) -> Result<Vec<IpAddr>, String> {
-        let read = |text: &str| if text.is_empty() { Ok(Ipv6Addr::UNSPECIFIED.into()) } else { address(text) };
+        let read = |text: &str| {
+            if text.is_empty() {
+                Ok(Ipv6Addr::UNSPECIFIED.into())
+            } else {
+                address(text)
+            }
+        };
         self.texts()?.into_iter().map(read).collect()
     }
 
@@ -72,9 +86,10 @@ impl SettingValue {
         let wrong = |value| format!("{} should be an IP address or a list of them", shown(value));
         match &self.value {
             Value::String(text) => Ok(text.split(',').map(str::trim).collect()),
-            Value::Array(items) => {
-                items.iter().map(|item| item.as_str().map(str::trim).ok_or_else(|| wrong(item))).collect()
-            }
+            Value::Array(items) => items
+                .iter()
+                .map(|item| item.as_str().map(str::trim).ok_or_else(|| wrong(item)))
+                .collect(),
             other => Err(wrong(other)),
         }
     }
@@ -86,7 +101,10 @@ impl SettingValue {
             Some("info") => Ok(LogLevel::Info),
             Some("debug") => Ok(LogLevel::Debug),
             Some("trace") => Ok(LogLevel::Trace),
-            _ => Err(format!("{} should be error, warn, info, debug or trace", shown(&self.value))),
+            _ => Err(format!(
+                "{} should be error, warn, info, debug or trace",
+                shown(&self.value)
+            )),
         }
     }
 
@@ -104,7 +122,9 @@ impl SettingValue {
         };
         map.iter()
             .map(|(key, secret)| match secret {
-                Value::String(secret) if !key.is_empty() && !secret.is_empty() => Ok((key.clone(), Secret::new(secret))),
+                Value::String(secret) if !key.is_empty() && !secret.is_empty() => {
+                    Ok((key.clone(), Secret::new(secret)))
+                }
                 Value::String(_) | Value::Null => Err(format!("the key `{key}` or its secret is empty")),
                 Value::Number(_) | Value::Bool(_) => Err(format!("the secret of key `{key}` should be text: quote it")),
                 _ => Err(FORM.to_owned()),
@@ -114,7 +134,8 @@ impl SettingValue {
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("`{text}` should be an IP address, as in 192.0.2.1 or 2001:db8::1"))
+    text.parse()
+        .map_err(|_| format!("`{text}` should be an IP address, as in 192.0.2.1 or 2001:db8::1"))
 }
 
 fn shown(value: &Value) -> String {

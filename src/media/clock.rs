@@ -11,10 +11,11 @@ pub fn units(duration: Duration, clock_rate: u32) -> u64 {
     duration.as_secs().wrapping_mul(rate).wrapping_add(fraction)
 }
 
-/// The difference `to - from` of two NTP times (32.32 fixed point, within 68 years) in units of an RTP clock, wrapped to 32 bits.
+/// The difference `to - from` of two NTP times (32.32 fixed point, within 68 years) in units of an RTP clock, rounded to the nearest and
+/// wrapped to 32 bits.
 pub fn units_between(from: u64, to: u64, clock_rate: u32) -> u32 {
     let difference = to.wrapping_sub(from) as i64;
-    ((i128::from(difference) * i128::from(clock_rate)) >> 32) as u32
+    ((i128::from(difference) * i128::from(clock_rate) + (1 << 31)) >> 32) as u32
 }
 
 /// An NTP time some duration later.

@@ -33,7 +33,8 @@ pub struct Packet {
     /// Index of the encoding in its source: 0 is the lowest.
     pub encoding: usize,
     pub header: Header,
-    /// From [`ReceiveStream::receive`](super::receive::ReceiveStream::receive).
+    /// From [`ReceiveStream::receive`](super::receive::ReceiveStream::receive), one and the same as long as the SSRC is: numbers that began anew
+    /// under an SSRC that is forwarded would look like late packets.
     pub extended_sequence: u64,
     pub codec: Codec,
     pub info: PayloadInfo,
@@ -234,6 +235,7 @@ impl SendStream {
     fn fate(&mut self, record: &Packet) -> Fate {
         let origin = Origin::of(record);
         if self.origin() == Some(origin) {
+            self.interrupted = false; // what seemed to replace this stream was a straggler
             return Fate::Continues;
         }
         if self.wanted != Some(record.encoding) {
@@ -301,7 +303,7 @@ impl SendStream {
             return Some((self.sequence.start(input), output, Place::Switch));
         }
         let sequence = self.sequence.map(input)?;
-        let newest = self.sequence.is_newest(input);
+        let newest = self.sequence.is_newest(sequence);
         let output = self.timestamp.map(now, timestamp, newest, record.clock);
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
     }

@@ -102,7 +102,7 @@ pub enum OfferError {
     /// Sections may be added, never removed or reordered (RFC 3264, section 8).
     #[error("media sections were removed or reordered")]
     SectionsChanged,
-    /// A section the peer wants to send in has no codec that is forwarded.
+    /// The peer wants to send, here first, and no section it would send in has a codec that is forwarded.
     #[error("no common codec in section {0}")]
     NoCommonCodec(String),
 }

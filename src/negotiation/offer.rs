@@ -137,17 +137,25 @@ impl Offer {
         let mut slots: Vec<Slot> = Vec::new();
         let mut sections = Vec::new();
         let mut used = Vec::new();
+        let mut unserved = None;
         for media in &description.media_descriptions {
             let data_taken = slots.iter().any(|s| s.content == Content::Data);
             let (slot, section) = read_slot(media, &description.attributes, data_taken)?;
             if slot.mid.is_some() && slots.iter().any(|s| s.mid == slot.mid) {
                 return Err(malformed("two sections have one mid"));
             }
+            if slot.is_rejected() && wants_to_send(media, &description.attributes) {
+                unserved = unserved.or(slot.mid);
+            }
             if !slot.is_rejected() {
                 used.push((slot.mid.ok_or(OfferError::Missing("mid"))?, media.attributes.as_slice()));
             }
             slots.push(slot);
             sections.extend(section);
+        }
+        // One section in vain is refused alone (RFC 3264, section 6); an offer that publishes in vain as a whole.
+        if let Some(mid) = unserved.filter(|_| !sections.iter().any(|section: &Section| section.remote.is_some())) {
+            return Err(OfferError::NoCommonCodec(mid.to_string()));
         }
         let (mids, attributes): (Vec<Mid>, Vec<&[Attribute]>) = used.into_iter().unzip();
         let bundle = transport::read_bundle(&description.attributes);
@@ -201,6 +209,17 @@ fn asked(media: &MediaDescription) -> Asked {
     }
 }
 
+/// RFC 8843, section 6: port 0 with bundle-only is a section in use.
+fn is_unused(media: &MediaDescription) -> bool {
+    media.media_name.port.value == 0 && !has(&media.attributes, "bundle-only")
+}
+
+/// The peer wants to send audio or video here.
+fn wants_to_send(media: &MediaDescription, session: &[Attribute]) -> bool {
+    let in_use = matches!(asked(media), Asked::Media(_)) && !is_unused(media);
+    in_use && Direction::read(&media.attributes, session).sends()
+}
+
 fn read_slot(
     media: &MediaDescription,
     session: &[Attribute],
@@ -214,10 +233,8 @@ fn read_slot(
         formats: name.formats.clone(),
     };
     let mid = transport::read_mid(attributes)?;
-    // RFC 8843, section 6: port 0 with bundle-only is a section in use.
-    let rejected = name.port.value == 0 && !has(attributes, "bundle-only");
     let used = match asked(media) {
-        _ if rejected => None,
+        _ if is_unused(media) => None,
         Asked::Unknown => None,
         Asked::Data if data_taken => None,
         Asked::Data => Some((Content::Data, None)),
@@ -227,7 +244,7 @@ fn read_slot(
     Ok((Slot { line, mid, content }, section))
 }
 
-/// Reads an audio or video section; `None` when it has no codec that is forwarded and the peer would only receive.
+/// Reads an audio or video section; `None` when it has no codec that is forwarded.
 fn read_media(
     kind: MediaKind,
     media: &MediaDescription,
@@ -239,11 +256,7 @@ fn read_media(
     let direction = Direction::read(attributes, session);
     let codecs = codecs::read(kind, media);
     if codecs.is_empty() {
-        return if direction.sends() {
-            Err(OfferError::NoCommonCodec(mid.to_string()))
-        } else {
-            Ok(None)
-        };
+        return Ok(None);
     }
     transport::check_rtcp_mux(attributes)?;
     let (mappings, extensions) = extensions::read(kind, direction, media);

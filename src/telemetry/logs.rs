@@ -10,7 +10,9 @@ use crate::config::{LogLevel, Logs};
 /// Installs the subscriber for the whole process. A second call changes nothing.
 pub fn init(logs: &Logs) {
     let filter = filter(std::env::var(EnvFilter::DEFAULT_ENV).ok().as_deref(), logs.level);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let installed = match logs.json {
         true => builder.json().try_init(),
         false => builder.with_target(false).try_init(),
@@ -46,6 +48,9 @@ mod tests {
     fn the_variable_wins_and_an_empty_one_does_not() {
         assert_eq!(filter(Some("debug"), LogLevel::Error).to_string(), "debug");
         assert_eq!(filter(Some(" "), LogLevel::Error).to_string(), "error");
-        assert_eq!(filter(None, LogLevel::Info).max_level_hint(), Some(tracing::level_filters::LevelFilter::INFO));
+        assert_eq!(
+            filter(None, LogLevel::Info).max_level_hint(),
+            Some(tracing::level_filters::LevelFilter::INFO)
+        );
     }
 }

@@ -1,0 +1,8 @@
+//! The whole transport against a peer made of other implementations, in virtual time.
+
+mod connecting;
+mod data;
+mod dtls_peer;
+mod hostile;
+mod link;
+mod paths;

@@ -85,9 +85,9 @@ impl SequenceMap {
         }
     }
 
-    /// Whether `input` is the highest number so far: what arrived last in the source's order.
-    pub fn is_newest(&self, input: u64) -> bool {
-        input == self.highest
+    /// Whether `output` is the highest number given so far.
+    pub fn is_newest(&self, output: u64) -> bool {
+        output.wrapping_add(1) == self.next_output
     }
 
     /// Whether `input` is above every number so far.
@@ -101,7 +101,10 @@ impl SequenceMap {
         }
         self.handled.set(input);
         let skipped_since = self.skipped.count(input.wrapping_add(1), self.highest);
-        Some(input.wrapping_add(self.offset).wrapping_add(skipped_since))
+        let output = input.wrapping_add(self.offset).wrapping_add(skipped_since);
+        // Above all others when only skipped packets were ahead of it.
+        self.next_output = self.next_output.max(output.wrapping_add(1));
+        Some(output)
     }
 
     fn remembers(&self, input: u64) -> bool {
@@ -242,6 +245,17 @@ mod tests {
         assert_eq!(map.map(70_001), Some(101));
         assert_eq!(map.map(70_002), None, "skipped once is skipped for good");
         assert_eq!(map.map(70_005), Some(103));
+    }
+
+    #[test]
+    fn a_late_packet_behind_skipped_ones_still_counts_for_the_next_encoding() {
+        let mut map = started_at(70_000);
+        map.skip(70_003);
+        assert_eq!(map.map(70_001), Some(101));
+        assert!(map.is_newest(101));
+        assert_eq!(map.map(70_002), Some(102));
+        assert!(map.is_newest(102) && !map.is_newest(101));
+        assert_eq!(map.start(40_000), 103);
     }
 
     #[test]

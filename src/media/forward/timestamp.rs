@@ -20,11 +20,14 @@ pub struct TimestampMap {
     clock_rate: u32,
     /// Added to input timestamps. Wrapping.
     offset: u32,
+    /// How far the present stream's timestamps lie ahead of the timeline, because its first was not later than what went before. Forgotten at
+    /// the next switch: else many switches would add up to a timeline that runs fast.
+    ahead: u32,
     /// Newest output timestamp, and when the first packet that bore it came.
     newest: Option<(u32, Instant)>,
     /// The last clock reference that was read, as it came.
     source_clock: Option<ClockReference>,
-    /// The same in output timestamps.
+    /// The same on the timeline, in output timestamps.
     reference: Option<ClockReference>,
 }
 
@@ -34,6 +37,7 @@ impl TimestampMap {
         TimestampMap {
             clock_rate,
             offset: first_offset,
+            ahead: 0,
             newest: None,
             source_clock: None,
             reference: None,
@@ -46,23 +50,21 @@ impl TimestampMap {
             let elapsed = now.saturating_duration_since(arrival);
             let by_elapsed = newest.wrapping_add(self.units(elapsed.max(FRAME)));
             let candidate = if resumes {
-                Some(input.wrapping_add(self.offset))
+                Some(input.wrapping_add(self.line_offset()))
             } else {
                 self.by_clocks(input, clock)
             };
-            let output = candidate
+            let due = candidate
                 .filter(|candidate| self.is_plausible(*candidate, by_elapsed))
                 .unwrap_or(by_elapsed);
             // Both encodings may have captured the same moment. One tick then keeps the order and the lip sync.
-            let output = if clock::is_later(output, newest) {
-                output
+            let output = if clock::is_later(due, newest) {
+                due
             } else {
                 newest.wrapping_add(1)
             };
             self.offset = output.wrapping_sub(input);
-        }
-        if !resumes {
-            self.source_clock = None; // the reference in output timestamps stays until the new stream has one
+            self.ahead = output.wrapping_sub(due);
         }
         self.newest = Some((input.wrapping_add(self.offset), now));
         self.follow(clock);
@@ -87,7 +89,7 @@ impl TimestampMap {
                 let elapsed = now.saturating_duration_since(reference.arrival);
                 (
                     clock::ntp_after(reference.ntp, elapsed),
-                    reference.rtp_timestamp,
+                    reference.rtp_timestamp.wrapping_add(self.ahead),
                     elapsed,
                 )
             }
@@ -96,19 +98,24 @@ impl TimestampMap {
         Some((ntp, timestamp.wrapping_add(self.units(since))))
     }
 
-    /// Carries a new clock reference over into output timestamps.
+    /// Added to inputs to find them on the timeline.
+    fn line_offset(&self) -> u32 {
+        self.offset.wrapping_sub(self.ahead)
+    }
+
+    /// Carries a new clock reference over to the timeline.
     fn follow(&mut self, clock: Option<ClockReference>) {
         if clock.is_none() || clock == self.source_clock {
             return;
         }
         self.source_clock = clock;
         self.reference = clock.map(|clock| ClockReference {
-            rtp_timestamp: clock.rtp_timestamp.wrapping_add(self.offset),
+            rtp_timestamp: clock.rtp_timestamp.wrapping_add(self.line_offset()),
             ..clock
         });
     }
 
-    /// Where `input` lies on the output's timeline when both streams' clocks are known.
+    /// Where `input` lies on the timeline when both streams' clocks are known.
     fn by_clocks(&self, input: u32, clock: Option<ClockReference>) -> Option<u32> {
         let (old, new) = (self.reference?, clock?);
         let between = clock::units_between(old.ntp, new.ntp, self.clock_rate);
@@ -224,6 +231,21 @@ mod tests {
         map.map(start + SECOND, 91_000, true, reference(NTP, 50_000, start + SECOND));
         let (ntp, timestamp) = map.report(start + 3 * SECOND, 42).unwrap();
         assert_eq!((ntp, timestamp), (NTP + (2 << 32), 50_100 + 180_000));
+    }
+
+    #[test]
+    fn being_ahead_is_forgotten_at_the_next_switch_and_told_in_reports() {
+        let start = Instant::now();
+        let mut map = TimestampMap::new(RATE, 0);
+        map.start(start, 0, false, reference(NTP, 0, start));
+        map.map(start, 9_000, true, None);
+        // Captured at the first frame's moment, so 9,001 units ahead.
+        let other = reference(NTP, 70_000, start);
+        assert_eq!(map.start(start, 70_000, false, other), 9_001);
+        assert_eq!(map.report(start, 0), Some((NTP, 9_001)));
+        let first = reference(NTP, 0, start);
+        assert_eq!(map.start(start + SECOND, 90_000, false, first), 90_000);
+        assert_eq!(map.report(start, 0), Some((NTP, 0)));
     }
 
     #[test]

@@ -19,6 +19,14 @@ fn a_section_to_send_in_without_a_common_codec_is_refused() {
 }
 
 #[test]
+fn one_section_without_a_common_codec_among_others_is_rejected_alone() {
+    let unknown = video("1", "sendonly").replace("VP8", "VP7").replace("H264", "H263");
+    let mut session = Session::new(7);
+    session.apply_offer(&offer(&[video("0", "sendonly"), unknown])).unwrap();
+    assert_eq!(session.sections().iter().map(|s| s.mid.to_string()).collect::<Vec<_>>(), ["0"]);
+}
+
+#[test]
 fn what_a_session_cannot_do_without_is_named() {
     let whole = offer(&[video("0", "sendonly"), data("1")]);
     assert!(Session::new(7).apply_offer(&whole).is_ok());

@@ -38,7 +38,10 @@ pub(super) fn participant_opaque(claims: &Claims, client: &proto::ClientInfo) ->
 
 pub(super) fn participant(info: &ParticipantInfo) -> proto::ParticipantInfo {
     let own = proto::ParticipantInfo::decode(info.opaque.as_ref()).unwrap_or_default();
-    let metrics = own.permission.as_ref().is_some_and(|permission| permission.can_subscribe_metrics);
+    let metrics = own
+        .permission
+        .as_ref()
+        .is_some_and(|permission| permission.can_subscribe_metrics);
     proto::ParticipantInfo {
         sid: info.id.to_string(),
         identity: info.identity.to_string(),
@@ -53,7 +56,10 @@ pub(super) fn participant(info: &ParticipantInfo) -> proto::ParticipantInfo {
         is_publisher: !info.tracks.is_empty() || !info.data_tracks.is_empty(),
         tracks: info.tracks.iter().map(track).collect(),
         data_tracks: info.data_tracks.iter().map(data_track).collect(),
-        disconnect_reason: info.left.map_or(DisconnectReason::UnknownReason, disconnect_reason).into(),
+        disconnect_reason: info
+            .left
+            .map_or(DisconnectReason::UnknownReason, disconnect_reason)
+            .into(),
         ..own
     }
 }
@@ -74,7 +80,11 @@ fn permission(grants: &Grants, can_subscribe_metrics: bool) -> proto::Participan
         can_subscribe: grants.subscribe,
         can_publish: grants.publish,
         can_publish_data: grants.publish_data,
-        can_publish_sources: grants.publish_sources.iter().map(|source| source_to_proto(*source).into()).collect(),
+        can_publish_sources: grants
+            .publish_sources
+            .iter()
+            .map(|source| source_to_proto(*source).into())
+            .collect(),
         hidden: grants.hidden,
         recorder: grants.recorder,
         can_update_metadata: grants.update_own_metadata,
@@ -129,23 +139,45 @@ pub(super) fn announcement(request: &AddTrackRequest) -> Option<Announcement> {
         kind,
         source: source_from_proto(request.source()),
         muted: request.muted,
-        layers: if kind == MediaKind::Video { announced_layers(request) } else { Vec::new() },
+        layers: if kind == MediaKind::Video {
+            announced_layers(request)
+        } else {
+            Vec::new()
+        },
         opaque: request.encode_to_vec().into(),
     })
 }
 
 /// Low to high. Without layers the track has one, of its own size.
 fn announced_layers(request: &AddTrackRequest) -> Vec<Layer> {
-    let of_codec = request.simulcast_codecs.first().map(|codec| codec.layers.as_slice()).unwrap_or_default();
-    let given = if request.layers.is_empty() { of_codec } else { &request.layers };
+    let of_codec = request
+        .simulcast_codecs
+        .first()
+        .map(|codec| codec.layers.as_slice())
+        .unwrap_or_default();
+    let given = if request.layers.is_empty() {
+        of_codec
+    } else {
+        &request.layers
+    };
     let mut layers: Vec<Layer> = given
         .iter()
-        .filter_map(|layer| Some(Layer { quality: quality(layer.quality())?, width: layer.width, height: layer.height }))
+        .filter_map(|layer| {
+            Some(Layer {
+                quality: quality(layer.quality())?,
+                width: layer.width,
+                height: layer.height,
+            })
+        })
         .collect();
     layers.sort_by_key(|layer| layer.quality);
     layers.dedup_by_key(|layer| layer.quality);
     if layers.is_empty() && request.width > 0 && request.height > 0 {
-        layers.push(Layer { quality: Quality::High, width: request.width, height: request.height });
+        layers.push(Layer {
+            quality: Quality::High,
+            width: request.width,
+            height: request.height,
+        });
     }
     layers
 }
@@ -188,7 +220,10 @@ pub(super) fn track(info: &TrackInfo) -> proto::TrackInfo {
         encryption: request.encryption,
         stream: stream(info.source, &request.stream),
         // Its order is all that clients use.
-        version: Some(proto::TimedVersion { unix_micro: info.version.into(), ticks: 0 }),
+        version: Some(proto::TimedVersion {
+            unix_micro: info.version.into(),
+            ticks: 0,
+        }),
         audio_features: audio_features(&request),
         backup_codec_policy: request.backup_codec_policy,
         packet_trailer_features: request.packet_trailer_features,
@@ -202,7 +237,11 @@ fn stream(source: TrackSource, named: &str) -> String {
         TrackSource::ScreenShare | TrackSource::ScreenShareAudio => "screen",
         TrackSource::Unknown => "unknown",
     };
-    if named.is_empty() { inferred.to_owned() } else { named.to_owned() }
+    if named.is_empty() {
+        inferred.to_owned()
+    } else {
+        named.to_owned()
+    }
 }
 
 /// With what older clients say in fields of their own.
@@ -226,7 +265,11 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
         .map(|codec| {
             let mime_type = mime_type(info.kind, &codec.codec);
             let negotiated = mime_type.eq_ignore_ascii_case(&info.mime_type);
-            let given = if codec.layers.is_empty() { &request.layers } else { &codec.layers };
+            let given = if codec.layers.is_empty() {
+                &request.layers
+            } else {
+                &codec.layers
+            };
             proto::SimulcastCodecInfo {
                 mid: if negotiated { mid() } else { String::new() },
                 cid: codec.cid.clone(),
@@ -237,7 +280,9 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
             }
         })
         .collect();
-    let negotiated = codecs.iter().any(|codec| codec.mime_type.eq_ignore_ascii_case(&info.mime_type));
+    let negotiated = codecs
+        .iter()
+        .any(|codec| codec.mime_type.eq_ignore_ascii_case(&info.mime_type));
     if codecs.is_empty() || !(negotiated || info.mime_type.is_empty()) {
         // What the session settled on comes first, though the client announced another.
         let codec = proto::SimulcastCodecInfo {
@@ -338,192 +383,4 @@ pub(super) fn refusal(reason: RequestRefusal) -> proto::request_response::Reason
 
 #[cfg(test)]
 #[allow(deprecated)]
-pub(super) mod tests {
-    use std::collections::BTreeMap;
-
-    use super::super::token;
-    use super::*;
-
-    pub fn participant_info() -> ParticipantInfo {
-        ParticipantInfo {
-            id: ParticipantId::new("PA_abcdefghijkl"),
-            identity: Identity::new("alice"),
-            name: "Alice".into(),
-            metadata: "m".into(),
-            attributes: BTreeMap::from([("a".into(), "b".into())]),
-            state: ParticipantState::Active,
-            joined_at_ms: 1_700_000_000_123,
-            version: 7,
-            grants: Grants {
-                publish: true,
-                publish_sources: vec![TrackSource::Camera],
-                publish_data: true,
-                subscribe: true,
-                update_own_metadata: true,
-                hidden: false,
-                recorder: false,
-                agent: false,
-            },
-            tracks: vec![],
-            data_tracks: vec![],
-            left: None,
-            opaque: Bytes::new(),
-        }
-    }
-
-    pub fn video_request() -> AddTrackRequest {
-        let layer = |quality: proto::VideoQuality, width, height| VideoLayer {
-            quality: quality.into(),
-            width,
-            height,
-            bitrate: 1000 * width,
-            ..Default::default()
-        };
-        use proto::VideoQuality::{High, Low, Medium};
-        AddTrackRequest {
-            cid: "cam".into(),
-            name: "my camera".into(),
-            r#type: proto::TrackType::Video.into(),
-            source: proto::TrackSource::Camera.into(),
-            width: 1280,
-            height: 720,
-            layers: vec![layer(Low, 320, 180), layer(Medium, 640, 360), layer(High, 1280, 720)],
-            simulcast_codecs: vec![proto::SimulcastCodec { codec: "vp8".into(), cid: "cam".into(), ..Default::default() }],
-            encryption: proto::encryption::Type::Gcm.into(),
-            ..Default::default()
-        }
-    }
-
-    pub fn track_info(request: &AddTrackRequest) -> TrackInfo {
-        let announced = announcement(request).unwrap();
-        TrackInfo {
-            id: TrackId::new("TR_VCabcdefghij"),
-            kind: announced.kind,
-            source: announced.source,
-            muted: announced.muted,
-            mid: Some("3".into()),
-            mime_type: if announced.kind == MediaKind::Video { "video/VP8" } else { "audio/opus" }.into(),
-            simulcast: announced.layers.len() > 1,
-            client_id: announced.client_id,
-            version: 2,
-            opaque: announced.opaque,
-        }
-    }
-
-    #[test]
-    fn a_participant_carries_what_its_client_said_to_others() {
-        let claims = token::verify(&token::tests::token(token::tests::join_claims()), &token::tests::keys()).unwrap();
-        let client = proto::ClientInfo { client_protocol: 2, capabilities: vec![2], ..Default::default() };
-        let mut info = participant_info();
-        info.opaque = participant_opaque(&claims, &client);
-        info.tracks.push(track_info(&video_request()));
-        let shown = participant(&info);
-        assert_eq!((shown.client_protocol, shown.capabilities.as_slice()), (2, &[2][..]));
-        assert_eq!((shown.sid.as_str(), shown.identity.as_str(), shown.name.as_str()), ("PA_abcdefghijkl", "alice", "Alice"));
-        assert_eq!((shown.joined_at, shown.joined_at_ms, shown.version), (1_700_000_000, 1_700_000_000_123, 7));
-        assert_eq!(shown.state(), proto::participant_info::State::Active);
-        assert_eq!(shown.attributes["a"], "b");
-        assert!(shown.is_publisher);
-        let permission = shown.permission.unwrap();
-        assert!(permission.can_publish && permission.can_update_metadata && !permission.hidden);
-        assert_eq!(permission.can_publish_sources, [proto::TrackSource::Camera as i32]);
-        assert_eq!(shown.tracks.len(), 1);
-    }
-
-    #[test]
-    fn a_participant_of_another_adaptor_gets_defaults() {
-        let mut info = participant_info();
-        info.opaque = Bytes::from_static(b"\xff\xff not protobuf");
-        info.left = Some(LeaveReason::DuplicateIdentity);
-        info.state = ParticipantState::Disconnected;
-        let shown = participant(&info);
-        assert_eq!(shown.client_protocol, 0);
-        assert_eq!(shown.disconnect_reason(), DisconnectReason::DuplicateIdentity);
-        assert!(!shown.is_publisher);
-    }
-
-    #[test]
-    fn a_simulcast_camera_is_announced_low_to_high_and_shown_with_layers_and_codec() {
-        let request = video_request();
-        let announced = announcement(&request).unwrap();
-        assert_eq!((announced.kind, announced.source), (MediaKind::Video, TrackSource::Camera));
-        let sizes: Vec<_> = announced.layers.iter().map(|layer| (layer.quality, layer.width)).collect();
-        assert_eq!(sizes, [(Quality::Low, 320), (Quality::Medium, 640), (Quality::High, 1280)]);
-
-        let shown = track(&track_info(&request));
-        assert_eq!((shown.sid.as_str(), shown.name.as_str()), ("TR_VCabcdefghij", "my camera"));
-        assert_eq!((shown.width, shown.height, shown.mid.as_str()), (1280, 720, "3"));
-        assert_eq!((shown.mime_type.as_str(), shown.stream.as_str()), ("video/VP8", "camera"));
-        assert!(shown.simulcast);
-        assert_eq!(shown.encryption(), proto::encryption::Type::Gcm);
-        let rids: Vec<_> = shown.layers.iter().map(|layer| (layer.rid.as_str(), layer.spatial_layer)).collect();
-        assert_eq!(rids, [("q", 0), ("h", 1), ("f", 2)]);
-        assert_eq!(shown.codecs.len(), 1);
-        let codec = &shown.codecs[0];
-        assert_eq!((codec.mime_type.as_str(), codec.mid.as_str(), codec.cid.as_str()), ("video/VP8", "3", "cam"));
-        assert_eq!(codec.video_layer_mode(), Mode::OneSpatialLayerPerStream);
-        assert_eq!(codec.layers, shown.layers);
-        assert_eq!(shown.version.unwrap().unix_micro, 2);
-    }
-
-    #[test]
-    fn the_codec_that_was_negotiated_is_shown_though_another_was_announced() {
-        let mut request = video_request();
-        request.simulcast_codecs[0].codec = "vp9".into();
-        let shown = track(&track_info(&request));
-        let codecs: Vec<_> = shown.codecs.iter().map(|codec| (codec.mime_type.as_str(), codec.mid.as_str())).collect();
-        assert_eq!(codecs, [("video/VP8", "3"), ("video/VP9", "")]);
-        assert_eq!(shown.codecs[1].video_layer_mode(), Mode::MultipleSpatialLayersPerStream);
-    }
-
-    #[test]
-    fn layers_of_a_codec_serve_where_the_track_has_none() {
-        let mut request = video_request();
-        request.simulcast_codecs[0].layers = std::mem::take(&mut request.layers);
-        assert_eq!(announcement(&request).unwrap().layers.len(), 3);
-        request.simulcast_codecs.clear();
-        let layers = announcement(&request).unwrap().layers;
-        assert_eq!(layers, [Layer { quality: Quality::High, width: 1280, height: 720 }]);
-        (request.width, request.height) = (0, 0);
-        assert!(announcement(&request).unwrap().layers.is_empty());
-    }
-
-    #[test]
-    fn old_audio_flags_are_shown_as_features_too() {
-        let request = AddTrackRequest {
-            cid: "mic".into(),
-            r#type: proto::TrackType::Audio.into(),
-            source: proto::TrackSource::Microphone.into(),
-            stereo: true,
-            disable_dtx: true,
-            disable_red: true,
-            audio_features: vec![proto::AudioTrackFeature::TfStereo.into(), proto::AudioTrackFeature::TfNoiseSuppression.into()],
-            ..Default::default()
-        };
-        let shown = track(&track_info(&request));
-        assert_eq!(shown.audio_features, [0, 4, 1]);
-        assert!(shown.stereo && shown.disable_dtx && shown.disable_red);
-        assert_eq!(shown.codecs[0].mime_type, "audio/opus");
-        assert_eq!(shown.codecs[0].video_layer_mode(), Mode::Unused);
-        assert!(announcement(&AddTrackRequest { r#type: proto::TrackType::Data.into(), ..request }).is_none());
-    }
-
-    #[test]
-    fn a_data_track_keeps_its_schema() {
-        let request = PublishDataTrackRequest {
-            pub_handle: 9,
-            name: "pose".into(),
-            schema: Some(proto::DataTrackSchemaId { name: "s".into(), ..Default::default() }),
-            ..Default::default()
-        };
-        let info = DataTrackInfo {
-            id: TrackId::new("DTR_abc"),
-            handle: 9,
-            name: "pose".into(),
-            opaque: request.encode_to_vec().into(),
-        };
-        let shown = data_track(&info);
-        assert_eq!((shown.pub_handle, shown.sid.as_str(), shown.name.as_str()), (9, "DTR_abc", "pose"));
-        assert_eq!(shown.schema.unwrap().name, "s");
-    }
-}
+pub(super) mod tests;

@@ -13,9 +13,9 @@ use prost::Message as _;
 use proto::signal_response::Message as Answer;
 use tungstenite::error::{CapacityError, Error as WebSocketError};
 
+use super::Place;
 use super::counters::{Counters, fault};
 use super::session::{Frame, Now, Output, Session, code};
-use super::Place;
 use crate::limits;
 use crate::room::event::Event;
 
@@ -31,7 +31,10 @@ pub(super) async fn run<P: Place>(
     counters: Arc<Counters>,
 ) {
     counters.sessions.inc();
-    let mut wire = Wire { socket, counters: counters.clone() };
+    let mut wire = Wire {
+        socket,
+        counters: counters.clone(),
+    };
     let outputs = session.on_event(first);
     if perform(outputs, &mut wire, &mut place, &session).await.is_continue() {
         while step(&mut wire, &mut place, &mut session).await.is_continue() {}
@@ -66,12 +69,7 @@ async fn step<P: Place>(wire: &mut Wire, place: &mut P, session: &mut Session) -
     perform(outputs, wire, place, session).await
 }
 
-async fn perform<P: Place>(
-    outputs: Vec<Output>,
-    wire: &mut Wire,
-    place: &mut P,
-    session: &Session,
-) -> ControlFlow<()> {
+async fn perform<P: Place>(outputs: Vec<Output>, wire: &mut Wire, place: &mut P, session: &Session) -> ControlFlow<()> {
     for output in outputs {
         match output {
             Output::Send(answer) => wire.send(encode(*answer, session.speaks_text())).await?,
@@ -144,7 +142,10 @@ impl Wire {
 
     /// Says goodbye, and gives the client time to say it too: closing at once could take back what was just sent.
     async fn close(&mut self, code: u16) {
-        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::default(),
+        };
         if self.send(Message::Close(Some(frame))).await.is_continue() {
             let read_out = async { while let Some(Ok(_)) = self.socket.recv().await {} };
             let _ = tokio::time::timeout(CLOSE_WAIT, read_out).await;

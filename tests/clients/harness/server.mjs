@@ -15,11 +15,11 @@ const STOP_MS = 10_000;
 /** Lines of the server's log kept for a failure report. */
 const LOG_LINES = 2_000;
 
-/** The server under test: SFUMATO_BIN, or the release build of this tree. */
+/** The server under test: SERVER_UNDER_TEST, or the release build of this tree. */
 export function serverBinary() {
   const target = process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target');
-  const binary = process.env.SFUMATO_BIN ?? path.join(target, 'release', 'sfumato');
-  if (!existsSync(binary)) throw new Error(`no server at ${binary}: run "make build" first, or set SFUMATO_BIN`);
+  const binary = process.env.SERVER_UNDER_TEST ?? path.join(target, 'release', 'sfumato');
+  if (!existsSync(binary)) throw new Error(`no server at ${binary}: run "make build" first, or set SERVER_UNDER_TEST`);
   return binary;
 }
 

@@ -109,7 +109,8 @@ class Meeting:
 
     async def _join(self, leaving: AsyncExitStack, identity: str, **grants: Any) -> Participant:
         participant = Participant(identity)
-        connecting = participant.room.connect(self.url, token(self.room, identity, **grants))
+        where = grants.pop("room", self.room)
+        connecting = participant.room.connect(self.url, token(where, identity, **grants))
         await asyncio.wait_for(connecting, 15)
         leaving.push_async_callback(participant.room.disconnect)
         return participant

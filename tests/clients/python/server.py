@@ -20,11 +20,11 @@ LOG_LINES = 2000
 
 
 def binary() -> Path:
-    """The server under test: SFUMATO_BIN, or the release build of this tree."""
+    """The server under test: SERVER_UNDER_TEST, or the release build of this tree."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    path = Path(os.environ.get("SFUMATO_BIN", target / "release" / "sfumato"))
+    path = Path(os.environ.get("SERVER_UNDER_TEST", target / "release" / "sfumato"))
     if not path.exists():
-        raise RuntimeError(f'no server at {path}: run "make build" first, or set SFUMATO_BIN')
+        raise RuntimeError(f'no server at {path}: run "make build" first, or set SERVER_UNDER_TEST')
     return path
 
 

@@ -70,7 +70,7 @@ export function pageTests(name) {
     const meeters = [];
     for (const who of ['Ada', 'Ben', 'Cleo', 'Dov']) meeters.push(await join(who, 'four'));
     await allMeet(t, meeters);
-    if (process.env.SFUMATO_SCREENSHOT === '1' && name === 'chromium') await takePicture(meeters[0]);
+    if (process.env.TAKE_SCREENSHOT === '1' && name === 'chromium') await takePicture(meeters[0]);
     await meeters[3].leave();
     for (const one of meeters.slice(0, 3)) await one.seesExactly(meeters.slice(0, 3).filter((other) => other !== one));
     for (const one of meeters) await one.close();

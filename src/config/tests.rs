@@ -1,0 +1,323 @@
+//! Settings from all sources: who wins, what is named when it is wrong, what carries over.
+
+use super::*;
+
+const KEYS: &str = "keys: {app: 0123456789abcdef0123456789abcdef}\n";
+
+fn try_with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Loaded, ConfigError> {
+    let mut given = Given::default();
+    given.add_flags(
+        std::iter::once("sfumato")
+            .chain(flags.iter().copied())
+            .map(OsString::from),
+    )?;
+    given.add_environment(
+        environment
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value))),
+    );
+    resolve(given, Some(("the file test.yaml".to_owned(), file.to_owned())))
+}
+
+fn with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Loaded {
+    try_with(flags, environment, file).unwrap()
+}
+
+fn error(flags: &[&str], environment: &[(&str, &str)], file: &str) -> String {
+    try_with(flags, environment, file).unwrap_err().to_string()
+}
+
+#[test]
+fn flags_win_over_variables_over_the_file_over_defaults() {
+    let port = |flags: &[&str], environment: &[(&str, &str)], file: &str| {
+        with(flags, environment, &format!("{KEYS}{file}")).config.http.port
+    };
+    assert_eq!(port(&[], &[], ""), 7880);
+    assert_eq!(port(&[], &[], "port: 1"), 1);
+    assert_eq!(port(&[], &[("SFUMATO_PORT", "2")], "port: 1"), 2);
+    assert_eq!(port(&["--port", "3"], &[("SFUMATO_PORT", "2")], "port: 1"), 3);
+}
+
+#[test]
+fn every_setting_is_read_from_flags_and_from_variables() {
+    let flags: &[&str] = &[
+        "--dev",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--udp-port",
+        "9000",
+        "--node-ip",
+        "192.0.2.1,2001:db8::1",
+        "--shards",
+        "3",
+        "--keys",
+        "a: b",
+        "--room-empty-timeout",
+        "1",
+        "--room-departure-timeout",
+        "2",
+        "--room-max-participants",
+        "4",
+        "--room-auto-create=false",
+        "--log-level",
+        "debug",
+        "--log-json",
+    ];
+    let variables: &[(&str, &str)] = &[
+        ("SFUMATO_DEV", "true"),
+        ("SFUMATO_BIND", "127.0.0.1"),
+        ("SFUMATO_PORT", "0"),
+        ("SFUMATO_UDP_PORT", "9000"),
+        ("SFUMATO_NODE_IP", "192.0.2.1, 2001:db8::1"),
+        ("SFUMATO_SHARDS", "3"),
+        ("SFUMATO_KEYS", "a: b"),
+        ("SFUMATO_ROOM_EMPTY_TIMEOUT", "1"),
+        ("SFUMATO_ROOM_DEPARTURE_TIMEOUT", "2"),
+        ("SFUMATO_ROOM_MAX_PARTICIPANTS", "4"),
+        ("SFUMATO_ROOM_AUTO_CREATE", "0"),
+        ("SFUMATO_LOG_LEVEL", "debug"),
+        ("SFUMATO_LOG_JSON", "yes"),
+    ];
+    let expected = Config {
+        development: true,
+        http: Http {
+            bind: vec![[127, 0, 0, 1].into()],
+            port: 0,
+        },
+        keys: ApiKeys::from([("a".to_owned(), Secret::new("b"))]),
+        media: Media {
+            udp_port: 9000,
+            node_ips: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+            shards: NonZeroUsize::new(3).unwrap(),
+        },
+        rooms: RoomDefaults {
+            empty_timeout: Duration::from_secs(1),
+            departure_timeout: Duration::from_secs(2),
+            max_participants: 4,
+            auto_create: false,
+        },
+        logs: Logs {
+            level: LogLevel::Debug,
+            json: true,
+        },
+    };
+    assert_eq!(with(flags, &[], "").config, expected);
+    assert_eq!(with(&[], variables, "").config, expected);
+}
+
+#[test]
+fn a_file_of_the_other_server_carries_over_with_warnings() {
+    let file = "
+port: 7890
+bind_addresses: [\"\"]
+redis:
+  address: redis.host:6379
+rtc:
+  port_range_start: 50000
+  port_range_end: 60000
+  tcp_port: 7881
+  use_external_ip: true
+  udp_port: 7900
+  node_ip: 198.51.100.7
+  pli_throttle: {low_quality: 500ms}
+prometheus_port: 6789
+keys:
+  key1: 0123456789abcdef0123456789abcdef
+  key2: abcdef0123456789abcdef0123456789
+logging: {level: warning, pion_level: error, json: true, sample: false}
+room:
+  auto_create: true
+  empty_timeout: 60
+  departure_timeout: 5
+  max_participants: 12
+  enabled_codecs: [{mime: audio/opus}, {mime: video/vp8}]
+webhook: {api_key: key1, urls: [\"https://example.org/hook\"]}
+turn: {enabled: false}
+limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
+";
+    let Loaded { config, warnings } = with(&[], &[], file);
+    assert_eq!(
+        config.http,
+        Http {
+            bind: vec!["::".parse().unwrap()],
+            port: 7890
+        }
+    );
+    assert_eq!(config.media.udp_port, 7900);
+    assert_eq!(config.media.node_ips, ["198.51.100.7".parse::<IpAddr>().unwrap()]);
+    assert_eq!(config.keys.keys().collect::<Vec<_>>(), ["key1", "key2"]);
+    assert_eq!(config.rooms.empty_timeout, Duration::from_secs(60));
+    assert_eq!(config.rooms.departure_timeout, Duration::from_secs(5));
+    assert_eq!(config.rooms.max_participants, 12);
+    assert_eq!(
+        config.logs,
+        Logs {
+            level: LogLevel::Warn,
+            json: true
+        }
+    );
+    for key in [
+        "redis",
+        "rtc.port_range_start",
+        "rtc.port_range_end",
+        "rtc.tcp_port",
+        "rtc.use_external_ip",
+        "rtc.pli_throttle",
+        "prometheus_port",
+        "room.enabled_codecs",
+        "webhook",
+        "limit",
+        "logging.pion_level",
+    ] {
+        let named = warnings
+            .iter()
+            .filter(|warning| warning.contains(&format!("`{key}`")))
+            .count();
+        assert_eq!(named, 1, "{key} in {warnings:?}");
+    }
+    // What is switched off is not missed.
+    assert!(
+        !warnings
+            .iter()
+            .any(|warning| warning.contains("`turn`") || warning.contains("sample")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn unknown_keys_are_named_with_what_was_meant() {
+    assert_eq!(
+        error(&[], &[], "prot: 1"),
+        "unknown key `prot` in the file test.yaml; did you mean `port`?"
+    );
+    assert_eq!(
+        error(&[], &[], "rtc: {udpport: 1}"),
+        "unknown key `rtc.udpport` in the file test.yaml; did you mean `rtc.udp_port`?"
+    );
+    assert_eq!(
+        error(&[], &[], "nonsense: 1"),
+        "unknown key `nonsense` in the file test.yaml"
+    );
+    assert!(error(&["--prot", "1"], &[], "").contains("--prot"));
+}
+
+#[test]
+fn wrong_values_are_named_with_where_they_stand() {
+    for (flags, environment, file, parts) in [
+        (&["--port", "x"][..], &[][..], "", &["--port", "`x`", "65535"][..]),
+        (&[], &[("SFUMATO_PORT", "70000")], "", &["SFUMATO_PORT", "70000"]),
+        (&[], &[], "port: [1]", &["`port`", "test.yaml"]),
+        (&[], &[], "port: -1", &["`port`", "-1"]),
+        (&[], &[], "rtc: {udp_port: 7882-7892}", &["`rtc.udp_port`", "range"]),
+        (&["--node-ip", "0.0.0.0"], &[], KEYS, &["--node-ip", "0.0.0.0"]),
+        (&["--bind", "localhost"], &[], "", &["--bind", "localhost"]),
+        (&["--shards", "0"], &[], KEYS, &["--shards", "256"]),
+        (
+            &["--udp-port", "65535", "--shards", "2"],
+            &[],
+            KEYS,
+            &["--udp-port", "65535"],
+        ),
+        (&["--dev=maybe"], &[], "", &["--dev", "maybe"]),
+        (&[], &[], "logging: {level: loud}", &["`logging.level`", "loud"]),
+        (&[], &[], "rtc: 5", &["`rtc`"]),
+        (&[], &[], "keys: [a]", &["`keys`"]),
+        (
+            &[],
+            &[],
+            "room: {empty_timeout: soon}",
+            &["`room.empty_timeout`", "soon"],
+        ),
+        (&[], &[], "{", &["test.yaml", "YAML"]),
+        (&[], &[], "- a", &["test.yaml"]),
+    ] {
+        let text = error(flags, environment, file);
+        for part in parts {
+            assert!(text.contains(part), "{text:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn keys_are_required_and_long_outside_development() {
+    assert!(error(&[], &[], "").contains("--dev"));
+    assert!(error(&[], &[], "keys: {app: short}").contains("`app`"));
+    assert!(!error(&[], &[], "keys: {app: short}").contains("short}"));
+    // A number would lose its leading zeros: it must be quoted.
+    assert!(error(&[], &[], "keys: {app: 12345678901234567890123456789012}").contains("quote"));
+    assert!(with(&["--dev"], &[], "").warnings.is_empty());
+    let development = with(&["--dev"], &[], "keys: {app: short}");
+    assert_eq!(development.warnings.len(), 1);
+    assert!(development.warnings[0].contains("`app`"));
+}
+
+#[test]
+fn a_secret_does_not_show() {
+    let loaded = with(&[], &[], KEYS);
+    assert!(!format!("{loaded:?}").contains("0123456789"));
+    assert!(!error(&[], &[("SFUMATO_KEYS", "just-a-secret-without-key")], "").contains("just-a-secret"));
+}
+
+#[test]
+fn variables_that_kubernetes_sets_for_a_service_are_no_settings() {
+    let environment = [
+        ("SFUMATO_PORT", "tcp://10.0.0.7:7880"),
+        ("SFUMATO_SERVICE_HOST", "10.0.0.7"),
+    ];
+    let loaded = with(&[], &environment, KEYS);
+    assert_eq!(loaded.config.http.port, 7880);
+    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
+}
+
+#[test]
+fn help_explains_every_flag_with_its_variable_and_key() {
+    let ConfigError::Usage(help) = try_with(&["--help"], &[], "").unwrap_err() else {
+        panic!()
+    };
+    let help = help.to_string();
+    for setting in settings::SETTINGS {
+        for text in [
+            format!("--{}", setting.flag),
+            setting.variable(),
+            setting.key.to_owned(),
+        ] {
+            assert!(help.contains(&text), "{text} is not in\n{help}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let args = ["sfumato", "--config", "/nonexistent/sfumato.yaml"].map(OsString::from);
+    let text = load(args, []).unwrap_err().to_string();
+    assert!(text.contains("/nonexistent/sfumato.yaml"), "{text}");
+}
+
+#[test]
+fn a_file_past_the_bound_is_not_read() {
+    let path = std::env::temp_dir().join(format!("sfumato-config-{}.yaml", std::process::id()));
+    std::fs::File::create(&path)
+        .unwrap()
+        .set_len(limits::CONFIG_BYTES + 1)
+        .unwrap();
+    let args = ["sfumato".into(), "--config".into(), path.clone().into_os_string()];
+    let text = load(args, []).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(text.contains("larger than"), "{text}");
+}
+
+#[test]
+fn a_file_is_found_by_flag_and_by_variable() {
+    let path = std::env::temp_dir().join(format!("sfumato-found-{}.yaml", std::process::id()));
+    std::fs::write(&path, format!("{KEYS}port: 4321\n")).unwrap();
+    let by_flag = load(["sfumato".into(), "--config".into(), path.clone().into_os_string()], []);
+    let by_variable = load(
+        ["sfumato".into()],
+        [("SFUMATO_CONFIG".into(), path.clone().into_os_string())],
+    );
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(by_flag.unwrap().config.http.port, 4321);
+    assert_eq!(by_variable.unwrap().config.http.port, 4321);
+}
