@@ -156,8 +156,7 @@ impl Shards {
         };
         let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = WallClock::new(Instant::now(), unix_now);
-        let mut shards =
-            Shards { mailboxes: Vec::new(), counters: Vec::new(), bound: Vec::new(), threads: Vec::new() };
+        let mut shards = Shards { mailboxes: Vec::new(), counters: Vec::new(), bound: Vec::new(), threads: Vec::new() };
         for ports in sockets {
             let bound: Vec<SocketAddr> = ports.iter().map(BoundPort::local).collect();
             let offered = offered(&bound, &node, !config.media.node_ips.is_empty());

@@ -16,19 +16,14 @@ pub fn banner(config: &Config, http: &[SocketAddr], udp: &[SocketAddr], page: bo
     let url = format!("http://{}", host(http, port));
     match page {
         true => line(format_args!("open    {url}")),
-        false => line(format_args!(
-            "serves  {url} (the meeting page was not built: install Node and run `make run`)"
-        )),
+        false => line(format_args!("serves  {url} (the meeting page was not built: install Node and run `make run`)")),
     }
     if config.development {
         line(format_args!(
             "tokens  {url}/dev/token?room=ROOM&identity=NAME (development mode: keys are publicly known)"
         ));
     }
-    let ports = udp
-        .iter()
-        .map(|address| address.port())
-        .collect::<std::collections::BTreeSet<_>>();
+    let ports = udp.iter().map(|address| address.port()).collect::<std::collections::BTreeSet<_>>();
     let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     line(format_args!("media   UDP {ports}"));
     text
@@ -55,11 +50,7 @@ mod tests {
     #[test]
     fn development_says_where_to_get_a_token_and_what_ports_are_used() {
         let http = ["127.0.0.1:4000".parse().unwrap(), "[::1]:4000".parse().unwrap()];
-        let udp = [
-            "0.0.0.0:5000".parse().unwrap(),
-            "[::]:5000".parse().unwrap(),
-            "0.0.0.0:5001".parse().unwrap(),
-        ];
+        let udp = ["0.0.0.0:5000".parse().unwrap(), "[::]:5000".parse().unwrap(), "0.0.0.0:5001".parse().unwrap()];
         let text = banner(&config(&["--dev"]), &http, &udp, true);
         assert!(text.contains("open    http://localhost:4000\n"), "{text}");
         assert!(text.contains("http://localhost:4000/dev/token?room="), "{text}");
@@ -69,16 +60,8 @@ mod tests {
     #[test]
     fn without_a_page_or_development_mode_it_says_so() {
         let keys = "app: 0123456789abcdef0123456789abcdef";
-        let text = banner(
-            &config(&["--keys", keys]),
-            &["192.0.2.1:80".parse().unwrap()],
-            &[],
-            false,
-        );
-        assert!(
-            text.contains("http://192.0.2.1:80 (the meeting page was not built"),
-            "{text}"
-        );
+        let text = banner(&config(&["--keys", keys]), &["192.0.2.1:80".parse().unwrap()], &[], false);
+        assert!(text.contains("http://192.0.2.1:80 (the meeting page was not built"), "{text}");
         assert!(!text.contains("/dev/token") && !text.contains("0123456789"), "{text}");
     }
 }

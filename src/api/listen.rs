@@ -31,12 +31,7 @@ impl std::error::Error for BindError {
 
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            address,
-            purpose,
-            flag,
-            source,
-        } = self;
+        let Self { address, purpose, flag, source } = self;
         write!(f, "cannot listen on {address} for {purpose}: ")?;
         match source.kind() {
             ErrorKind::AddrInUse => {
@@ -47,18 +42,10 @@ impl std::fmt::Display for BindError {
                 )
             }
             ErrorKind::AddrNotAvailable => {
-                write!(
-                    f,
-                    "this machine has no address {}. Choose one of its own with --bind",
-                    address.ip()
-                )
+                write!(f, "this machine has no address {}. Choose one of its own with --bind", address.ip())
             }
             ErrorKind::PermissionDenied => {
-                write!(
-                    f,
-                    "port {} needs more rights. Choose one from 1024 up with {flag}",
-                    address.port()
-                )
+                write!(f, "port {} needs more rights. Choose one from 1024 up with {flag}", address.port())
             }
             _ => write!(f, "{source}"),
         }
@@ -77,9 +64,7 @@ pub fn bind(config: &Config) -> Result<Vec<TcpListener>, BindError> {
             (true, true) => {
                 // A machine without IPv6 lacks the second.
                 let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-                bind_all(&addresses, config.http.port, |address, error| {
-                    address.is_ipv6() && lacks_family(error)
-                })
+                bind_all(&addresses, config.http.port, |address, error| address.is_ipv6() && lacks_family(error))
             }
             (true, false) => bind_every_address(config.http.port),
         };
@@ -123,12 +108,7 @@ fn bind_all(
             }
             Err(error) if optional(ip, &error) => {}
             Err(source) => {
-                return Err(BindError {
-                    address,
-                    purpose: "signalling and page",
-                    flag: "--port",
-                    source,
-                });
+                return Err(BindError { address, purpose: "signalling and page", flag: "--port", source });
             }
         }
     }
@@ -153,29 +133,16 @@ mod tests {
     use super::*;
 
     fn config(arguments: &[&str]) -> Config {
-        let arguments = ["sfumato", "--dev"]
-            .iter()
-            .chain(arguments)
-            .map(std::ffi::OsString::from);
+        let arguments = ["sfumato", "--dev"].iter().chain(arguments).map(std::ffi::OsString::from);
         crate::config::load(arguments, []).unwrap().config
     }
 
     #[tokio::test]
     async fn development_listens_on_loopback_alone_with_one_port() {
         let listeners = bind(&config(&["--port", "0"])).unwrap();
-        let addresses: Vec<_> = listeners
-            .iter()
-            .map(|listener| listener.local_addr().unwrap())
-            .collect();
-        assert!(
-            addresses.iter().all(|address| address.ip().is_loopback()),
-            "{addresses:?}"
-        );
-        assert!(
-            addresses
-                .iter()
-                .all(|address| address.port() == addresses[0].port() && address.port() != 0)
-        );
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        assert!(addresses.iter().all(|address| address.ip().is_loopback()), "{addresses:?}");
+        assert!(addresses.iter().all(|address| address.port() == addresses[0].port() && address.port() != 0));
     }
 
     #[tokio::test]
@@ -183,18 +150,13 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port().to_string();
         let text = bind(&config(&["--port", &port])).unwrap_err().to_string();
-        assert!(
-            text.contains(&port) && text.contains("--port") && text.contains("taken"),
-            "{text}"
-        );
+        assert!(text.contains(&port) && text.contains("--port") && text.contains("taken"), "{text}");
     }
 
     #[tokio::test]
     async fn a_foreign_address_is_named() {
         // TEST-NET-1 (RFC 5737) is nobody's.
-        let text = bind(&config(&["--bind", "192.0.2.1", "--port", "0"]))
-            .unwrap_err()
-            .to_string();
+        let text = bind(&config(&["--bind", "192.0.2.1", "--port", "0"])).unwrap_err().to_string();
         assert!(text.contains("192.0.2.1") && text.contains("--bind"), "{text}");
     }
 

@@ -43,37 +43,17 @@ pub fn router(signalling: Router, render_metrics: RenderMetrics, files: page::Fi
 }
 
 fn cors() -> CorsLayer {
-    let methods = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    CorsLayer::new()
-        .allow_origin(Any)
-        .allow_headers(Any)
-        .allow_methods(methods)
-        .max_age(CORS_MAX_AGE)
+    let methods = [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    CorsLayer::new().allow_origin(Any).allow_headers(Any).allow_methods(methods).max_age(CORS_MAX_AGE)
 }
 
 fn metrics(text: String) -> Response {
     // The version belongs to the exposition format.
-    (
-        [
-            (CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
-            (CACHE_CONTROL, "no-store"),
-        ],
-        text,
-    )
-        .into_response()
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
 }
 
 async fn name_server(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(SERVER, HeaderValue::from_static(SERVER_NAME));
+    response.headers_mut().insert(SERVER, HeaderValue::from_static(SERVER_NAME));
     response
 }
 
@@ -89,10 +69,7 @@ mod tests {
     async fn ask(method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
         let signalling = Router::new().route("/join", get(|| std::future::ready("joined")));
         let router = router(signalling, Arc::new(|| "packets 1\n".to_owned()), |_| None);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("Origin", "https://example.org");
+        let request = Request::builder().method(method).uri(path).header("Origin", "https://example.org");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();

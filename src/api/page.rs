@@ -59,10 +59,7 @@ pub fn is_built(files: Files) -> bool {
 pub fn routes(files: Files) -> Router {
     Router::new()
         .route("/", get(move || std::future::ready(index(files))))
-        .route(
-            "/assets/{*path}",
-            get(move |Path(path): Path<String>| std::future::ready(asset(files, &path))),
-        )
+        .route("/assets/{*path}", get(move |Path(path): Path<String>| std::future::ready(asset(files, &path))))
         .fallback(get(move |uri: Uri| std::future::ready(other(files, uri.path()))).fallback(not_found))
 }
 
@@ -73,17 +70,13 @@ fn index(files: Files) -> Response {
 
 fn asset(files: Files, path: &str) -> Response {
     let path = format!("assets/{path}");
-    files(&path)
-        .map(|bytes| file(&path, bytes, FOR_EVER))
-        .unwrap_or_else(missing)
+    files(&path).map(|bytes| file(&path, bytes, FOR_EVER)).unwrap_or_else(missing)
 }
 
 /// What stands beside the page, such as an icon.
 fn other(files: Files, path: &str) -> Response {
     let path = path.trim_start_matches('/');
-    files(path)
-        .map(|bytes| file(path, bytes, ASK_AGAIN))
-        .unwrap_or_else(missing)
+    files(path).map(|bytes| file(path, bytes, ASK_AGAIN)).unwrap_or_else(missing)
 }
 
 async fn not_found() -> Response {
@@ -162,12 +155,7 @@ mod tests {
         assert_eq!((status, body.as_str()), (StatusCode::OK, "<p>page"));
         assert_eq!(headers["content-type"], "text/html; charset=utf-8");
         assert_eq!(headers["cache-control"], ASK_AGAIN);
-        assert!(
-            headers["content-security-policy"]
-                .to_str()
-                .unwrap()
-                .contains("script-src 'self';")
-        );
+        assert!(headers["content-security-policy"].to_str().unwrap().contains("script-src 'self';"));
         assert!(headers.contains_key("permissions-policy"));
 
         let (status, headers, body) = ask(built, "GET", "/assets/main-abc.js").await;
@@ -192,14 +180,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_is_404_and_not_the_page() {
-        for path in [
-            "/assets/none.js",
-            "/room/x",
-            "/index.htm",
-            "/assets/",
-            "/assets/../Cargo.toml",
-            "/..%2fCargo.toml",
-        ] {
+        for path in
+            ["/assets/none.js", "/room/x", "/index.htm", "/assets/", "/assets/../Cargo.toml", "/..%2fCargo.toml"]
+        {
             assert_eq!(ask(built, "GET", path).await.0, StatusCode::NOT_FOUND, "{path}");
             assert_eq!(ask(embedded, "GET", path).await.0, StatusCode::NOT_FOUND, "{path}");
         }

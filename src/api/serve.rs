@@ -88,9 +88,7 @@ async fn accept(listener: TcpListener, places: Arc<Semaphore>, accepted: mpsc::S
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let guard = ConnectionGuard {
-                    _permit: Arc::new(permit),
-                };
+                let guard = ConnectionGuard { _permit: Arc::new(permit) };
                 if accepted.send((stream, guard)).await.is_err() {
                     return;
                 }
@@ -182,10 +180,7 @@ mod tests {
     async fn a_join_sized_request_line_is_served_and_a_larger_head_refused() {
         let (address, _stop, _server) = start().await;
         let request = |query: usize, header: usize| {
-            let head = format!(
-                "GET /?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
-                "a".repeat(query)
-            );
+            let head = format!("GET /?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", "a".repeat(query));
             format!("{head}X-Pad: {}\r\n\r\n", "b".repeat(header)).into_bytes()
         };
         assert!(exchange(address, &request(60_000, 0)).await.starts_with("HTTP/1.1 200"));
@@ -197,11 +192,7 @@ mod tests {
     #[tokio::test]
     async fn garbage_is_answered_400() {
         let (address, _stop, _server) = start().await;
-        assert!(
-            exchange(address, b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
-                .await
-                .starts_with("HTTP/1.1 400")
-        );
+        assert!(exchange(address, b"\x16\x03\x01\x02\x00\x01\r\n\r\n").await.starts_with("HTTP/1.1 400"));
     }
 
     #[tokio::test]
@@ -212,20 +203,14 @@ mod tests {
         let mut buffer = [0; 512];
         assert!(idle.read(&mut buffer).await.unwrap() > 0);
         stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(5), server)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
         assert_eq!(idle.read(&mut buffer).await.unwrap(), 0);
         assert!(TcpStream::connect(address).await.is_err());
     }
 
     #[tokio::test]
     async fn a_client_that_sends_half_a_head_or_nothing_is_dropped() {
-        let bounds = Bounds {
-            header_timeout: Duration::from_millis(100),
-            ..Bounds::default()
-        };
+        let bounds = Bounds { header_timeout: Duration::from_millis(100), ..Bounds::default() };
         let (address, _) = start_within(bounds).await;
         for sent in [&b"GET / HT"[..], b""] {
             let mut slow = TcpStream::connect(address).await.unwrap();
@@ -238,10 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_past_the_bound_wait_for_a_place() {
-        let bounds = Bounds {
-            connections: 2,
-            ..Bounds::default()
-        };
+        let bounds = Bounds { connections: 2, ..Bounds::default() };
         let (address, _) = start_within(bounds).await;
         let ask = |mut stream: TcpStream| async move {
             stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -267,24 +249,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(std::future::pending::<()>));
-        let bounds = Bounds {
-            drain: Duration::from_millis(100),
-            ..Bounds::default()
-        };
+        let bounds = Bounds { drain: Duration::from_millis(100), ..Bounds::default() };
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve_within(
-            vec![listener],
-            router,
-            async { drop(stopped.await) },
-            bounds,
-        ));
+        let server = tokio::spawn(serve_within(vec![listener], router, async { drop(stopped.await) }, bounds));
         let mut hanging = TcpStream::connect(address).await.unwrap();
         hanging.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(5), server)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
     }
 }

@@ -95,10 +95,7 @@ pub(super) struct Contents {
 
 /// `name` says which file, in errors.
 pub(super) fn read(name: &str, text: &str) -> Result<Contents, ConfigError> {
-    let syntax = |error: String| ConfigError::Syntax {
-        name: name.to_owned(),
-        error,
-    };
+    let syntax = |error: String| ConfigError::Syntax { name: name.to_owned(), error };
     let mut contents = Contents::default();
     if text.trim().is_empty() {
         return Ok(contents);
@@ -136,29 +133,19 @@ fn collect(
                 Value::Null => {}
                 _ => {
                     let setting = format!("`{path}` in {name}");
-                    return Err(ConfigError::Value {
-                        setting,
-                        problem: "should hold keys with values".to_owned(),
-                    });
+                    return Err(ConfigError::Value { setting, problem: "should hold keys with values".to_owned() });
                 }
             }
         } else {
             let similar = similar(&path);
-            return Err(ConfigError::UnknownKey {
-                name: name.to_owned(),
-                key: path,
-                similar,
-            });
+            return Err(ConfigError::UnknownKey { name: name.to_owned(), key: path, similar });
         }
     }
     Ok(())
 }
 
 fn known_keys() -> impl Iterator<Item = &'static str> {
-    SETTINGS
-        .iter()
-        .map(|setting| setting.key)
-        .chain(UNSERVED.iter().copied())
+    SETTINGS.iter().map(|setting| setting.key).chain(UNSERVED.iter().copied())
 }
 
 fn is_section(path: &str) -> bool {

@@ -123,11 +123,7 @@ pub enum ConfigError {
     #[error("{name} is not valid YAML: {error}")]
     Syntax { name: String, error: String },
     #[error("unknown key `{key}` in {name}{}", suggestion(.similar))]
-    UnknownKey {
-        name: String,
-        key: String,
-        similar: Option<String>,
-    },
+    UnknownKey { name: String, key: String, similar: Option<String> },
     #[error("{setting}: {problem}")]
     Value { setting: String, problem: String },
     #[error(
@@ -143,10 +139,7 @@ pub enum ConfigError {
 }
 
 fn suggestion(similar: &Option<String>) -> String {
-    similar
-        .as_ref()
-        .map(|key| format!("; did you mean `{key}`?"))
-        .unwrap_or_default()
+    similar.as_ref().map(|key| format!("; did you mean `{key}`?")).unwrap_or_default()
 }
 
 /// Reads flags (`args` starts with the program's name), variables and the file they name.
@@ -183,17 +176,13 @@ fn resolve(mut given: Given, file: Option<(String, String)>) -> Result<Loaded, C
     let config = Config {
         development,
         http: Http {
-            bind: given
-                .read("bind_addresses", |value| value.bind_addresses())?
-                .unwrap_or_default(),
+            bind: given.read("bind_addresses", |value| value.bind_addresses())?.unwrap_or_default(),
             port: given.read("port", |value| value.integer(0..=u16::MAX))?.unwrap_or(7880),
         },
         media: media(&given)?,
         rooms: rooms(&given, &mut warnings)?,
         logs: Logs {
-            level: given
-                .read("logging.level", |value| value.log_level())?
-                .unwrap_or(LogLevel::Info),
+            level: given.read("logging.level", |value| value.log_level())?.unwrap_or(LogLevel::Info),
             json: given.read("logging.json", |value| value.boolean())?.unwrap_or(false),
         },
         // Last: a wrong value is better told than that nothing can work without keys.
@@ -217,10 +206,7 @@ fn keys(given: &Given, development: bool, warnings: &mut Vec<String>) -> Result<
             continue;
         }
         if !development {
-            return Err(ConfigError::ShortSecret {
-                key: key.clone(),
-                chars,
-            });
+            return Err(ConfigError::ShortSecret { key: key.clone(), chars });
         }
         if (key.as_str(), secret.0.as_str()) != DEVELOPMENT_KEY {
             warnings.push(format!(
@@ -239,36 +225,23 @@ fn media(given: &Given) -> Result<Media, ConfigError> {
     if udp_port != 0 && usize::from(udp_port) + shards.get() - 1 > usize::from(u16::MAX) {
         return Err(given.wrong(
             "rtc.udp_port",
-            format!(
-                "{shards} shards take one port each from {udp_port} on, which goes past {}",
-                u16::MAX
-            ),
+            format!("{shards} shards take one port each from {udp_port} on, which goes past {}", u16::MAX),
         ));
     }
-    let node_ips = given
-        .read("rtc.node_ip", |value| value.addresses())?
-        .unwrap_or_default();
+    let node_ips = given.read("rtc.node_ip", |value| value.addresses())?.unwrap_or_default();
     if let Some(ip) = node_ips.iter().find(|ip| ip.is_unspecified()) {
         return Err(given.wrong("rtc.node_ip", format!("{ip} is no address that clients can send to")));
     }
-    Ok(Media {
-        udp_port,
-        node_ips,
-        shards,
-    })
+    Ok(Media { udp_port, node_ips, shards })
 }
 
 fn rooms(given: &Given, warnings: &mut Vec<String>) -> Result<RoomDefaults, ConfigError> {
     let rooms = RoomDefaults {
-        empty_timeout: given
-            .read("room.empty_timeout", |value| value.seconds())?
-            .unwrap_or(Duration::from_secs(300)),
+        empty_timeout: given.read("room.empty_timeout", |value| value.seconds())?.unwrap_or(Duration::from_secs(300)),
         departure_timeout: given
             .read("room.departure_timeout", |value| value.seconds())?
             .unwrap_or(Duration::from_secs(20)),
-        max_participants: given
-            .read("room.max_participants", |value| value.integer(0..=u32::MAX))?
-            .unwrap_or(0),
+        max_participants: given.read("room.max_participants", |value| value.integer(0..=u32::MAX))?.unwrap_or(0),
         auto_create: given.read("room.auto_create", |value| value.boolean())?.unwrap_or(true),
     };
     if !rooms.auto_create {

@@ -37,23 +37,11 @@ fn variable(flag: &str) -> String {
 const PREFIX: &str = "SFUMATO_";
 
 const fn value(key: &'static str, flag: &'static str, value: &'static str, help: &'static str) -> Setting {
-    Setting {
-        key,
-        flag,
-        value,
-        switch: false,
-        help,
-    }
+    Setting { key, flag, value, switch: false, help }
 }
 
 const fn switch(key: &'static str, flag: &'static str, help: &'static str) -> Setting {
-    Setting {
-        key,
-        flag,
-        value: "BOOL",
-        switch: true,
-        help,
-    }
+    Setting { key, flag, value: "BOOL", switch: true, help }
 }
 
 pub(super) const SETTINGS: &[Setting] = &[
@@ -68,12 +56,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "ADDR",
         "Addresses to serve signalling and the page on, by commas; default: all, or loopback in development mode",
     ),
-    value(
-        "port",
-        "port",
-        "PORT",
-        "TCP port of signalling and the page; 0 takes any free one; default: 7880",
-    ),
+    value("port", "port", "PORT", "TCP port of signalling and the page; 0 takes any free one; default: 7880"),
     value(
         "rtc.udp_port",
         "udp-port",
@@ -86,47 +69,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         "IP",
         "Addresses clients send media to, by commas; default: the machine's own. Needed behind NAT",
     ),
-    value(
-        "shards",
-        "shards",
-        "N",
-        "Threads that forward media; a room lives on one; default: the number of cores",
-    ),
+    value("shards", "shards", "N", "Threads that forward media; a room lives on one; default: the number of cores"),
     value(
         "keys",
         "keys",
         "'KEY: SECRET'",
         "API keys with the secrets that sign tokens. Rather use the variable or the file: other users see command lines",
     ),
-    value(
-        "room.empty_timeout",
-        "room-empty-timeout",
-        "SECONDS",
-        "Life of a room nobody has joined yet; default: 300",
-    ),
+    value("room.empty_timeout", "room-empty-timeout", "SECONDS", "Life of a room nobody has joined yet; default: 300"),
     value(
         "room.departure_timeout",
         "room-departure-timeout",
         "SECONDS",
         "Life of a room after its last participant left; default: 20",
     ),
-    value(
-        "room.max_participants",
-        "room-max-participants",
-        "N",
-        "Participants in a room; 0, the default: no limit",
-    ),
-    switch(
-        "room.auto_create",
-        "room-auto-create",
-        "Joining creates the room; default: true",
-    ),
-    value(
-        "logging.level",
-        "log-level",
-        "LEVEL",
-        "error, warn, info, debug or trace; RUST_LOG wins; default: info",
-    ),
+    value("room.max_participants", "room-max-participants", "N", "Participants in a room; 0, the default: no limit"),
+    switch("room.auto_create", "room-auto-create", "Joining creates the room; default: true"),
+    value("logging.level", "log-level", "LEVEL", "error, warn, info, debug or trace; RUST_LOG wins; default: info"),
     switch("logging.json", "log-json", "Log one JSON object a line"),
 ];
 
@@ -145,26 +104,16 @@ impl Given {
         key: &'static str,
         as_type: impl FnOnce(&SettingValue) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
-        debug_assert!(
-            SETTINGS.iter().any(|setting| setting.key == key),
-            "{key} is in the table"
-        );
+        debug_assert!(SETTINGS.iter().any(|setting| setting.key == key), "{key} is in the table");
         let Some(value) = self.values.get(key) else {
             return Ok(None);
         };
-        as_type(value).map(Some).map_err(|problem| ConfigError::Value {
-            setting: value.name.clone(),
-            problem,
-        })
+        as_type(value).map(Some).map_err(|problem| ConfigError::Value { setting: value.name.clone(), problem })
     }
 
     /// An error about a setting whose value is well-formed, but wrong.
     pub fn wrong(&self, key: &'static str, problem: String) -> ConfigError {
-        let setting = self
-            .values
-            .get(key)
-            .map(|value| value.name.clone())
-            .unwrap_or_else(|| format!("`{key}`"));
+        let setting = self.values.get(key).map(|value| value.name.clone()).unwrap_or_else(|| format!("`{key}`"));
         ConfigError::Value { setting, problem }
     }
 
@@ -200,16 +149,13 @@ impl Given {
             match setting {
                 // Kubernetes sets such variables for a service named `sfumato`.
                 Some(_) if text.starts_with("tcp://") || text.starts_with("udp://") => {
-                    self.warnings
-                        .push(format!("{name} is ignored: it names a service, not a setting"));
+                    self.warnings.push(format!("{name} is ignored: it names a service, not a setting"));
                 }
                 Some(setting) => self.add(setting.key, name.to_owned(), Value::String(text.to_owned())),
                 None if name == variable("config") => {
                     self.config_file.get_or_insert_with(|| PathBuf::from(text));
                 }
-                None => self
-                    .warnings
-                    .push(format!("{name} is ignored: there is no such setting")),
+                None => self.warnings.push(format!("{name} is ignored: there is no such setting")),
             }
         }
     }
@@ -221,17 +167,16 @@ impl Given {
             self.add(key, format!("`{key}` in {name}"), value);
         }
         let ignored = contents.unserved.into_iter();
-        self.warnings
-            .extend(ignored.map(|key| format!("`{key}` in {name} is not supported yet and has no effect")));
+        self.warnings.extend(ignored.map(|key| format!("`{key}` in {name} is not supported yet and has no effect")));
         Ok(())
     }
 }
 
 fn command() -> Command {
-    let config = Arg::new("config").long("config").value_name("FILE").help(format!(
-        "Read settings from a YAML file [variable: {}]",
-        variable("config")
-    ));
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .help(format!("Read settings from a YAML file [variable: {}]", variable("config")));
     Command::new("sfumato")
         .version(env!("CARGO_PKG_VERSION"))
         .about(env!("CARGO_PKG_DESCRIPTION"))
@@ -241,17 +186,8 @@ fn command() -> Command {
 }
 
 fn flag(setting: &Setting) -> Arg {
-    let help = format!(
-        "{} [variable: {}, key: {}]",
-        setting.help,
-        setting.variable(),
-        setting.key
-    );
-    let arg = Arg::new(setting.flag)
-        .long(setting.flag)
-        .value_name(setting.value)
-        .action(ArgAction::Set)
-        .help(help);
+    let help = format!("{} [variable: {}, key: {}]", setting.help, setting.variable(), setting.key);
+    let arg = Arg::new(setting.flag).long(setting.flag).value_name(setting.value).action(ArgAction::Set).help(help);
     match setting.switch {
         true => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         // A negative number is a wrong value, not an unknown flag.

@@ -6,16 +6,8 @@ const KEYS: &str = "keys: {app: 0123456789abcdef0123456789abcdef}\n";
 
 fn try_with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Loaded, ConfigError> {
     let mut given = Given::default();
-    given.add_flags(
-        std::iter::once("sfumato")
-            .chain(flags.iter().copied())
-            .map(OsString::from),
-    )?;
-    given.add_environment(
-        environment
-            .iter()
-            .map(|(name, value)| (OsString::from(name), OsString::from(value))),
-    );
+    given.add_flags(std::iter::once("sfumato").chain(flags.iter().copied()).map(OsString::from))?;
+    given.add_environment(environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
     resolve(given, Some(("the file test.yaml".to_owned(), file.to_owned())))
 }
 
@@ -82,10 +74,7 @@ fn every_setting_is_read_from_flags_and_from_variables() {
     ];
     let expected = Config {
         development: true,
-        http: Http {
-            bind: vec![[127, 0, 0, 1].into()],
-            port: 0,
-        },
+        http: Http { bind: vec![[127, 0, 0, 1].into()], port: 0 },
         keys: ApiKeys::from([("a".to_owned(), Secret::new("b"))]),
         media: Media {
             udp_port: 9000,
@@ -98,10 +87,7 @@ fn every_setting_is_read_from_flags_and_from_variables() {
             max_participants: 4,
             auto_create: false,
         },
-        logs: Logs {
-            level: LogLevel::Debug,
-            json: true,
-        },
+        logs: Logs { level: LogLevel::Debug, json: true },
     };
     assert_eq!(with(flags, &[], "").config, expected);
     assert_eq!(with(&[], variables, "").config, expected);
@@ -138,26 +124,14 @@ turn: {enabled: false}
 limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
 ";
     let Loaded { config, warnings } = with(&[], &[], file);
-    assert_eq!(
-        config.http,
-        Http {
-            bind: vec!["::".parse().unwrap()],
-            port: 7890
-        }
-    );
+    assert_eq!(config.http, Http { bind: vec!["::".parse().unwrap()], port: 7890 });
     assert_eq!(config.media.udp_port, 7900);
     assert_eq!(config.media.node_ips, ["198.51.100.7".parse::<IpAddr>().unwrap()]);
     assert_eq!(config.keys.keys().collect::<Vec<_>>(), ["key1", "key2"]);
     assert_eq!(config.rooms.empty_timeout, Duration::from_secs(60));
     assert_eq!(config.rooms.departure_timeout, Duration::from_secs(5));
     assert_eq!(config.rooms.max_participants, 12);
-    assert_eq!(
-        config.logs,
-        Logs {
-            level: LogLevel::Warn,
-            json: true
-        }
-    );
+    assert_eq!(config.logs, Logs { level: LogLevel::Warn, json: true });
     for key in [
         "redis",
         "rtc.port_range_start",
@@ -171,35 +145,21 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
         "limit",
         "logging.pion_level",
     ] {
-        let named = warnings
-            .iter()
-            .filter(|warning| warning.contains(&format!("`{key}`")))
-            .count();
+        let named = warnings.iter().filter(|warning| warning.contains(&format!("`{key}`"))).count();
         assert_eq!(named, 1, "{key} in {warnings:?}");
     }
     // What is switched off is not missed.
-    assert!(
-        !warnings
-            .iter()
-            .any(|warning| warning.contains("`turn`") || warning.contains("sample")),
-        "{warnings:?}"
-    );
+    assert!(!warnings.iter().any(|warning| warning.contains("`turn`") || warning.contains("sample")), "{warnings:?}");
 }
 
 #[test]
 fn unknown_keys_are_named_with_what_was_meant() {
-    assert_eq!(
-        error(&[], &[], "prot: 1"),
-        "unknown key `prot` in the file test.yaml; did you mean `port`?"
-    );
+    assert_eq!(error(&[], &[], "prot: 1"), "unknown key `prot` in the file test.yaml; did you mean `port`?");
     assert_eq!(
         error(&[], &[], "rtc: {udpport: 1}"),
         "unknown key `rtc.udpport` in the file test.yaml; did you mean `rtc.udp_port`?"
     );
-    assert_eq!(
-        error(&[], &[], "nonsense: 1"),
-        "unknown key `nonsense` in the file test.yaml"
-    );
+    assert_eq!(error(&[], &[], "nonsense: 1"), "unknown key `nonsense` in the file test.yaml");
     assert!(error(&["--prot", "1"], &[], "").contains("--prot"));
 }
 
@@ -214,22 +174,12 @@ fn wrong_values_are_named_with_where_they_stand() {
         (&["--node-ip", "0.0.0.0"], &[], KEYS, &["--node-ip", "0.0.0.0"]),
         (&["--bind", "localhost"], &[], "", &["--bind", "localhost"]),
         (&["--shards", "0"], &[], KEYS, &["--shards", "256"]),
-        (
-            &["--udp-port", "65535", "--shards", "2"],
-            &[],
-            KEYS,
-            &["--udp-port", "65535"],
-        ),
+        (&["--udp-port", "65535", "--shards", "2"], &[], KEYS, &["--udp-port", "65535"]),
         (&["--dev=maybe"], &[], "", &["--dev", "maybe"]),
         (&[], &[], "logging: {level: loud}", &["`logging.level`", "loud"]),
         (&[], &[], "rtc: 5", &["`rtc`"]),
         (&[], &[], "keys: [a]", &["`keys`"]),
-        (
-            &[],
-            &[],
-            "room: {empty_timeout: soon}",
-            &["`room.empty_timeout`", "soon"],
-        ),
+        (&[], &[], "room: {empty_timeout: soon}", &["`room.empty_timeout`", "soon"]),
         (&[], &[], "{", &["test.yaml", "YAML"]),
         (&[], &[], "- a", &["test.yaml"]),
     ] {
@@ -262,10 +212,7 @@ fn a_secret_does_not_show() {
 
 #[test]
 fn variables_that_kubernetes_sets_for_a_service_are_no_settings() {
-    let environment = [
-        ("SFUMATO_PORT", "tcp://10.0.0.7:7880"),
-        ("SFUMATO_SERVICE_HOST", "10.0.0.7"),
-    ];
+    let environment = [("SFUMATO_PORT", "tcp://10.0.0.7:7880"), ("SFUMATO_SERVICE_HOST", "10.0.0.7")];
     let loaded = with(&[], &environment, KEYS);
     assert_eq!(loaded.config.http.port, 7880);
     assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
@@ -273,16 +220,10 @@ fn variables_that_kubernetes_sets_for_a_service_are_no_settings() {
 
 #[test]
 fn help_explains_every_flag_with_its_variable_and_key() {
-    let ConfigError::Usage(help) = try_with(&["--help"], &[], "").unwrap_err() else {
-        panic!()
-    };
+    let ConfigError::Usage(help) = try_with(&["--help"], &[], "").unwrap_err() else { panic!() };
     let help = help.to_string();
     for setting in settings::SETTINGS {
-        for text in [
-            format!("--{}", setting.flag),
-            setting.variable(),
-            setting.key.to_owned(),
-        ] {
+        for text in [format!("--{}", setting.flag), setting.variable(), setting.key.to_owned()] {
             assert!(help.contains(&text), "{text} is not in\n{help}");
         }
     }
@@ -298,10 +239,7 @@ fn a_missing_file_is_named() {
 #[test]
 fn a_file_past_the_bound_is_not_read() {
     let path = std::env::temp_dir().join(format!("sfumato-config-{}.yaml", std::process::id()));
-    std::fs::File::create(&path)
-        .unwrap()
-        .set_len(limits::CONFIG_BYTES + 1)
-        .unwrap();
+    std::fs::File::create(&path).unwrap().set_len(limits::CONFIG_BYTES + 1).unwrap();
     let args = ["sfumato".into(), "--config".into(), path.clone().into_os_string()];
     let text = load(args, []).unwrap_err().to_string();
     std::fs::remove_file(&path).unwrap();
@@ -313,10 +251,7 @@ fn a_file_is_found_by_flag_and_by_variable() {
     let path = std::env::temp_dir().join(format!("sfumato-found-{}.yaml", std::process::id()));
     std::fs::write(&path, format!("{KEYS}port: 4321\n")).unwrap();
     let by_flag = load(["sfumato".into(), "--config".into(), path.clone().into_os_string()], []);
-    let by_variable = load(
-        ["sfumato".into()],
-        [("SFUMATO_CONFIG".into(), path.clone().into_os_string())],
-    );
+    let by_variable = load(["sfumato".into()], [("SFUMATO_CONFIG".into(), path.clone().into_os_string())]);
     std::fs::remove_file(&path).unwrap();
     assert_eq!(by_flag.unwrap().config.http.port, 4321);
     assert_eq!(by_variable.unwrap().config.http.port, 4321);

@@ -38,17 +38,9 @@ impl SettingValue {
             Value::String(text) => text.trim().parse::<u64>().ok(),
             _ => None,
         };
-        number
-            .and_then(|number| T::try_from(number).ok())
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                format!(
-                    "{} should be a number from {} to {}",
-                    shown(&self.value),
-                    range.start(),
-                    range.end()
-                )
-            })
+        number.and_then(|number| T::try_from(number).ok()).filter(|number| range.contains(number)).ok_or_else(|| {
+            format!("{} should be a number from {} to {}", shown(&self.value), range.start(), range.end())
+        })
     }
 
     pub fn udp_port(&self) -> Result<u16, String> {
@@ -61,8 +53,7 @@ impl SettingValue {
     }
 
     pub fn seconds(&self) -> Result<Duration, String> {
-        self.integer(0..=u32::MAX)
-            .map(|seconds| Duration::from_secs(seconds.into()))
+        self.integer(0..=u32::MAX).map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     pub fn addresses(&self) -> Result<Vec<IpAddr>, String> {
@@ -72,11 +63,7 @@ impl SettingValue {
     /// As [`addresses`](Self::addresses); an empty one means every address.
     pub fn bind_addresses(&self) -> Result<Vec<IpAddr>, String> {
         let read = |text: &str| {
-            if text.is_empty() {
-                Ok(Ipv6Addr::UNSPECIFIED.into())
-            } else {
-                address(text)
-            }
+            if text.is_empty() { Ok(Ipv6Addr::UNSPECIFIED.into()) } else { address(text) }
         };
         self.texts()?.into_iter().map(read).collect()
     }
@@ -86,10 +73,9 @@ impl SettingValue {
         let wrong = |value| format!("{} should be an IP address or a list of them", shown(value));
         match &self.value {
             Value::String(text) => Ok(text.split(',').map(str::trim).collect()),
-            Value::Array(items) => items
-                .iter()
-                .map(|item| item.as_str().map(str::trim).ok_or_else(|| wrong(item)))
-                .collect(),
+            Value::Array(items) => {
+                items.iter().map(|item| item.as_str().map(str::trim).ok_or_else(|| wrong(item))).collect()
+            }
             other => Err(wrong(other)),
         }
     }
@@ -101,10 +87,7 @@ impl SettingValue {
             Some("info") => Ok(LogLevel::Info),
             Some("debug") => Ok(LogLevel::Debug),
             Some("trace") => Ok(LogLevel::Trace),
-            _ => Err(format!(
-                "{} should be error, warn, info, debug or trace",
-                shown(&self.value)
-            )),
+            _ => Err(format!("{} should be error, warn, info, debug or trace", shown(&self.value))),
         }
     }
 
@@ -134,8 +117,7 @@ impl SettingValue {
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {
-    text.parse()
-        .map_err(|_| format!("`{text}` should be an IP address, as in 192.0.2.1 or 2001:db8::1"))
+    text.parse().map_err(|_| format!("`{text}` should be an IP address, as in 192.0.2.1 or 2001:db8::1"))
 }
 
 fn shown(value: &Value) -> String {

@@ -28,10 +28,7 @@ pub struct LevelSample {
 impl LevelSample {
     /// Reads an extension element's value, one byte; in the two-byte form padding may follow. `None` when it is empty.
     pub fn read(value: &[u8]) -> Option<LevelSample> {
-        value.first().map(|byte| LevelSample {
-            level: byte & 0x7f,
-            voice: byte & 0x80 != 0,
-        })
+        value.first().map(|byte| LevelSample { level: byte & 0x7f, voice: byte & 0x80 != 0 })
     }
 }
 
@@ -121,17 +118,8 @@ mod tests {
 
     #[test]
     fn the_extension_holds_a_flag_and_seven_bits() {
-        assert_eq!(
-            LevelSample::read(&[0x80 | 30]),
-            Some(LevelSample { level: 30, voice: true })
-        );
-        assert_eq!(
-            LevelSample::read(&[127, 0]),
-            Some(LevelSample {
-                level: 127,
-                voice: false
-            })
-        );
+        assert_eq!(LevelSample::read(&[0x80 | 30]), Some(LevelSample { level: 30, voice: true }));
+        assert_eq!(LevelSample::read(&[127, 0]), Some(LevelSample { level: 127, voice: false }));
         assert_eq!(LevelSample::read(&[]), None);
     }
 

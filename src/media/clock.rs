@@ -60,11 +60,7 @@ mod tests {
         let second = 1u64 << 32;
         assert_eq!(units_between(7 * second, 9 * second, 90_000), 180_000);
         assert_eq!(units_between(9 * second, 7 * second, 90_000), 180_000u32.wrapping_neg());
-        assert_eq!(
-            units_between(u64::MAX, second - 1, 48_000),
-            48_000,
-            "across the era's end"
-        );
+        assert_eq!(units_between(u64::MAX, second - 1, 48_000), 48_000, "across the era's end");
     }
 
     #[test]

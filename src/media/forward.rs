@@ -57,10 +57,7 @@ pub struct Target {
 
 impl Target {
     fn payload_type(&self, codec: Codec) -> Option<PayloadType> {
-        self.payload_types
-            .iter()
-            .find(|(own, _)| *own == codec)
-            .map(|(_, payload_type)| *payload_type)
+        self.payload_types.iter().find(|(own, _)| *own == codec).map(|(_, payload_type)| *payload_type)
     }
 }
 
@@ -184,8 +181,7 @@ impl SendStream {
     ///
     /// A request for one may get lost: ask the keyframe gate again as long as this is `Some`.
     pub fn awaits_keyframe(&self) -> Option<usize> {
-        self.wanted
-            .filter(|wanted| self.video && (self.interrupted || self.current() != Some(*wanted)))
+        self.wanted.filter(|wanted| self.video && (self.interrupted || self.current() != Some(*wanted)))
     }
 
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding, waiting for a keyframe, older than the switch, unknown codec).
@@ -258,11 +254,9 @@ impl SendStream {
         let own = self.target.payload_type(record.codec);
         let content = match (record.codec, own) {
             (Codec::Red, _) => self.red_content(payload, own)?,
-            (_, own) => Content {
-                payload_type: own?,
-                payload,
-                rewrite: record.info.vp8.map_or(Rewrite::Nothing, Rewrite::Vp8),
-            },
+            (_, own) => {
+                Content { payload_type: own?, payload, rewrite: record.info.vp8.map_or(Rewrite::Nothing, Rewrite::Vp8) }
+            }
         };
         Some(content).filter(|content| !content.payload.is_empty())
     }
@@ -276,18 +270,12 @@ impl SendStream {
             None => (opus?, red.primary),
         };
         let rewrite = match opus {
-            Some(to) if own.is_some() && to != red.payload_type => Rewrite::Red {
-                headers: red.headers,
-                from: red.payload_type,
-                to,
-            },
+            Some(to) if own.is_some() && to != red.payload_type => {
+                Rewrite::Red { headers: red.headers, from: red.payload_type, to }
+            }
             _ => Rewrite::Nothing,
         };
-        Some(Content {
-            payload_type,
-            payload,
-            rewrite,
-        })
+        Some(Content { payload_type, payload, rewrite })
     }
 
     /// The subscriber's sequence number and timestamp for a packet; `None` for a duplicate or one that is too late.
@@ -359,11 +347,7 @@ impl SendStream {
         }
         self.mid_known = true;
         self.fraction_lost = report.fraction_lost;
-        let answered = self
-            .sent_reports
-            .iter()
-            .flatten()
-            .find(|(middle, _)| *middle == report.last_sender_report);
+        let answered = self.sent_reports.iter().flatten().find(|(middle, _)| *middle == report.last_sender_report);
         if let Some((_, sent)) = answered {
             let elapsed = now.saturating_duration_since(*sent);
             self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
@@ -409,10 +393,7 @@ impl SendStream {
 
 impl Origin {
     fn of(record: &Packet) -> Origin {
-        Origin {
-            encoding: record.encoding,
-            ssrc: record.header.ssrc,
-        }
+        Origin { encoding: record.encoding, ssrc: record.header.ssrc }
     }
 }
 

@@ -82,10 +82,7 @@ mod tests {
         gate.keyframe_arrived(start + 2 * TICK);
         assert_eq!(gate.poll_timeout(), None);
         assert!(!gate.poll(start + 2 * KEYFRAME_INTERVAL));
-        assert!(
-            gate.request(start + 2 * KEYFRAME_INTERVAL),
-            "a new wish passes at once again"
-        );
+        assert!(gate.request(start + 2 * KEYFRAME_INTERVAL), "a new wish passes at once again");
     }
 
     #[test]

@@ -50,10 +50,7 @@ fn ideal(wanted: Wanted, layers: &[Layer], encodings: usize) -> Option<usize> {
         Wanted::Size { width, height } => {
             // The short side decides: a portrait video is as tall as a landscape one is wide.
             let short = width.min(height);
-            let fits = layers
-                .iter()
-                .take(encodings)
-                .position(|layer| layer.width.min(layer.height) >= short);
+            let fits = layers.iter().take(encodings).position(|layer| layer.width.min(layer.height) >= short);
             Some(fits.unwrap_or(highest))
         }
     }
@@ -64,21 +61,9 @@ mod tests {
     use super::*;
 
     const LAYERS: [Layer; 3] = [
-        Layer {
-            quality: Quality::Low,
-            width: 320,
-            height: 180,
-        },
-        Layer {
-            quality: Quality::Medium,
-            width: 640,
-            height: 360,
-        },
-        Layer {
-            quality: Quality::High,
-            width: 1280,
-            height: 720,
-        },
+        Layer { quality: Quality::Low, width: 320, height: 180 },
+        Layer { quality: Quality::Medium, width: 640, height: 360 },
+        Layer { quality: Quality::High, width: 1280, height: 720 },
     ];
     const ALL: [bool; 3] = [true; 3];
 
@@ -96,10 +81,7 @@ mod tests {
     fn an_encoding_that_does_not_flow_is_replaced_by_the_best_below_then_above() {
         let high = Wanted::Quality(Quality::High);
         assert_eq!(choose(high, &LAYERS, &[true, true, false]), Some(1));
-        assert_eq!(
-            choose(Wanted::Quality(Quality::Low), &LAYERS, &[false, true, true]),
-            Some(1)
-        );
+        assert_eq!(choose(Wanted::Quality(Quality::Low), &LAYERS, &[false, true, true]), Some(1));
         assert_eq!(choose(high, &LAYERS, &[false; 3]), Some(2), "nothing flows yet");
     }
 

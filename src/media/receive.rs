@@ -127,11 +127,7 @@ impl ReceiveStream {
         if info.ssrc != self.ssrc || info.ntp == 0 {
             return;
         }
-        self.clock = Some(ClockReference {
-            ntp: info.ntp,
-            rtp_timestamp: info.rtp_timestamp,
-            arrival: now,
-        });
+        self.clock = Some(ClockReference { ntp: info.ntp, rtp_timestamp: info.rtp_timestamp, arrival: now });
     }
 
     pub fn clock_reference(&self) -> Option<ClockReference> {
@@ -159,14 +155,7 @@ impl ReceiveStream {
     }
 
     fn counts(&self) -> Counts {
-        Counts {
-            expected: if self.packets == 0 {
-                0
-            } else {
-                self.highest - self.base + 1
-            },
-            received: self.packets,
-        }
+        Counts { expected: if self.packets == 0 { 0 } else { self.highest - self.base + 1 }, received: self.packets }
     }
 
     pub fn packets(&self) -> u64 {
@@ -200,9 +189,7 @@ fn fraction_lost(before: Counts, now: Counts) -> u8 {
     let expected = now.expected.saturating_sub(before.expected);
     let received = now.received.saturating_sub(before.received);
     let lost = expected.saturating_sub(received);
-    (lost * 256)
-        .checked_div(expected)
-        .map_or(0, |share| share.min(255) as u8)
+    (lost * 256).checked_div(expected).map_or(0, |share| share.min(255) as u8)
 }
 
 /// A.3: expected less received, within 24 bits.

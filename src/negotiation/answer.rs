@@ -76,9 +76,7 @@ fn section(slot: &Slot, offer: &Offer, transport: &Transport) -> MediaDescriptio
         Content::Data => {
             media.attributes.extend(transport.attributes());
             media.attributes.push(attribute("sctp-port", SCTP_PORT));
-            media
-                .attributes
-                .push(attribute("max-message-size", limits::DATA_MESSAGE_BYTES));
+            media.attributes.push(attribute("max-message-size", limits::DATA_MESSAGE_BYTES));
         }
         Content::Media(detail) => {
             media.attributes.extend(transport.attributes());
@@ -99,21 +97,14 @@ fn m_line(slot: &Slot) -> MediaDescription {
     MediaDescription {
         media_name: MediaName {
             media: slot.line.media.clone(),
-            port: RangedPort {
-                value: port,
-                range: None,
-            },
+            port: RangedPort { value: port, range: None },
             protos: slot.line.protos.clone(),
             formats,
         },
         connection_information: Some(ConnectionInformation {
             network_type: "IN".to_owned(),
             address_type: "IP4".to_owned(),
-            address: Some(Address {
-                address: "0.0.0.0".to_owned(),
-                ttl: None,
-                range: None,
-            }),
+            address: Some(Address { address: "0.0.0.0".to_owned(), ttl: None, range: None }),
         }),
         ..MediaDescription::default()
     }
@@ -146,21 +137,9 @@ fn candidates(addresses: &[SocketAddr]) -> Vec<Attribute> {
         // RFC 8445, section 5.1.2.1: type preference 126 for host candidates, component 1.
         let priority = (126 << 24) | (local_preference << 8) | 255;
         let foundation = index.saturating_add(1);
-        attribute(
-            "candidate",
-            format!(
-                "{foundation} 1 udp {priority} {} {} typ host",
-                address.ip(),
-                address.port()
-            ),
-        )
+        attribute("candidate", format!("{foundation} 1 udp {priority} {} {} typ host", address.ip(), address.port()))
     };
-    addresses
-        .iter()
-        .enumerate()
-        .map(line)
-        .chain([flag("end-of-candidates")])
-        .collect()
+    addresses.iter().enumerate().map(line).chain([flag("end-of-candidates")]).collect()
 }
 
 /// Codecs, extensions, direction and tracks of an audio or video section.
@@ -187,10 +166,7 @@ fn fill(media: &mut MediaDescription, section: &Section, detail: &MediaAttribute
     }
     for codec in &codecs {
         let number = codec.payload_type.0;
-        lines.push(attribute(
-            "rtpmap",
-            format!("{number} {}", codecs::encoding(codec.codec)),
-        ));
+        lines.push(attribute("rtpmap", format!("{number} {}", codecs::encoding(codec.codec))));
         let feedback = detail.feedback.iter().filter(|(p, _)| *p == codec.payload_type);
         lines.extend(feedback.map(|(_, message)| attribute("rtcp-fb", format!("{number} {message}"))));
         let parameters = codecs::answered_parameters(codec, receives);
@@ -221,9 +197,7 @@ fn token(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
-    text.chars()
-        .map(|c| if c.is_ascii_graphic() { c } else { '_' })
-        .collect()
+    text.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
 }
 
 fn attribute(key: &str, value: impl ToString) -> Attribute {

@@ -25,25 +25,11 @@ struct Registration {
 }
 
 const fn audio(codec: Codec, name: &'static str, clock_rate: u32, channels: u8, fixed: Option<u8>) -> Registration {
-    Registration {
-        codec,
-        kind: MediaKind::Audio,
-        name,
-        clock_rate,
-        channels,
-        fixed,
-    }
+    Registration { codec, kind: MediaKind::Audio, name, clock_rate, channels, fixed }
 }
 
 const fn video(codec: Codec, name: &'static str) -> Registration {
-    Registration {
-        codec,
-        kind: MediaKind::Video,
-        name,
-        clock_rate: 90_000,
-        channels: 1,
-        fixed: None,
-    }
+    Registration { codec, kind: MediaKind::Video, name, clock_rate: 90_000, channels: 1, fixed: None }
 }
 
 /// What is forwarded.
@@ -87,19 +73,13 @@ struct Formats<'a> {
 
 impl<'a> Formats<'a> {
     fn read(media: &'a MediaDescription) -> Formats<'a> {
-        let mut formats = Formats {
-            rtpmap: [None; 128],
-            fmtp: [None; 128],
-        };
+        let mut formats = Formats { rtpmap: [None; 128], fmtp: [None; 128] };
         for (key, table) in [("rtpmap", &mut formats.rtpmap), ("fmtp", &mut formats.fmtp)] {
             for value in values(&media.attributes, key) {
                 let Some((payload_type, rest)) = value.split_once(' ') else {
                     continue;
                 };
-                let slot = payload_type
-                    .parse::<u8>()
-                    .ok()
-                    .and_then(|p| table.get_mut(usize::from(p)));
+                let slot = payload_type.parse::<u8>().ok().and_then(|p| table.get_mut(usize::from(p)));
                 if let Some(slot) = slot {
                     slot.get_or_insert(rest.trim());
                 }
@@ -131,10 +111,7 @@ impl<'a> Formats<'a> {
 
 /// The value of one `name=value` format parameter.
 fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
-    fmtp.split(';')
-        .filter_map(|p| p.trim().split_once('='))
-        .find(|(n, _)| n.eq_ignore_ascii_case(name))
-        .map(|p| p.1)
+    fmtp.split(';').filter_map(|p| p.trim().split_once('=')).find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|p| p.1)
 }
 
 /// The section's codecs that are forwarded, in the offer's order.
@@ -150,12 +127,7 @@ pub(super) fn read(kind: MediaKind, media: &MediaDescription) -> Vec<CodecDescri
         let Some(registration) = formats.registration(kind, payload_type) else {
             continue;
         };
-        let fmtp = formats
-            .fmtp
-            .get(usize::from(payload_type))
-            .copied()
-            .flatten()
-            .unwrap_or("");
+        let fmtp = formats.fmtp.get(usize::from(payload_type)).copied().flatten().unwrap_or("");
         if is_forwarded(registration.codec, fmtp) {
             codecs.push(CodecDescription {
                 payload_type: PayloadType(payload_type),
@@ -190,16 +162,9 @@ pub(super) fn narrow(codecs: &[CodecDescription], to: &[Codec]) -> Vec<CodecDesc
 
 /// RED names the payload types it carries (`111/111`); it is worth something only beside Opus under that number.
 fn drop_orphan_red(codecs: &mut Vec<CodecDescription>) {
-    let opus: Vec<u8> = codecs
-        .iter()
-        .filter(|c| c.codec == Codec::Opus)
-        .map(|c| c.payload_type.0)
-        .collect();
+    let opus: Vec<u8> = codecs.iter().filter(|c| c.codec == Codec::Opus).map(|c| c.payload_type.0).collect();
     codecs.retain(|c| {
-        c.codec != Codec::Red
-            || c.fmtp
-                .split('/')
-                .all(|p| p.trim().parse().is_ok_and(|p: u8| opus.contains(&p)))
+        c.codec != Codec::Red || c.fmtp.split('/').all(|p| p.trim().parse().is_ok_and(|p: u8| opus.contains(&p)))
     });
 }
 
@@ -279,11 +244,7 @@ mod tests {
             ],
         );
         let codecs = read(MediaKind::Audio, &media);
-        assert_eq!(
-            numbers(&codecs),
-            [63, 9, 111, 0],
-            "PCMU needs no rtpmap, CN and telephone-event are not forwarded"
-        );
+        assert_eq!(numbers(&codecs), [63, 9, 111, 0], "PCMU needs no rtpmap, CN and telephone-event are not forwarded");
         assert_eq!(codecs[2].fmtp, "minptime=10;useinbandfec=1");
     }
 
@@ -363,10 +324,7 @@ mod tests {
     #[test]
     fn numbers_that_collide_with_rtcp_or_do_not_fit_are_left_out() {
         let numbers_offered = ["63", "64", "72", "95", "96", "128", "300", "x", "-1"];
-        let lines: Vec<String> = numbers_offered
-            .iter()
-            .map(|n| format!("rtpmap:{n} VP8/90000"))
-            .collect();
+        let lines: Vec<String> = numbers_offered.iter().map(|n| format!("rtpmap:{n} VP8/90000")).collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let codecs = read(MediaKind::Video, &media(&numbers_offered.join(" "), &lines));
         assert_eq!(numbers(&codecs), [63, 96]);
@@ -374,10 +332,7 @@ mod tests {
 
     #[test]
     fn a_format_listed_twice_counts_once() {
-        let codecs = read(
-            MediaKind::Video,
-            &media("96 96", &["rtpmap:96 VP8/90000", "rtpmap:96 AV1/90000"]),
-        );
+        let codecs = read(MediaKind::Video, &media("96 96", &["rtpmap:96 VP8/90000", "rtpmap:96 AV1/90000"]));
         assert_eq!(numbers(&codecs), [96]);
         assert_eq!(codecs[0].codec, Codec::Vp8);
     }
@@ -399,19 +354,14 @@ mod tests {
         );
         let codecs = read(MediaKind::Video, &media);
         let vp8 = PayloadType(96);
-        assert_eq!(
-            read_feedback(MediaKind::Video, &media, &codecs),
-            [(vp8, "nack pli"), (vp8, "ccm fir")]
-        );
+        let served = [(vp8, "nack pli"), (vp8, "ccm fir"), (vp8, "transport-cc")];
+        assert_eq!(read_feedback(MediaKind::Video, &media, &codecs), served);
         assert!(read_feedback(MediaKind::Audio, &media, &codecs).is_empty());
     }
 
     #[test]
     fn feedback_for_all_formats_is_feedback_for_each() {
-        let media = media(
-            "96 98",
-            &["rtpmap:96 VP8/90000", "rtpmap:98 VP9/90000", "rtcp-fb:* nack pli"],
-        );
+        let media = media("96 98", &["rtpmap:96 VP8/90000", "rtpmap:98 VP9/90000", "rtcp-fb:* nack pli"]);
         let feedback = read_feedback(MediaKind::Video, &media, &read(MediaKind::Video, &media));
         assert_eq!(feedback, [(PayloadType(96), "nack pli"), (PayloadType(98), "nack pli")]);
     }
@@ -425,10 +375,7 @@ mod tests {
             fmtp: fmtp.to_owned(),
             rtx: None,
         };
-        assert_eq!(
-            answered_parameters(&opus("minptime=10;stereo=1"), true),
-            "minptime=10;stereo=1;usedtx=1"
-        );
+        assert_eq!(answered_parameters(&opus("minptime=10;stereo=1"), true), "minptime=10;stereo=1;usedtx=1");
         assert_eq!(answered_parameters(&opus(""), true), "usedtx=1");
         assert_eq!(answered_parameters(&opus("usedtx=0"), true), "usedtx=0");
         assert_eq!(answered_parameters(&opus("minptime=10"), false), "minptime=10");

@@ -30,13 +30,7 @@ const RECEIVED: (bool, bool) = (true, false);
 const SENT: (bool, bool) = (false, true);
 
 const fn usage(extension: Extension, kinds: (bool, bool), ways: (bool, bool)) -> Use {
-    Use {
-        extension,
-        audio: kinds.0,
-        video: kinds.1,
-        received: ways.0,
-        sent: ways.1,
-    }
+    Use { extension, audio: kinds.0, video: kinds.1, received: ways.0, sent: ways.1 }
 }
 
 /// The extensions that are answered. What the server learns to do gets a line here.
@@ -116,14 +110,7 @@ fn accept(kind: MediaKind, value: &str) -> Option<(&'static Use, Mapping)> {
         return None;
     }
     let direction = direction.map(|d| Direction::of(d.receives(), d.sends()));
-    Some((
-        usage,
-        Mapping {
-            id: id.parse().ok()?,
-            extension,
-            direction,
-        },
-    ))
+    Some((usage, Mapping { id: id.parse().ok()?, extension, direction }))
 }
 
 #[cfg(test)]
@@ -135,9 +122,7 @@ mod tests {
     const LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
     fn media(lines: &[String]) -> MediaDescription {
-        lines.iter().fold(MediaDescription::default(), |m, l| {
-            m.with_value_attribute("extmap".to_owned(), l.clone())
-        })
+        lines.iter().fold(MediaDescription::default(), |m, l| m.with_value_attribute("extmap".to_owned(), l.clone()))
     }
 
     /// Answered lines as `id/direction`, and the ids in the map.
@@ -163,69 +148,34 @@ mod tests {
 
     #[test]
     fn an_extension_of_another_kind_or_unknown_is_left_out() {
-        let lines = [
-            format!("1 {LEVEL}"),
-            format!("2 {RID}"),
-            "3 urn:example:unknown".to_owned(),
-            format!("4 {MID}"),
-        ];
+        let lines = [format!("1 {LEVEL}"), format!("2 {RID}"), "3 urn:example:unknown".to_owned(), format!("4 {MID}")];
         assert_eq!(both(MediaKind::Audio, Direction::SendOnly, &lines).0, ["1", "4"]);
         assert_eq!(both(MediaKind::Video, Direction::SendOnly, &lines).0, ["2", "4"]);
     }
 
     #[test]
-    fn transport_wide_feedback_is_not_promised_yet() {
-        let lines = [Extension::TransportCc, Extension::AbsSendTime].map(|e| format!("3 {}", e.uri()));
-        assert!(both(MediaKind::Video, Direction::SendOnly, &lines).0.is_empty());
+    fn transport_wide_feedback_is_promised_and_send_times_are_not() {
+        let offered = |extension: Extension| [format!("3 {}", extension.uri())];
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &offered(Extension::TransportCc)).0, ["3"]);
+        assert!(both(MediaKind::Video, Direction::SendOnly, &offered(Extension::AbsSendTime)).0.is_empty());
     }
 
     #[test]
     fn a_named_direction_is_answered_turned_round() {
         let line = |direction: &str| [format!("9/{direction} {RID}")];
-        assert_eq!(
-            both(MediaKind::Video, Direction::SendOnly, &line("sendonly")).0,
-            ["9/recvonly"]
-        );
-        assert_eq!(
-            both(MediaKind::Video, Direction::SendOnly, &line("recvonly")).0,
-            ["9/sendonly"]
-        );
-        assert_eq!(
-            both(MediaKind::Video, Direction::SendOnly, &line("sendrecv")).0,
-            ["9/sendrecv"]
-        );
-        assert!(
-            both(MediaKind::Video, Direction::SendOnly, &line("inactive"))
-                .0
-                .is_empty()
-        );
-        assert!(
-            both(MediaKind::Video, Direction::SendOnly, &line("sideways"))
-                .0
-                .is_empty()
-        );
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &line("sendonly")).0, ["9/recvonly"]);
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &line("recvonly")).0, ["9/sendonly"]);
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &line("sendrecv")).0, ["9/sendrecv"]);
+        assert!(both(MediaKind::Video, Direction::SendOnly, &line("inactive")).0.is_empty());
+        assert!(both(MediaKind::Video, Direction::SendOnly, &line("sideways")).0.is_empty());
     }
 
     #[test]
     fn ids_that_cannot_be_or_stand_twice_are_left_out() {
         let lines = ["0", "15", "256", "x", "-1"].map(|id| format!("{id} {MID}"));
         assert!(both(MediaKind::Video, Direction::SendOnly, &lines).0.is_empty());
-        let twice = [
-            format!("4 {MID}"),
-            format!("4 {RID}"),
-            format!("5 {MID}"),
-            format!("6 {RID}"),
-        ];
+        let twice = [format!("4 {MID}"), format!("4 {RID}"), format!("5 {MID}"), format!("6 {RID}")];
         assert_eq!(both(MediaKind::Video, Direction::SendOnly, &twice).0, ["4", "6"]);
-        assert_eq!(
-            both(
-                MediaKind::Video,
-                Direction::SendOnly,
-                &["4".to_owned(), "7 ".to_owned()]
-            )
-            .0
-            .len(),
-            0
-        );
+        assert_eq!(both(MediaKind::Video, Direction::SendOnly, &["4".to_owned(), "7 ".to_owned()]).0.len(), 0);
     }
 }

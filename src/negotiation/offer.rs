@@ -43,12 +43,7 @@ impl Direction {
     }
 
     pub fn from_name(name: &str) -> Option<Direction> {
-        let all = [
-            Direction::SendRecv,
-            Direction::SendOnly,
-            Direction::RecvOnly,
-            Direction::Inactive,
-        ];
+        let all = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
         all.into_iter().find(|d| d.name() == name)
     }
 
@@ -160,15 +155,8 @@ impl Offer {
         let (mids, attributes): (Vec<Mid>, Vec<&[Attribute]>) = used.into_iter().unzip();
         let bundle = transport::read_bundle(&description.attributes);
         transport::check_bundle(bundle.as_deref(), &mids)?;
-        let levels = Levels {
-            session: &description.attributes,
-            sections: attributes,
-        };
-        let transport = if mids.is_empty() {
-            None
-        } else {
-            Some(transport::read(&levels, role)?)
-        };
+        let levels = Levels { session: &description.attributes, sections: attributes };
+        let transport = if mids.is_empty() { None } else { Some(transport::read(&levels, role)?) };
         Ok(Offer {
             slots,
             sections,
@@ -227,11 +215,7 @@ fn read_slot(
 ) -> Result<(Slot, Option<Section>), OfferError> {
     let attributes = &media.attributes;
     let name = &media.media_name;
-    let line = MediaLine {
-        media: name.media.clone(),
-        protos: name.protos.clone(),
-        formats: name.formats.clone(),
-    };
+    let line = MediaLine { media: name.media.clone(), protos: name.protos.clone(), formats: name.formats.clone() };
     let mid = transport::read_mid(attributes)?;
     let used = match asked(media) {
         _ if is_unused(media) => None,
@@ -261,11 +245,7 @@ fn read_media(
     transport::check_rtcp_mux(attributes)?;
     let (mappings, extensions) = extensions::read(kind, direction, media);
     let sends_video = direction.sends() && kind == MediaKind::Video;
-    let encodings = if sends_video {
-        simulcast::read(media, &codecs)?
-    } else {
-        Vec::new()
-    };
+    let encodings = if sends_video { simulcast::read(media, &codecs)? } else { Vec::new() };
     let remote = if direction.sends() {
         let mut track = track::read(media)?;
         track.encodings = encodings.iter().map(|e| e.description).collect();
@@ -280,14 +260,6 @@ fn read_media(
         reduced_size: has(attributes, "rtcp-rsize"),
         allow_mixed: has(attributes, "extmap-allow-mixed"),
     };
-    let section = Section {
-        mid,
-        kind,
-        codecs,
-        extensions,
-        remote,
-        peer_receives: direction.receives(),
-        local: None,
-    };
+    let section = Section { mid, kind, codecs, extensions, remote, peer_receives: direction.receives(), local: None };
     Ok(Some((detail, section)))
 }

@@ -27,10 +27,7 @@ fn check_bounds(sdp: &str) -> Result<(), OfferError> {
             return Err(OfferError::TooLong(limits::SDP_LINES));
         }
         if line.len() > limits::SDP_LINE_BYTES {
-            return Err(OfferError::Malformed(format!(
-                "a line over {} bytes",
-                limits::SDP_LINE_BYTES
-            )));
+            return Err(OfferError::Malformed(format!("a line over {} bytes", limits::SDP_LINE_BYTES)));
         }
         if line.chars().any(char::is_control) {
             return Err(OfferError::Malformed("a control character".to_owned()));
@@ -56,10 +53,7 @@ pub(super) fn value<'a>(attributes: &'a [Attribute], key: &str) -> Option<&'a st
 
 /// All values of an attribute, in order.
 pub(super) fn values<'a>(attributes: &'a [Attribute], key: &str) -> impl Iterator<Item = &'a str> {
-    attributes
-        .iter()
-        .filter(move |a| a.key == key)
-        .filter_map(|a| a.value.as_deref())
+    attributes.iter().filter(move |a| a.key == key).filter_map(|a| a.value.as_deref())
 }
 
 /// Whether an attribute is present, with or without a value.
@@ -89,10 +83,7 @@ mod tests {
     fn lines_are_bounded() {
         let within = format!("{HEAD}{}", "a=x\r\n".repeat(limits::SDP_LINES - 4));
         assert!(parse(&within).is_ok());
-        assert_eq!(
-            parse(&format!("{within}a=x\r\n")).err(),
-            Some(OfferError::TooLong(limits::SDP_LINES))
-        );
+        assert_eq!(parse(&format!("{within}a=x\r\n")).err(), Some(OfferError::TooLong(limits::SDP_LINES)));
     }
 
     #[test]
@@ -105,16 +96,10 @@ mod tests {
 
     #[test]
     fn sections_are_bounded() {
-        let within = format!(
-            "{HEAD}{}",
-            "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n".repeat(limits::SDP_SECTIONS)
-        );
+        let within = format!("{HEAD}{}", "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n".repeat(limits::SDP_SECTIONS));
         assert!(parse(&within).is_ok());
         let over = format!("{within}m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n");
-        assert_eq!(
-            parse(&over).err(),
-            Some(OfferError::TooManySections(limits::SDP_SECTIONS))
-        );
+        assert_eq!(parse(&over).err(), Some(OfferError::TooManySections(limits::SDP_SECTIONS)));
     }
 
     #[test]
@@ -127,9 +112,7 @@ mod tests {
 
     #[test]
     fn a_quote_in_an_error_is_cut_short() {
-        let OfferError::Malformed(text) = malformed(&"ü".repeat(1000)) else {
-            panic!()
-        };
+        let OfferError::Malformed(text) = malformed(&"ü".repeat(1000)) else { panic!() };
         assert_eq!(text.chars().count(), 100);
     }
 }

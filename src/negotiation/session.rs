@@ -22,12 +22,7 @@ pub struct Session {
 impl Session {
     /// `id` is the numeric session id of the `o=` line; its highest bit is dropped (RFC 8829, section 5.2.1).
     pub fn new(id: u64) -> Session {
-        Session {
-            id: id & (u64::MAX >> 1),
-            version: 0,
-            offer: Offer::default(),
-            remote: None,
-        }
+        Session { id: id & (u64::MAX >> 1), version: 0, offer: Offer::default(), remote: None }
     }
 
     /// Applies an offer and gives the transport parameters it carries. A `LocalTrack` in a section that the peer no longer
@@ -64,12 +59,7 @@ impl Session {
     pub fn add_track(&mut self, kind: MediaKind, track: LocalTrack) -> Option<Mid> {
         let free = |s: &&mut Section| s.kind == kind && s.local.is_none() && can_carry(s, &track);
         // Sections the peer does not send in come first: one used both ways goes when the peer's own track goes.
-        let section = self
-            .offer
-            .sections
-            .iter_mut()
-            .filter(free)
-            .min_by_key(|s| s.remote.is_some())?;
+        let section = self.offer.sections.iter_mut().filter(free).min_by_key(|s| s.remote.is_some())?;
         section.local = Some(track);
         Some(section.mid)
     }
@@ -84,10 +74,7 @@ impl Session {
     /// The answer to the last applied offer.
     pub fn answer(&mut self, local: &LocalParameters) -> String {
         self.version = self.version.saturating_add(1);
-        let identity = answer::Identity {
-            id: self.id,
-            version: self.version,
-        };
+        let identity = answer::Identity { id: self.id, version: self.version };
         let role = self.remote.as_ref().map_or(DtlsRole::Server, |r| r.role);
         answer::write(identity, &self.offer, role, local)
     }

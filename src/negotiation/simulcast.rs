@@ -24,10 +24,7 @@ pub(super) fn read(media: &MediaDescription, codecs: &[CodecDescription]) -> Res
     let rids = read_rids(media)?;
     for stream in sent_streams(value(&media.attributes, "simulcast").unwrap_or_default()) {
         // Of alternatives only one would be sent at a time: the first that has a RID line stands for the stream.
-        let Some(encoding) = stream
-            .split(',')
-            .find_map(|alternative| read_encoding(&rids, codecs, alternative))
-        else {
+        let Some(encoding) = stream.split(',').find_map(|alternative| read_encoding(&rids, codecs, alternative)) else {
             continue;
         };
         if encodings.iter().any(|e| e.description.rid == encoding.description.rid) {
@@ -44,10 +41,7 @@ pub(super) fn read(media: &MediaDescription, codecs: &[CodecDescription]) -> Res
 /// The list after `send`: `send q;h;f recv …` in either order.
 fn sent_streams(simulcast: &str) -> impl Iterator<Item = &str> {
     let mut words = simulcast.split_ascii_whitespace();
-    let list = words
-        .find(|w| *w == "send")
-        .and_then(|_| words.next())
-        .unwrap_or_default();
+    let list = words.find(|w| *w == "send").and_then(|_| words.next()).unwrap_or_default();
     list.split(';').filter(|stream| !stream.is_empty())
 }
 
@@ -75,20 +69,14 @@ fn read_encoding(rids: &[(&str, &str)], codecs: &[CodecDescription], text: &str)
     };
     let (_, restrictions) = rids.iter().find(|(rid, _)| *rid == id)?;
     Some(Encoding {
-        description: EncodingDescription {
-            rid: Rid::new(id)?,
-            paused,
-        },
+        description: EncodingDescription { rid: Rid::new(id)?, paused },
         restrictions: restrict(restrictions, codecs)?,
     })
 }
 
 /// Keeps of `pt=` the accepted payload types; `None` when none is left.
 fn restrict(restrictions: &str, codecs: &[CodecDescription]) -> Option<String> {
-    let accepted = |p: &&str| {
-        p.parse()
-            .is_ok_and(|p: u8| codecs.iter().any(|c| c.payload_type.0 == p))
-    };
+    let accepted = |p: &&str| p.parse().is_ok_and(|p: u8| codecs.iter().any(|c| c.payload_type.0 == p));
     let mut kept = Vec::new();
     for restriction in restrictions.split(';').filter(|r| !r.is_empty()) {
         match restriction.strip_prefix("pt=") {
@@ -110,11 +98,7 @@ pub(super) fn answer(encodings: &[Encoding]) -> Option<(Vec<String>, String)> {
     if encodings.is_empty() {
         return None;
     }
-    let rids = encodings.iter().map(|e| {
-        format!("{} recv {}", e.description.rid, e.restrictions)
-            .trim_end()
-            .to_owned()
-    });
+    let rids = encodings.iter().map(|e| format!("{} recv {}", e.description.rid, e.restrictions).trim_end().to_owned());
     let list: Vec<String> = encodings.iter().map(|e| e.description.rid.to_string()).collect();
     Some((rids.collect(), format!("recv {}", list.join(";"))))
 }
@@ -127,8 +111,7 @@ mod tests {
 
     fn media(rids: &[&str], simulcast: &str) -> MediaDescription {
         let media = MediaDescription::default().with_value_attribute("simulcast".to_owned(), simulcast.to_owned());
-        rids.iter()
-            .fold(media, |m, r| m.with_value_attribute("rid".to_owned(), (*r).to_owned()))
+        rids.iter().fold(media, |m, r| m.with_value_attribute("rid".to_owned(), (*r).to_owned()))
     }
 
     fn vp8() -> Vec<CodecDescription> {
@@ -150,19 +133,12 @@ mod tests {
                 r => format!("{paused}{}[{r}]", e.description.rid),
             }
         };
-        read(&media(rids, simulcast), &vp8())
-            .unwrap()
-            .iter()
-            .map(text)
-            .collect()
+        read(&media(rids, simulcast), &vp8()).unwrap().iter().map(text).collect()
     }
 
     #[test]
     fn encodings_stand_in_the_order_offered() {
-        assert_eq!(
-            encodings(&["f send", "h send", "q send"], "send q;h;f"),
-            ["q", "h", "f"]
-        );
+        assert_eq!(encodings(&["f send", "h send", "q send"], "send q;h;f"), ["q", "h", "f"]);
         assert_eq!(encodings(&["q send", "h send"], "recv x;y send ~q;h"), ["~q", "h"]);
     }
 
@@ -182,10 +158,7 @@ mod tests {
     #[test]
     fn restrictions_go_back_with_the_accepted_payload_types() {
         let rids = ["q send pt=96,98;max-width=320", "h send pt=98", "f send max-fps=30"];
-        assert_eq!(
-            encodings(&rids, "send q;h;f"),
-            ["q[pt=96;max-width=320]", "f[max-fps=30]"]
-        );
+        assert_eq!(encodings(&rids, "send q;h;f"), ["q[pt=96;max-width=320]", "f[max-fps=30]"]);
     }
 
     #[test]
@@ -207,10 +180,7 @@ mod tests {
         let ids: Vec<String> = (0..=limits::SDP_ENCODINGS).map(|n| format!("r{n}")).collect();
         let rids: Vec<String> = ids.iter().map(|i| format!("{i} send")).collect();
         let rids: Vec<&str> = rids.iter().map(String::as_str).collect();
-        assert_eq!(
-            encodings(&rids, &format!("send {}", ids[1..].join(";"))).len(),
-            limits::SDP_ENCODINGS
-        );
+        assert_eq!(encodings(&rids, &format!("send {}", ids[1..].join(";"))).len(), limits::SDP_ENCODINGS);
         assert!(read(&media(&rids, &format!("send {}", ids.join(";"))), &vp8()).is_err());
     }
 

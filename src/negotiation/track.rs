@@ -12,21 +12,13 @@ use crate::wire::Ssrc;
 /// Reads the track, without its simulcast encodings.
 pub(super) fn read(media: &MediaDescription) -> Result<RemoteTrack, OfferError> {
     let (stream_id, track_id) = read_msid(media);
-    Ok(RemoteTrack {
-        stream_id,
-        track_id,
-        ssrcs: read_ssrcs(media)?,
-        encodings: Vec::new(),
-    })
+    Ok(RemoteTrack { stream_id, track_id, ssrcs: read_ssrcs(media)?, encodings: Vec::new() })
 }
 
 /// Stream and track identifiers; `-` stands for no stream. `a=ssrc … msid:` is the older form.
 fn read_msid(media: &MediaDescription) -> (String, String) {
     let older = || values(&media.attributes, "ssrc").find_map(|v| v.split_once(' ')?.1.strip_prefix("msid:"));
-    let msid = values(&media.attributes, "msid")
-        .next()
-        .or_else(older)
-        .unwrap_or_default();
+    let msid = values(&media.attributes, "msid").next().or_else(older).unwrap_or_default();
     let mut words = msid.split_ascii_whitespace();
     let mut next = || words.next().unwrap_or_default().to_owned();
     let (stream_id, track_id) = (next(), next());
@@ -53,11 +45,7 @@ fn read_ssrcs(media: &MediaDescription) -> Result<Vec<(Ssrc, Option<Ssrc>)>, Off
     let fec = read_pairs(media, "FEC-FR")?;
     let repairs = |s: &Ssrc| rtx.iter().chain(&fec).any(|(_, repair)| repair == s);
     let partner = |s: Ssrc| rtx.iter().find(|(primary, _)| *primary == s).map(|(_, repair)| *repair);
-    Ok(named
-        .iter()
-        .filter(|s| !repairs(s))
-        .map(|s| (*s, partner(*s)))
-        .collect())
+    Ok(named.iter().filter(|s| !repairs(s)).map(|s| (*s, partner(*s))).collect())
 }
 
 /// The groups of two SSRCs with these semantics: primary and repair.
@@ -123,13 +111,7 @@ mod tests {
 
     #[test]
     fn a_malformed_ssrc_is_passed_over() {
-        let track = read(&media(&[
-            "ssrc:x cname:a",
-            "ssrc:4294967296 cname:a",
-            "ssrc-group:FID 7",
-            "ssrc:7",
-        ]))
-        .unwrap();
+        let track = read(&media(&["ssrc:x cname:a", "ssrc:4294967296 cname:a", "ssrc-group:FID 7", "ssrc:7"])).unwrap();
         assert_eq!(track.ssrcs, [(Ssrc(7), None)]);
     }
 
@@ -140,9 +122,7 @@ mod tests {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         assert_eq!(read(&media(&lines[1..])).unwrap().ssrcs.len(), most);
         assert!(read(&media(&lines)).is_err());
-        let groups: Vec<String> = (0..=limits::SDP_ENCODINGS)
-            .map(|n| format!("ssrc-group:FID {n} 9{n}"))
-            .collect();
+        let groups: Vec<String> = (0..=limits::SDP_ENCODINGS).map(|n| format!("ssrc-group:FID {n} 9{n}")).collect();
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         assert!(read(&media(&groups[1..])).is_ok());
         assert!(read(&media(&groups)).is_err());

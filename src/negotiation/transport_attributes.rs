@@ -26,10 +26,7 @@ impl<'a> Levels<'a> {
     /// The values of an attribute on the first level that has it.
     fn values(&self, key: &str) -> Vec<&'a str> {
         let mut levels = self.sections.iter().copied().chain([self.session]);
-        levels
-            .find(|l| has(l, key))
-            .map(|l| values(l, key).collect())
-            .unwrap_or_default()
+        levels.find(|l| has(l, key)).map(|l| values(l, key).collect()).unwrap_or_default()
     }
 
     fn value(&self, key: &'static str) -> Result<&'a str, OfferError> {
@@ -46,9 +43,7 @@ impl<'a> Levels<'a> {
 /// (RFC 8842, section 5.5).
 pub(super) fn read(levels: &Levels, previous: Option<DtlsRole>) -> Result<RemoteParameters, OfferError> {
     if levels.has("ice-lite") {
-        return Err(OfferError::Missing(
-            "full ICE (both sides would wait for the other's checks)",
-        ));
+        return Err(OfferError::Missing("full ICE (both sides would wait for the other's checks)"));
     }
     Ok(RemoteParameters {
         ice: read_ice(levels)?,
@@ -69,10 +64,7 @@ fn read_ice(levels: &Levels) -> Result<IceCredentials, OfferError> {
     if !(22..=256).contains(&pwd.len()) || !graphic(pwd) {
         return Err(malformed("ice-pwd"));
     }
-    Ok(IceCredentials {
-        ufrag: ufrag.to_owned(),
-        pwd: pwd.to_owned(),
-    })
+    Ok(IceCredentials { ufrag: ufrag.to_owned(), pwd: pwd.to_owned() })
 }
 
 fn read_fingerprints(levels: &Levels) -> Result<Vec<Fingerprint>, OfferError> {
@@ -97,12 +89,7 @@ fn read_role(setup: &str, previous: Option<DtlsRole>) -> Result<DtlsRole, OfferE
 
 /// The options of [`ICE_OPTIONS`] that are offered at any level.
 pub(super) fn read_ice_options(levels: &Levels) -> Vec<&'static str> {
-    let lists = levels
-        .sections
-        .iter()
-        .copied()
-        .chain([levels.session])
-        .flat_map(|l| values(l, "ice-options"));
+    let lists = levels.sections.iter().copied().chain([levels.session]).flat_map(|l| values(l, "ice-options"));
     let offered: Vec<&str> = lists.flat_map(str::split_ascii_whitespace).collect();
     ICE_OPTIONS.into_iter().filter(|o| offered.contains(o)).collect()
 }
@@ -121,11 +108,7 @@ pub(super) fn check_bundle(bundle: Option<&[&str]>, used: &[Mid]) -> Result<(), 
         Some(bundle) => used.iter().all(|mid| bundle.contains(&mid.as_str())),
         None => used.len() <= 1,
     };
-    if bundled {
-        Ok(())
-    } else {
-        Err(OfferError::Missing("BUNDLE of all sections"))
-    }
+    if bundled { Ok(()) } else { Err(OfferError::Missing("BUNDLE of all sections")) }
 }
 
 /// The direction of DTLS connection that an answer states.
@@ -138,16 +121,10 @@ pub(super) fn setup(role: DtlsRole) -> &'static str {
 
 /// Whether `a=rtcp-mux` is missing (RFC 8843, section 9.3 demands it of bundled media).
 pub(super) fn check_rtcp_mux(attributes: &[Attribute]) -> Result<(), OfferError> {
-    if has(attributes, "rtcp-mux") {
-        Ok(())
-    } else {
-        Err(OfferError::Missing("rtcp-mux"))
-    }
+    if has(attributes, "rtcp-mux") { Ok(()) } else { Err(OfferError::Missing("rtcp-mux")) }
 }
 
 /// The section's identification.
 pub(super) fn read_mid(attributes: &[Attribute]) -> Result<Option<Mid>, OfferError> {
-    value(attributes, "mid")
-        .map(|m| Mid::new(m).ok_or_else(|| malformed(&format!("mid:{m}"))))
-        .transpose()
+    value(attributes, "mid").map(|m| Mid::new(m).ok_or_else(|| malformed(&format!("mid:{m}")))).transpose()
 }

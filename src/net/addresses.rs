@@ -6,11 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Link-local addresses are left out: they mean nothing without a zone.
 pub fn node_addresses(loopback: bool) -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let mut addresses: Vec<IpAddr> = interfaces
-        .iter()
-        .map(|interface| interface.ip())
-        .filter(usable)
-        .collect();
+    let mut addresses: Vec<IpAddr> = interfaces.iter().map(|interface| interface.ip()).filter(usable).collect();
     addresses.retain(|address| loopback || !address.is_loopback());
     addresses.sort_by_key(|address| (address.is_loopback(), address.is_ipv6()));
     addresses.dedup();
@@ -36,12 +32,7 @@ pub fn candidates(bound: &[SocketAddr], node: &[IpAddr]) -> Vec<SocketAddr> {
         let serves = |socket: &&SocketAddr| {
             socket.ip() == *address || (socket.ip().is_unspecified() && socket.is_ipv4() == address.is_ipv4())
         };
-        candidates.extend(
-            bound
-                .iter()
-                .find(serves)
-                .map(|socket| SocketAddr::new(*address, socket.port())),
-        );
+        candidates.extend(bound.iter().find(serves).map(|socket| SocketAddr::new(*address, socket.port())));
     }
     candidates
 }
@@ -52,18 +43,11 @@ mod tests {
 
     #[test]
     fn a_candidate_needs_a_socket_that_serves_its_address() {
-        let node: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1", "127.0.0.1"]
-            .map(|a| a.parse().unwrap())
-            .to_vec();
+        let node: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1", "127.0.0.1"].map(|a| a.parse().unwrap()).to_vec();
         let v4 = ["0.0.0.0:7882".parse().unwrap()];
-        let expected: Vec<SocketAddr> = ["192.0.2.1:7882", "127.0.0.1:7882"]
-            .map(|a| a.parse().unwrap())
-            .to_vec();
+        let expected: Vec<SocketAddr> = ["192.0.2.1:7882", "127.0.0.1:7882"].map(|a| a.parse().unwrap()).to_vec();
         assert_eq!(candidates(&v4, &node), expected);
         let loopback = ["127.0.0.1:9".parse().unwrap()];
-        assert_eq!(
-            candidates(&loopback, &node),
-            ["127.0.0.1:9".parse::<SocketAddr>().unwrap()]
-        );
+        assert_eq!(candidates(&loopback, &node), ["127.0.0.1:9".parse::<SocketAddr>().unwrap()]);
     }
 }

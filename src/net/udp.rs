@@ -63,10 +63,7 @@ pub struct Received {
 
 impl Default for ReceiveBuffers {
     fn default() -> Self {
-        ReceiveBuffers {
-            bytes: vec![0; BATCH_SIZE * RECEIVE_BUFFER],
-            metas: [RecvMeta::default(); BATCH_SIZE],
-        }
+        ReceiveBuffers { bytes: vec![0; BATCH_SIZE * RECEIVE_BUFFER], metas: [RecvMeta::default(); BATCH_SIZE] }
     }
 }
 
@@ -86,11 +83,7 @@ impl ReceiveBuffers {
             while at < end {
                 let next = at.saturating_add(stride).min(end);
                 if next - at <= limits::DATAGRAM_BYTES {
-                    out.push(Received {
-                        from: meta.addr,
-                        local_ip: meta.dst_ip,
-                        range: at..next,
-                    });
+                    out.push(Received { from: meta.addr, local_ip: meta.dst_ip, range: at..next });
                 }
                 at = next;
             }
@@ -120,9 +113,7 @@ impl UdpPort {
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
         let metas = &mut buffers.metas;
         self.socket
-            .try_io(Interest::READABLE, || {
-                self.state.recv((&self.socket).into(), &mut slices, metas)
-            })
+            .try_io(Interest::READABLE, || self.state.recv((&self.socket).into(), &mut slices, metas))
             .unwrap_or(0)
     }
 
@@ -135,9 +126,7 @@ impl UdpPort {
             segment_size: (transmit.datagrams() > 1).then_some(transmit.segment),
             src_ip: transmit.route.local.ip,
         };
-        self.socket.try_io(Interest::WRITABLE, || {
-            self.state.try_send((&self.socket).into(), &datagram)
-        })
+        self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &datagram))
     }
 
     /// Most datagrams the kernel takes in one call; 1 without segmentation offload.

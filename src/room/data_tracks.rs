@@ -27,12 +27,7 @@ impl Room {
             self.tell(key, Event::DataTrackRefused { handle, reason });
             return;
         }
-        let track = DataTrackInfo {
-            id: ids::data_track(random),
-            handle,
-            name,
-            opaque,
-        };
+        let track = DataTrackInfo { id: ids::data_track(random), handle, name, opaque };
         participant.info.data_tracks.push(track.clone());
         participant.touch();
         self.tell(key, Event::DataTrackPublished { track });
@@ -44,19 +39,8 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
-        let Some(index) = participant
-            .info
-            .data_tracks
-            .iter()
-            .position(|track| track.handle == handle)
-        else {
-            self.tell(
-                key,
-                Event::DataTrackRefused {
-                    handle,
-                    reason: RequestRefusal::NotFound,
-                },
-            );
+        let Some(index) = participant.info.data_tracks.iter().position(|track| track.handle == handle) else {
+            self.tell(key, Event::DataTrackRefused { handle, reason: RequestRefusal::NotFound });
             return;
         };
         let track = participant.info.data_tracks.remove(index);
@@ -104,10 +88,7 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
-        let wanted: Vec<TrackId> = available
-            .into_iter()
-            .filter(|track| participant.wants_data(track))
-            .collect();
+        let wanted: Vec<TrackId> = available.into_iter().filter(|track| participant.wants_data(track)).collect();
         let before = participant.data_handles.clone();
         participant.data_handles.retain(|_, track| wanted.contains(track));
         for track in wanted {
@@ -128,10 +109,7 @@ impl Room {
             return Vec::new();
         };
         let with_publisher = participant.data_handles.iter().filter_map(|(handle, track)| {
-            let publisher = self
-                .participants
-                .values()
-                .find(|p| p.info.data_tracks.iter().any(|t| t.id == *track))?;
+            let publisher = self.participants.values().find(|p| p.info.data_tracks.iter().any(|t| t.id == *track))?;
             Some(DataTrackHandle {
                 handle: *handle,
                 publisher: publisher.info.id.clone(),
@@ -164,11 +142,7 @@ fn check_data_track(publisher: &ParticipantInfo, handle: u16, name: &str) -> Res
     if handle == 0 || name.is_empty() || name.len() > limits::NAME_BYTES {
         return Err(RequestRefusal::Invalid);
     }
-    if publisher
-        .data_tracks
-        .iter()
-        .any(|track| track.handle == handle || track.name == name)
-    {
+    if publisher.data_tracks.iter().any(|track| track.handle == handle || track.name == name) {
         return Err(RequestRefusal::Duplicate);
     }
     if publisher.data_tracks.len() >= limits::DATA_TRACKS {

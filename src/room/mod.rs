@@ -40,15 +40,8 @@ use crate::limits;
 use crate::wire::Mid;
 
 /// MIME types that publishers may send, video first (clients take the first video codec as the default).
-pub const PUBLISH_CODECS: [&str; 7] = [
-    "video/VP8",
-    "video/H264",
-    "video/VP9",
-    "video/AV1",
-    "video/H265",
-    "audio/opus",
-    "audio/red",
-];
+pub const PUBLISH_CODECS: [&str; 7] =
+    ["video/VP8", "video/H264", "video/VP9", "video/AV1", "video/H265", "audio/opus", "audio/red"];
 
 /// How rooms behave.
 #[derive(Clone, Debug)]
@@ -172,11 +165,7 @@ impl Room {
             self.leave(at.now, old, LeaveReason::DuplicateIdentity);
         }
         let configured = self.config.max_participants as usize;
-        let most = if configured == 0 {
-            limits::ROOM_PARTICIPANTS
-        } else {
-            configured.min(limits::ROOM_PARTICIPANTS)
-        };
+        let most = if configured == 0 { limits::ROOM_PARTICIPANTS } else { configured.min(limits::ROOM_PARTICIPANTS) };
         if self.participants.len() >= most {
             return Err(JoinError::RoomFull);
         }
@@ -186,12 +175,8 @@ impl Room {
         self.timers.occupied();
         self.count();
         let others = self.visible_others(key).map(|other| other.info.clone()).collect();
-        let joined = JoinedRoom {
-            room: self.info.clone(),
-            participant: info,
-            others,
-            publish_codecs: PUBLISH_CODECS.to_vec(),
-        };
+        let joined =
+            JoinedRoom { room: self.info.clone(), participant: info, others, publish_codecs: PUBLISH_CODECS.to_vec() };
         self.tell(key, Event::Joined(Box::new(joined)));
         self.broadcast(key, false);
         for announcement in &request.announcements {
@@ -257,12 +242,7 @@ impl Room {
             Command::Subscribe { tracks, subscribe } => self.subscribe(now, key, tracks, subscribe),
             Command::Want { tracks, wanted } => self.want(key, tracks, wanted),
             Command::SetAudience(audience) => self.set_audience(key, audience),
-            Command::UpdateSelf {
-                request,
-                name,
-                metadata,
-                attributes,
-            } => {
+            Command::UpdateSelf { request, name, metadata, attributes } => {
                 let outcome = self.update_self(key, name, metadata, attributes);
                 self.tell(key, Event::UpdateOutcome { request, outcome });
             }
@@ -304,17 +284,11 @@ impl Room {
     }
 
     fn find_identity(&self, identity: &Identity) -> Option<ParticipantKey> {
-        self.participants
-            .iter()
-            .find(|(_, p)| p.info.identity == *identity)
-            .map(|(key, _)| *key)
+        self.participants.iter().find(|(_, p)| p.info.identity == *identity).map(|(key, _)| *key)
     }
 
     fn visible_others(&self, key: ParticipantKey) -> impl Iterator<Item = &Participant> {
-        self.participants
-            .iter()
-            .filter(move |(other, p)| **other != key && !p.hidden())
-            .map(|(_, p)| p)
+        self.participants.iter().filter(move |(other, p)| **other != key && !p.hidden()).map(|(_, p)| p)
     }
 
     fn tell(&mut self, to: ParticipantKey, event: Event) {
@@ -328,12 +302,8 @@ impl Room {
         };
         let info = participant.info.clone();
         let hidden = participant.hidden();
-        let recipients: Vec<ParticipantKey> = self
-            .participants
-            .keys()
-            .copied()
-            .filter(|to| if *to == key { itself } else { !hidden })
-            .collect();
+        let recipients: Vec<ParticipantKey> =
+            self.participants.keys().copied().filter(|to| if *to == key { itself } else { !hidden }).collect();
         for to in recipients {
             self.tell(to, Event::Participants(vec![info.clone()]));
         }

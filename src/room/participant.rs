@@ -85,12 +85,7 @@ impl Participant {
 
     /// Shows the matched publications, and only them, in the public information.
     pub fn refresh_tracks(&mut self) {
-        self.info.tracks = self
-            .publications
-            .iter()
-            .filter(|p| p.is_live())
-            .map(|p| p.info.clone())
-            .collect();
+        self.info.tracks = self.publications.iter().filter(|p| p.is_live()).map(|p| p.info.clone()).collect();
         self.touch();
     }
 

@@ -71,10 +71,7 @@ pub fn match_offered(publications: &mut [Publication], offered: &[OfferedTrack])
     let free: Vec<&OfferedTrack> = offered.iter().filter(|o| !taken.contains(&o.mid)).collect();
     let mut unnamed = Vec::new();
     for section in free {
-        match publications
-            .iter()
-            .position(|p| p.mid.is_none() && p.info.client_id == section.track_id)
-        {
+        match publications.iter().position(|p| p.mid.is_none() && p.info.client_id == section.track_id) {
             Some(index) => {
                 publications[index].bind(section);
                 live.push(index);
@@ -83,10 +80,7 @@ pub fn match_offered(publications: &mut [Publication], offered: &[OfferedTrack])
         }
     }
     for section in unnamed {
-        if let Some(index) = publications
-            .iter()
-            .position(|p| p.mid.is_none() && p.info.kind == section.kind)
-        {
+        if let Some(index) = publications.iter().position(|p| p.mid.is_none() && p.info.kind == section.kind) {
             publications[index].bind(section);
             live.push(index);
         }

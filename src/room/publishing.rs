@@ -27,13 +27,7 @@ impl Room {
             None
         };
         if let Some(reason) = refusal {
-            self.tell(
-                key,
-                Event::AnnouncementRefused {
-                    client_id: announcement.client_id,
-                    reason,
-                },
-            );
+            self.tell(key, Event::AnnouncementRefused { client_id: announcement.client_id, reason });
             return;
         }
         // The same announcement again (a client that retries) is answered with the publication it already has.
@@ -50,13 +44,7 @@ impl Room {
                 info
             }
         };
-        self.tell(
-            key,
-            Event::TrackAnnounced {
-                client_id: announcement.client_id,
-                track,
-            },
-        );
+        self.tell(key, Event::TrackAnnounced { client_id: announcement.client_id, track });
         self.match_sections(key);
     }
 
@@ -92,15 +80,7 @@ impl Room {
                 let publication = participant.publications.get(index)?;
                 let track = publication.info.id.clone();
                 let layers = publication.layers.clone();
-                Some((
-                    track.clone(),
-                    Effect::StartSource {
-                        publisher: key,
-                        track,
-                        mid: publication.mid?,
-                        layers,
-                    },
-                ))
+                Some((track.clone(), Effect::StartSource { publisher: key, track, mid: publication.mid?, layers }))
             })
             .collect();
         if started.is_empty() {
@@ -134,19 +114,13 @@ impl Room {
         let publication = participant.publications.remove(index);
         for (subscriber, other) in &mut self.participants {
             if other.subscribed.remove(track).is_some() {
-                self.effects.push(Effect::StopForwarding {
-                    subscriber: *subscriber,
-                    track: track.clone(),
-                });
+                self.effects.push(Effect::StopForwarding { subscriber: *subscriber, track: track.clone() });
             }
             other.wishes.remove(track);
             other.refused.retain(|refused| refused != track);
         }
         if publication.is_live() {
-            self.effects.push(Effect::StopSource {
-                publisher: key,
-                track: track.clone(),
-            });
+            self.effects.push(Effect::StopSource { publisher: key, track: track.clone() });
         }
     }
 

@@ -60,10 +60,8 @@ impl Room {
 
     /// A participant that has just connected learns how the others are.
     pub(super) fn tell_known_qualities(&mut self, key: ParticipantKey) {
-        let known: Vec<_> = self
-            .visible_others(key)
-            .filter_map(|other| Some((other.info.id.clone(), other.quality?)))
-            .collect();
+        let known: Vec<_> =
+            self.visible_others(key).filter_map(|other| Some((other.info.id.clone(), other.quality?))).collect();
         if !known.is_empty() {
             self.tell(key, Event::Quality(known));
         }
@@ -76,11 +74,7 @@ mod tests {
 
     fn network(loss: f32, rtt_ms: u64) -> MeasuredNetwork {
         let round_trip_time = Some(Duration::from_millis(rtt_ms));
-        MeasuredNetwork {
-            participant: ParticipantKey(0),
-            loss,
-            round_trip_time,
-        }
+        MeasuredNetwork { participant: ParticipantKey(0), loss, round_trip_time }
     }
 
     #[test]

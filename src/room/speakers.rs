@@ -37,22 +37,11 @@ impl Speakers {
     /// Takes the level of one participant; gives what is to be told when it changed.
     fn update(&mut self, participant: &ParticipantId, level: f32) -> Option<Speaker> {
         let active = level >= AUDIBLE;
-        let level = if active {
-            (level.min(1.0) * LEVEL_STEPS).ceil() / LEVEL_STEPS
-        } else {
-            0.0
-        };
-        let before = if active {
-            self.levels.insert(participant.clone(), level)
-        } else {
-            self.levels.remove(participant)
-        };
+        let level = if active { (level.min(1.0) * LEVEL_STEPS).ceil() / LEVEL_STEPS } else { 0.0 };
+        let before =
+            if active { self.levels.insert(participant.clone(), level) } else { self.levels.remove(participant) };
         let changed = before.unwrap_or(0.0) != level;
-        changed.then(|| Speaker {
-            participant: participant.clone(),
-            level,
-            active,
-        })
+        changed.then(|| Speaker { participant: participant.clone(), level, active })
     }
 }
 
@@ -61,10 +50,7 @@ impl Room {
     pub fn levels_measured(&mut self, levels: &[MeasuredLevel]) {
         let mut changes: Vec<(ParticipantKey, Speaker)> = Vec::new();
         for (key, participant) in &self.participants {
-            let own = levels
-                .iter()
-                .filter(|measured| measured.participant == *key)
-                .map(|measured| measured.level);
+            let own = levels.iter().filter(|measured| measured.participant == *key).map(|measured| measured.level);
             let level = own.fold(0.0, f32::max);
             if let Some(speaker) = self.speakers.update(&participant.info.id, level) {
                 changes.push((*key, speaker));
@@ -75,16 +61,10 @@ impl Room {
         }
         for (key, participant) in &self.participants {
             let heard = |from: &ParticipantKey| from == key || participant.subscribed.values().any(|p| p == from);
-            let speakers: Vec<Speaker> = changes
-                .iter()
-                .filter(|(from, _)| heard(from))
-                .map(|(_, speaker)| speaker.clone())
-                .collect();
+            let speakers: Vec<Speaker> =
+                changes.iter().filter(|(from, _)| heard(from)).map(|(_, speaker)| speaker.clone()).collect();
             if !speakers.is_empty() {
-                self.effects.push(Effect::Tell {
-                    to: *key,
-                    event: Event::Speakers(speakers),
-                });
+                self.effects.push(Effect::Tell { to: *key, event: Event::Speakers(speakers) });
             }
         }
     }
@@ -98,15 +78,9 @@ mod tests {
     fn small_changes_of_level_are_not_told_and_silence_is_told_once() {
         let mut speakers = Speakers::default();
         let id = ParticipantId::new("PA_a");
-        assert_eq!(
-            speakers.update(&id, 0.30).map(|s| (s.level, s.active)),
-            Some((0.375, true))
-        );
+        assert_eq!(speakers.update(&id, 0.30).map(|s| (s.level, s.active)), Some((0.375, true)));
         assert_eq!(speakers.update(&id, 0.36), None);
-        assert_eq!(
-            speakers.update(&id, 0.0).map(|s| (s.level, s.active)),
-            Some((0.0, false))
-        );
+        assert_eq!(speakers.update(&id, 0.0).map(|s| (s.level, s.active)), Some((0.0, false)));
         assert_eq!(speakers.update(&id, 0.0), None);
     }
 }

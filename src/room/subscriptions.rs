@@ -33,20 +33,12 @@ impl Room {
         match (wants && admitted, to.subscribed.contains_key(track)) {
             (true, false) => {
                 to.subscribed.insert(track.clone(), publisher);
-                self.effects.push(Effect::StartForwarding {
-                    subscriber,
-                    publisher,
-                    track: track.clone(),
-                    wanted,
-                });
+                self.effects.push(Effect::StartForwarding { subscriber, publisher, track: track.clone(), wanted });
                 self.first_subscriber(publisher, track);
             }
             (false, true) => {
                 to.subscribed.remove(track);
-                self.effects.push(Effect::StopForwarding {
-                    subscriber,
-                    track: track.clone(),
-                });
+                self.effects.push(Effect::StopForwarding { subscriber, track: track.clone() });
             }
             _ => {}
         }
@@ -72,14 +64,7 @@ impl Room {
         } else {
             return;
         }
-        self.tell(
-            subscriber,
-            Event::SubscriptionAllowed {
-                publisher,
-                track: track.clone(),
-                allowed,
-            },
-        );
+        self.tell(subscriber, Event::SubscriptionAllowed { publisher, track: track.clone(), allowed });
     }
 
     fn first_subscriber(&mut self, publisher: ParticipantKey, track: &TrackId) {
@@ -98,11 +83,7 @@ impl Room {
     pub(super) fn reconcile_track(&mut self, publisher: ParticipantKey, track: &TrackId) {
         let everybody: Vec<ParticipantKey> = self.participants.keys().copied().collect();
         for subscriber in everybody {
-            if let Some(wish) = self
-                .participants
-                .get_mut(&subscriber)
-                .and_then(|p| p.wishes.get_mut(track))
-            {
+            if let Some(wish) = self.participants.get_mut(&subscriber).and_then(|p| p.wishes.get_mut(track)) {
                 wish.give_up = None;
             }
             self.reconcile(subscriber, publisher, track);
@@ -115,10 +96,7 @@ impl Room {
             .participants
             .iter()
             .flat_map(|(key, p)| {
-                p.publications
-                    .iter()
-                    .filter(|p| p.is_live())
-                    .map(|publication| (*key, publication.info.id.clone()))
+                p.publications.iter().filter(|p| p.is_live()).map(|publication| (*key, publication.info.id.clone()))
             })
             .collect();
         for (publisher, track) in live {
@@ -131,13 +109,7 @@ impl Room {
         for track in tracks {
             let publisher = self.publisher_of(&track);
             let Some(wish) = self.participants.get_mut(&key).and_then(|p| p.wish(&track)) else {
-                self.tell(
-                    key,
-                    Event::SubscriptionFailed {
-                        track,
-                        reason: SubscriptionFailure::TrackNotFound,
-                    },
-                );
+                self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
                 continue;
             };
             wish.subscribe = Some(subscribe);
@@ -171,13 +143,7 @@ impl Room {
             });
         }
         for (key, track) in failed {
-            self.tell(
-                key,
-                Event::SubscriptionFailed {
-                    track,
-                    reason: SubscriptionFailure::TrackNotFound,
-                },
-            );
+            self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
         }
         next
     }
@@ -191,11 +157,7 @@ impl Room {
             let Some(wish) = participant.wish(&track) else { continue };
             wish.wanted = Some(wanted);
             if subscribed {
-                self.effects.push(Effect::SetWanted {
-                    subscriber: key,
-                    track,
-                    wanted,
-                });
+                self.effects.push(Effect::SetWanted { subscriber: key, track, wanted });
             }
         }
     }
@@ -217,28 +179,16 @@ impl Room {
             participant.subscribed.remove(track);
         }
         let reason = SubscriptionFailure::CodecUnsupported;
-        self.tell(
-            key,
-            Event::SubscriptionFailed {
-                track: track.clone(),
-                reason,
-            },
-        );
+        self.tell(key, Event::SubscriptionFailed { track: track.clone(), reason });
     }
 
     fn publisher_of(&self, track: &TrackId) -> Option<ParticipantKey> {
-        self.participants
-            .iter()
-            .find(|(_, p)| p.publication(track).is_some())
-            .map(|(key, _)| *key)
+        self.participants.iter().find(|(_, p)| p.publication(track).is_some()).map(|(key, _)| *key)
     }
 
     /// Who hears or sees `publisher`: those subscribed to any of its tracks.
     pub(super) fn subscribers_of(&self, publisher: ParticipantKey) -> Vec<ParticipantKey> {
-        let subscribed = self
-            .participants
-            .iter()
-            .filter(|(_, p)| p.subscribed.values().any(|from| *from == publisher));
+        let subscribed = self.participants.iter().filter(|(_, p)| p.subscribed.values().any(|from| *from == publisher));
         subscribed.map(|(key, _)| *key).collect()
     }
 }

@@ -102,19 +102,11 @@ impl World {
         };
         let mut random = StdRng::seed_from_u64(7);
         let room = Room::new(RoomName::new("r"), config, Moment { now, unix_ms: 1_000 }, &mut random);
-        World {
-            room,
-            now,
-            random,
-            effects: Vec::new(),
-        }
+        World { room, now, random, effects: Vec::new() }
     }
 
     fn join_as(&mut self, key: ParticipantKey, request: &JoinRequest) -> Result<(), JoinError> {
-        let at = Moment {
-            now: self.now,
-            unix_ms: 1_000,
-        };
+        let at = Moment { now: self.now, unix_ms: 1_000 };
         let joined = self.room.join(at, key, request, &mut self.random);
         self.effects.extend(self.room.take_effects());
         joined
@@ -169,22 +161,14 @@ fn whoever_joins_is_told_of_the_others_and_they_of_it() {
     let mut world = World::new();
     world.join(ANNA, "anna");
     world.join(BERT, "bert");
-    let Some(Event::Joined(joined)) = world.told(BERT).first().copied() else {
-        panic!("not joined")
-    };
-    assert_eq!(
-        joined.others.iter().map(|p| p.identity.as_str()).collect::<Vec<_>>(),
-        ["anna"]
-    );
+    let Some(Event::Joined(joined)) = world.told(BERT).first().copied() else { panic!("not joined") };
+    assert_eq!(joined.others.iter().map(|p| p.identity.as_str()).collect::<Vec<_>>(), ["anna"]);
     assert_eq!(joined.room.participants, 2);
     let seen = world.told(ANNA).into_iter().filter_map(|event| match event {
         Event::Participants(infos) => infos.iter().find(|p| p.identity.as_str() == "bert").map(|p| p.state),
         _ => None,
     });
-    assert_eq!(
-        seen.collect::<Vec<_>>(),
-        [ParticipantState::Joined, ParticipantState::Active]
-    );
+    assert_eq!(seen.collect::<Vec<_>>(), [ParticipantState::Joined, ParticipantState::Active]);
 }
 
 #[test]
@@ -202,17 +186,9 @@ fn a_track_is_shown_and_forwarded_only_once_its_section_is_matched() {
         .effects
         .iter()
         .position(|e| matches!(e, Effect::Tell { to, event: Event::Participants(_) } if *to == BERT));
-    let start = world
-        .effects
-        .iter()
-        .position(|e| matches!(e, Effect::StartForwarding { .. }));
+    let start = world.effects.iter().position(|e| matches!(e, Effect::StartForwarding { .. }));
     assert!(news < start, "a subscriber hears of a track before it gets it");
-    assert!(
-        world
-            .told(ANNA)
-            .iter()
-            .any(|event| matches!(event, Event::FirstSubscriber { .. }))
-    );
+    assert!(world.told(ANNA).iter().any(|event| matches!(event, Event::FirstSubscriber { .. })));
 }
 
 #[test]
@@ -220,19 +196,9 @@ fn media_that_comes_before_its_announcement_waits_and_a_renamed_track_is_matched
     let mut world = World::new();
     world.join(ANNA, "anna");
     world.offered(ANNA, vec![section("0", "{firefox-made-this-up}")]);
-    assert!(
-        !world
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::StartSource { .. }))
-    );
+    assert!(!world.effects.iter().any(|effect| matches!(effect, Effect::StartSource { .. })));
     world.command(ANNA, Command::Announce(camera("cam")));
-    assert!(
-        world
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::StartSource { .. }))
-    );
+    assert!(world.effects.iter().any(|effect| matches!(effect, Effect::StartSource { .. })));
 }
 
 #[test]
@@ -244,25 +210,17 @@ fn a_section_that_goes_ends_its_track_for_everybody() {
     world.offered(ANNA, Vec::new());
     assert!(!world.forwards_to(BERT));
     assert!(world.effects.contains(&Effect::StopSource { publisher: ANNA, track }));
-    let Some(Event::Participants(infos)) = world.told(BERT).last().copied() else {
-        panic!("not told")
-    };
+    let Some(Event::Participants(infos)) = world.told(BERT).last().copied() else { panic!("not told") };
     assert!(infos[0].tracks.is_empty());
 }
 
 #[test]
 fn a_token_that_does_not_allow_a_source_does_not_publish_it() {
     let mut world = World::new();
-    let microphone_only = Grants {
-        publish_sources: vec![TrackSource::Microphone],
-        ..grants()
-    };
+    let microphone_only = Grants { publish_sources: vec![TrackSource::Microphone], ..grants() };
     world.join_as(ANNA, &request("anna", microphone_only)).unwrap();
     world.command(ANNA, Command::Announce(camera("cam")));
-    let refused = Event::AnnouncementRefused {
-        client_id: "cam".to_owned(),
-        reason: RequestRefusal::NotAllowed,
-    };
+    let refused = Event::AnnouncementRefused { client_id: "cam".to_owned(), reason: RequestRefusal::NotAllowed };
     assert!(world.told(ANNA).contains(&&refused));
 }
 
@@ -273,15 +231,10 @@ fn the_announcements_of_one_participant_are_bounded() {
     for index in 0..=limits::TRACKS_PER_PARTICIPANT {
         world.command(ANNA, Command::Announce(camera(&index.to_string())));
     }
-    let refused = world.told(ANNA).into_iter().filter(|event| {
-        matches!(
-            event,
-            Event::AnnouncementRefused {
-                reason: RequestRefusal::LimitExceeded,
-                ..
-            }
-        )
-    });
+    let refused = world
+        .told(ANNA)
+        .into_iter()
+        .filter(|event| matches!(event, Event::AnnouncementRefused { reason: RequestRefusal::LimitExceeded, .. }));
     assert_eq!(refused.count(), 1);
 }
 
@@ -289,26 +242,9 @@ fn the_announcements_of_one_participant_are_bounded() {
 fn a_token_that_may_not_subscribe_receives_nothing() {
     let mut world = World::new();
     world.join(ANNA, "anna");
-    world
-        .join_as(
-            BERT,
-            &request(
-                "bert",
-                Grants {
-                    subscribe: false,
-                    ..grants()
-                },
-            ),
-        )
-        .unwrap();
+    world.join_as(BERT, &request("bert", Grants { subscribe: false, ..grants() })).unwrap();
     let track = world.publish(ANNA);
-    world.command(
-        BERT,
-        Command::Subscribe {
-            tracks: vec![track],
-            subscribe: true,
-        },
-    );
+    world.command(BERT, Command::Subscribe { tracks: vec![track], subscribe: true });
     assert!(!world.forwards_to(BERT));
 }
 
@@ -317,37 +253,19 @@ fn an_audience_shuts_out_and_lets_in_again_and_recorders_are_exempt() {
     let mut world = World::new();
     world.join(ANNA, "anna");
     world.join(BERT, "bert");
-    world
-        .join_as(
-            CLEO,
-            &request(
-                "cleo",
-                Grants {
-                    recorder: true,
-                    hidden: true,
-                    ..grants()
-                },
-            ),
-        )
-        .unwrap();
+    world.join_as(CLEO, &request("cleo", Grants { recorder: true, hidden: true, ..grants() })).unwrap();
     let track = world.publish(ANNA);
     assert!(world.forwards_to(BERT) && world.forwards_to(CLEO));
     world.command(ANNA, Command::SetAudience(Audience::Only(Vec::new())));
     assert!(!world.forwards_to(BERT) && world.forwards_to(CLEO));
-    let rule = AudienceRule {
-        identity: Some(Identity::new("bert")),
-        participant: None,
-        tracks: None,
-    };
+    let rule = AudienceRule { identity: Some(Identity::new("bert")), participant: None, tracks: None };
     world.command(ANNA, Command::SetAudience(Audience::Only(vec![rule])));
     assert!(world.forwards_to(BERT));
     let told: Vec<bool> = world
         .told(BERT)
         .into_iter()
         .filter_map(|event| match event {
-            Event::SubscriptionAllowed {
-                track: about, allowed, ..
-            } if *about == track => Some(*allowed),
+            Event::SubscriptionAllowed { track: about, allowed, .. } if *about == track => Some(*allowed),
             _ => None,
         })
         .collect();
@@ -360,23 +278,11 @@ fn an_unsubscribed_track_stays_unsubscribed_and_can_be_wanted_again() {
     world.join(ANNA, "anna");
     world.join(BERT, "bert");
     let track = world.publish(ANNA);
-    world.command(
-        BERT,
-        Command::Subscribe {
-            tracks: vec![track.clone()],
-            subscribe: false,
-        },
-    );
+    world.command(BERT, Command::Subscribe { tracks: vec![track.clone()], subscribe: false });
     assert!(!world.forwards_to(BERT));
     world.command(ANNA, Command::SetAudience(Audience::Everyone));
     assert!(!world.forwards_to(BERT));
-    world.command(
-        BERT,
-        Command::Subscribe {
-            tracks: vec![track],
-            subscribe: true,
-        },
-    );
+    world.command(BERT, Command::Subscribe { tracks: vec![track], subscribe: true });
     assert!(world.forwards_to(BERT));
 }
 
@@ -385,52 +291,29 @@ fn a_wish_for_a_track_that_never_comes_is_given_up() {
     let mut world = World::new();
     world.join(ANNA, "anna");
     let track = TrackId::new("TR_nowhere");
-    world.command(
-        ANNA,
-        Command::Subscribe {
-            tracks: vec![track.clone()],
-            subscribe: true,
-        },
-    );
+    world.command(ANNA, Command::Subscribe { tracks: vec![track.clone()], subscribe: true });
     world.now += Duration::from_secs(14);
     world.room.handle_timeout(world.now);
-    assert!(world.room.take_effects().iter().all(|e| !matches!(
-        e,
-        Effect::Tell {
-            event: Event::SubscriptionFailed { .. },
-            ..
-        }
-    )));
+    assert!(
+        world
+            .room
+            .take_effects()
+            .iter()
+            .all(|e| !matches!(e, Effect::Tell { event: Event::SubscriptionFailed { .. }, .. }))
+    );
     world.now += Duration::from_secs(1);
     world.room.handle_timeout(world.now);
-    let failed = Event::SubscriptionFailed {
-        track,
-        reason: SubscriptionFailure::TrackNotFound,
-    };
-    assert!(world.room.take_effects().contains(&Effect::Tell {
-        to: ANNA,
-        event: failed
-    }));
+    let failed = Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound };
+    assert!(world.room.take_effects().contains(&Effect::Tell { to: ANNA, event: failed }));
 }
 
 #[test]
 fn wishes_for_unknown_tracks_are_bounded() {
     let mut world = World::new();
     world.join(ANNA, "anna");
-    let tracks = (0..=limits::PENDING_SUBSCRIPTIONS)
-        .map(|index| TrackId::new(&format!("TR_{index}")))
-        .collect();
-    world.command(
-        ANNA,
-        Command::Subscribe {
-            tracks,
-            subscribe: true,
-        },
-    );
-    let failed = world
-        .told(ANNA)
-        .into_iter()
-        .filter(|event| matches!(event, Event::SubscriptionFailed { .. }));
+    let tracks = (0..=limits::PENDING_SUBSCRIPTIONS).map(|index| TrackId::new(&format!("TR_{index}"))).collect();
+    world.command(ANNA, Command::Subscribe { tracks, subscribe: true });
+    let failed = world.told(ANNA).into_iter().filter(|event| matches!(event, Event::SubscriptionFailed { .. }));
     assert_eq!(failed.count(), 1);
 }
 
@@ -439,10 +322,7 @@ fn the_same_identity_again_puts_the_older_one_out() {
     let mut world = World::new();
     world.join(ANNA, "anna");
     world.join(BERT, "anna");
-    assert_eq!(
-        world.told(ANNA).last(),
-        Some(&&Event::Removed(LeaveReason::DuplicateIdentity))
-    );
+    assert_eq!(world.told(ANNA).last(), Some(&&Event::Removed(LeaveReason::DuplicateIdentity)));
     assert!(world.effects.contains(&Effect::Close { participant: ANNA }));
     assert!(world.room.participant(ANNA).is_none() && world.room.participant(BERT).is_some());
 }
@@ -452,26 +332,13 @@ fn a_hidden_participant_is_seen_by_nobody_but_itself() {
     let mut world = World::new();
     world.join(ANNA, "anna");
     world.effects.clear();
-    world
-        .join_as(
-            BERT,
-            &request(
-                "bert",
-                Grants {
-                    hidden: true,
-                    ..grants()
-                },
-            ),
-        )
-        .unwrap();
+    world.join_as(BERT, &request("bert", Grants { hidden: true, ..grants() })).unwrap();
     world.room.connected(BERT);
     world.effects.extend(world.room.take_effects());
     assert!(world.told(ANNA).is_empty());
     assert_eq!(world.room.info().participants, 1);
     world.join(CLEO, "cleo");
-    let Some(Event::Joined(joined)) = world.told(CLEO).first().copied() else {
-        panic!("not joined")
-    };
+    let Some(Event::Joined(joined)) = world.told(CLEO).first().copied() else { panic!("not joined") };
     assert_eq!(joined.others.len(), 1);
 }
 
@@ -481,28 +348,14 @@ fn a_full_room_refuses() {
     for (key, identity) in [(ANNA, "anna"), (BERT, "bert"), (CLEO, "cleo")] {
         world.join(key, identity);
     }
-    assert_eq!(
-        world.join_as(ParticipantKey(4), &request("dora", grants())),
-        Err(JoinError::RoomFull)
-    );
+    assert_eq!(world.join_as(ParticipantKey(4), &request("dora", grants())), Err(JoinError::RoomFull));
 }
 
 #[test]
 fn own_metadata_needs_a_grant_and_keeps_its_bounds() {
     let mut world = World::new();
     world.join(ANNA, "anna");
-    world
-        .join_as(
-            BERT,
-            &request(
-                "bert",
-                Grants {
-                    update_own_metadata: false,
-                    ..grants()
-                },
-            ),
-        )
-        .unwrap();
+    world.join_as(BERT, &request("bert", Grants { update_own_metadata: false, ..grants() })).unwrap();
     let update = |request, metadata: String| Command::UpdateSelf {
         request,
         name: None,
@@ -520,11 +373,7 @@ fn own_metadata_needs_a_grant_and_keeps_its_bounds() {
             _ => None,
         })
         .collect();
-    let expected = [
-        (1, Ok(())),
-        (2, Err(RequestRefusal::LimitExceeded)),
-        (3, Err(RequestRefusal::NotAllowed)),
-    ];
+    let expected = [(1, Ok(())), (2, Err(RequestRefusal::LimitExceeded)), (3, Err(RequestRefusal::NotAllowed))];
     assert_eq!(outcomes, expected);
     assert_eq!(world.room.participant(ANNA).unwrap().info.attributes["mood"], "good");
 }
@@ -536,14 +385,7 @@ fn a_data_track_gets_a_handle_of_its_own_at_each_subscriber() {
     world.join(BERT, "bert");
     world.join(CLEO, "cleo");
     for key in [ANNA, BERT] {
-        world.command(
-            key,
-            Command::PublishDataTrack {
-                handle: 9,
-                name: "d".to_owned(),
-                opaque: Bytes::new(),
-            },
-        );
+        world.command(key, Command::PublishDataTrack { handle: 9, name: "d".to_owned(), opaque: Bytes::new() });
     }
     assert_eq!(world.room.data_track_recipients(ANNA, 9), [(BERT, 1), (CLEO, 1)]);
     assert_eq!(world.room.data_track_recipients(BERT, 9), [(ANNA, 1), (CLEO, 2)]);
@@ -568,29 +410,11 @@ fn speakers_and_quality_are_told_to_those_who_receive_them() {
     let mut world = World::new();
     world.join(ANNA, "anna");
     world.join(BERT, "bert");
-    world
-        .join_as(
-            CLEO,
-            &request(
-                "cleo",
-                Grants {
-                    subscribe: false,
-                    ..grants()
-                },
-            ),
-        )
-        .unwrap();
+    world.join_as(CLEO, &request("cleo", Grants { subscribe: false, ..grants() })).unwrap();
     world.publish(ANNA);
     world.effects.clear();
-    world.room.levels_measured(&[speakers::MeasuredLevel {
-        participant: ANNA,
-        level: 0.5,
-    }]);
-    world.room.networks_measured(&[quality::MeasuredNetwork {
-        participant: ANNA,
-        loss: 0.0,
-        round_trip_time: None,
-    }]);
+    world.room.levels_measured(&[speakers::MeasuredLevel { participant: ANNA, level: 0.5 }]);
+    world.room.networks_measured(&[quality::MeasuredNetwork { participant: ANNA, loss: 0.0, round_trip_time: None }]);
     world.effects.extend(world.room.take_effects());
     for (key, count) in [(ANNA, 2), (BERT, 2), (CLEO, 0)] {
         assert_eq!(world.told(key).len(), count, "{key:?}");

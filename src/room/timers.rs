@@ -51,11 +51,7 @@ impl Timers {
     }
 
     pub fn emptied(&mut self, now: Instant, config: &RoomConfig) {
-        let linger = if self.connected_once {
-            config.departure_timeout
-        } else {
-            config.empty_timeout
-        };
+        let linger = if self.connected_once { config.departure_timeout } else { config.empty_timeout };
         self.close_at = Some(now + linger);
     }
 
@@ -78,10 +74,7 @@ impl Room {
 
     pub fn handle_timeout(&mut self, now: Instant) -> Due {
         if let Some(close_at) = self.timers.close_at {
-            return Due {
-                close: close_at <= now,
-                ..Due::default()
-            };
+            return Due { close: close_at <= now, ..Due::default() };
         }
         let mut due = Due::default();
         if self.timers.speakers_at <= now {

@@ -108,11 +108,7 @@ impl Shard {
         if !grants.publish_data {
             return false;
         }
-        let stamp = DataSender {
-            id: &sender.info.id,
-            identity: &sender.info.identity,
-            agent: grants.agent,
-        };
+        let stamp = DataSender { id: &sender.info.id, identity: &sender.info.identity, agent: grants.agent };
         let Ok(routed) = peer.data_protocol.route(stamp, kind, message) else {
             return false;
         };
@@ -122,10 +118,7 @@ impl Shard {
         let addressed: Vec<usize> = match &routed.recipients {
             Recipients::Nobody => Vec::new(),
             Recipients::Everyone => room.state.participants().map(|(to, _)| to.0).collect(),
-            Recipients::Only {
-                identities,
-                participants,
-            } => room
+            Recipients::Only { identities, participants } => room
                 .state
                 .participants()
                 .filter(|(_, p)| identities.contains(&p.info.identity) || participants.contains(&p.info.id))

@@ -18,11 +18,7 @@ impl Shard {
     /// Carries out a room's effects until it has none, then puts out whoever they doomed.
     pub(super) fn run_effects(&mut self, now: Instant, room: usize) {
         loop {
-            let effects = self
-                .rooms
-                .get_mut(room)
-                .map(|entry| entry.state.take_effects())
-                .unwrap_or_default();
+            let effects = self.rooms.get_mut(room).map(|entry| entry.state.take_effects()).unwrap_or_default();
             for effect in effects.into_iter() {
                 self.carry_out(now, room, effect);
             }
@@ -43,34 +39,29 @@ impl Shard {
 
     fn carry_out(&mut self, now: Instant, room: usize, effect: Effect) {
         match effect {
-            Effect::Tell { to, event } => self.tell(to.0, event),
-            Effect::StartSource {
-                publisher,
-                track,
-                mid,
-                layers,
-            } => {
+            Effect::Tell { to, event } => {
+                if let Event::Removed(reason) = &event {
+                    tracing::info!(?reason, room = %self.room_label(room), "participant left");
+                }
+                self.tell(to.0, event);
+            }
+            Effect::StartSource { publisher, track, mid, layers } => {
                 self.start_source(room, publisher.0, track, mid, layers);
             }
             Effect::StopSource { publisher, track } => self.stop_source(room, publisher.0, &track),
-            Effect::StartForwarding {
-                subscriber,
-                publisher,
-                track,
-                wanted,
-            } => {
+            Effect::StartForwarding { subscriber, publisher, track, wanted } => {
                 self.start_forwarding(room, subscriber.0, publisher, track, wanted);
             }
             Effect::StopForwarding { subscriber, track } => self.stop_forwarding(room, subscriber.0, &track),
-            Effect::SetWanted {
-                subscriber,
-                track,
-                wanted,
-            } => {
+            Effect::SetWanted { subscriber, track, wanted } => {
                 self.set_wanted(now, room, subscriber.0, &track, wanted);
             }
             Effect::Close { participant } => self.remove_peer(now, participant.0),
         }
+    }
+
+    fn room_label(&self, room: usize) -> &str {
+        self.rooms.get(room).map_or("", |entry| entry.state.info().id.as_str())
     }
 
     /// Hands an event to the participant's adaptor. One that does not keep up is put out: a queue without bound would
@@ -125,14 +116,7 @@ impl Shard {
             return;
         };
         let codecs = source.codecs.clone();
-        peer.outbound.waiting.push(Waiting {
-            track,
-            source: key,
-            publisher,
-            kind: source.kind,
-            codecs,
-            wanted,
-        });
+        peer.outbound.waiting.push(Waiting { track, source: key, publisher, kind: source.kind, codecs, wanted });
         self.counters.subscriptions.add(1);
         self.ask_for_sections(subscriber, false);
     }

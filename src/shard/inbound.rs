@@ -53,10 +53,7 @@ impl Inbound {
             }
             self.lanes.push(Lane {
                 mid: section.mid,
-                source: sources
-                    .iter()
-                    .find(|(mid, _)| *mid == section.mid)
-                    .and_then(|(_, source)| *source),
+                source: sources.iter().find(|(mid, _)| *mid == section.mid).and_then(|(_, source)| *source),
                 payload_types: section.codecs.iter().map(|codec| codec.payload_type).collect(),
                 ssrcs: remote.ssrcs.clone(),
             });
@@ -74,8 +71,7 @@ impl Inbound {
         for lane in self.lanes.iter_mut().filter(|lane| lane.source == Some(source)) {
             lane.source = None;
         }
-        self.routes
-            .retain(|(_, route)| !matches!(route, Route::Media { source: bound, .. } if *bound == source));
+        self.routes.retain(|(_, route)| !matches!(route, Route::Media { source: bound, .. } if *bound == source));
     }
 
     pub fn sources(&self) -> impl Iterator<Item = SourceKey> + '_ {
@@ -102,11 +98,7 @@ impl Inbound {
     }
 
     fn learn(&self, header: &Header, packet: &[u8]) -> Option<Route> {
-        let token = |wanted| {
-            header
-                .extension(packet, &self.extensions, wanted)
-                .and_then(Rid::from_bytes)
-        };
+        let token = |wanted| header.extension(packet, &self.extensions, wanted).and_then(Rid::from_bytes);
         if token(Extension::RepairedRid).is_some() {
             return Some(Route::Repair);
         }
@@ -118,10 +110,7 @@ impl Inbound {
         if let Some(lane) = self.lanes.iter().find(|lane| lane.sends(header.ssrc)) {
             return lane.route(header.payload_type, rid);
         }
-        let mut by_type = self
-            .lanes
-            .iter()
-            .filter(|lane| lane.payload_types.contains(&header.payload_type));
+        let mut by_type = self.lanes.iter().filter(|lane| lane.payload_types.contains(&header.payload_type));
         match (by_type.next(), by_type.next()) {
             (Some(lane), None) => lane.route(header.payload_type, rid),
             _ => None,
@@ -131,9 +120,7 @@ impl Inbound {
 
 impl Lane {
     fn sends(&self, ssrc: Ssrc) -> bool {
-        self.ssrcs
-            .iter()
-            .any(|(media, repair)| *media == ssrc || *repair == Some(ssrc))
+        self.ssrcs.iter().any(|(media, repair)| *media == ssrc || *repair == Some(ssrc))
     }
 
     fn route(&self, payload_type: PayloadType, rid: Option<Rid>) -> Option<Route> {

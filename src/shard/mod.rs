@@ -174,10 +174,7 @@ impl Shard {
     }
 
     fn moment(&self, now: Instant) -> Moment {
-        Moment {
-            now,
-            unix_ms: self.wall.unix_ms(now),
-        }
+        Moment { now, unix_ms: self.wall.unix_ms(now) }
     }
 
     fn join(&mut self, now: Instant, seat: SeatId, request: JoinRequest, events: mpsc::Sender<Event>) {
@@ -217,8 +214,16 @@ impl Shard {
         if let Some(offer) = &request.offer {
             self.offer(now, key, offer);
         }
-        tracing::info!(room = room, "participant joined");
+        self.log_joined(key);
         Ok(())
+    }
+
+    fn log_joined(&self, key: usize) {
+        let entry = self.peers.get(key).and_then(|peer| self.rooms.get(peer.room));
+        let Some(room) = entry.map(|entry| &entry.state) else { return };
+        if let Some(participant) = room.participant(ParticipantKey(key)) {
+            tracing::info!(room = %room.info().id, participant = %participant.info.id, "participant joined");
+        }
     }
 
     fn room_named(&mut self, now: Instant, name: &RoomName) -> usize {
@@ -229,12 +234,7 @@ impl Shard {
         let state = Room::new(name.clone(), self.config.clone(), at, self.random.as_mut());
         tracing::info!(room = %state.info().id, "room opened");
         let close_at = state.poll_timeout();
-        let entry = RoomOnShard {
-            state,
-            sources: Slab::new(),
-            peers: Vec::new(),
-            arrivals: Vec::new(),
-        };
+        let entry = RoomOnShard { state, sources: Slab::new(), peers: Vec::new(), arrivals: Vec::new() };
         let room = self.rooms.insert(entry);
         self.by_name.insert(name.clone(), room);
         self.timers.arm(Owner::Room(room), close_at);
@@ -301,9 +301,7 @@ impl Shard {
             Command::Offer(offer) => self.offer(now, key, &offer),
             other => {
                 if let Some(entry) = self.rooms.get_mut(room) {
-                    entry
-                        .state
-                        .command(now, ParticipantKey(key), other, self.random.as_mut());
+                    entry.state.command(now, ParticipantKey(key), other, self.random.as_mut());
                 }
             }
         }
@@ -383,10 +381,7 @@ impl Shard {
         }
         self.run_effects(now, room);
         if let Some(entry) = self.rooms.get(room) {
-            self.timers.arm(
-                Owner::Room(room),
-                entry.state.poll_timeout().max(now + Duration::from_millis(1)),
-            );
+            self.timers.arm(Owner::Room(room), entry.state.poll_timeout().max(now + Duration::from_millis(1)));
         }
     }
 

@@ -63,13 +63,11 @@ impl Outbound {
     }
 
     pub fn by_ssrc(&mut self, ssrc: Ssrc) -> Option<&mut Subscription> {
-        self.subscriptions_mut()
-            .find(|subscription| subscription.stream.target().ssrc == ssrc)
+        self.subscriptions_mut().find(|subscription| subscription.stream.target().ssrc == ssrc)
     }
 
     pub fn by_track(&mut self, track: &TrackId) -> Option<&mut Subscription> {
-        self.subscriptions_mut()
-            .find(|subscription| subscription.track == *track)
+        self.subscriptions_mut().find(|subscription| subscription.track == *track)
     }
 
     /// Ends a subscription, placed or waiting. Gives its source, and its section if it had one.
@@ -77,21 +75,14 @@ impl Outbound {
         if let Some(index) = self.waiting.iter().position(|waiting| waiting.track == *track) {
             return Some((self.waiting.remove(index).source, None));
         }
-        let slot = self
-            .by_source
-            .iter_mut()
-            .find(|slot| slot.as_ref().is_some_and(|s| s.track == *track))?;
-        slot.take()
-            .map(|subscription| (subscription.source, Some(subscription.mid)))
+        let slot = self.by_source.iter_mut().find(|slot| slot.as_ref().is_some_and(|s| s.track == *track))?;
+        slot.take().map(|subscription| (subscription.source, Some(subscription.mid)))
     }
 
     /// Subscriptions whose section the peer no longer receives in wait for another one.
     pub fn displaced(&mut self, session: &Session) -> Vec<Box<Subscription>> {
         let filled = |mid: Mid| session.sections().iter().any(|s| s.mid == mid && s.local.is_some());
-        self.by_source
-            .iter_mut()
-            .filter_map(|slot| slot.take_if(|subscription| !filled(subscription.mid)))
-            .collect()
+        self.by_source.iter_mut().filter_map(|slot| slot.take_if(|subscription| !filled(subscription.mid))).collect()
     }
 
     /// Puts one waiting subscription into a free section of the session; effective with the next answer.
@@ -107,11 +98,7 @@ impl Outbound {
         let ssrc = track.ssrc;
         let free = free_sections(session, waiting.kind).count();
         let Some(mid) = session.add_track(waiting.kind, track) else {
-            return if free > 0 {
-                Placed::NoCommonCodec
-            } else {
-                Placed::NoFreeSection
-            };
+            return if free > 0 { Placed::NoCommonCodec } else { Placed::NoFreeSection };
         };
         let Some(section) = session.sections().iter().find(|section| section.mid == mid) else {
             return Placed::NoFreeSection;
@@ -144,10 +131,7 @@ impl Outbound {
     fn draw_ssrc(&self, random: &mut dyn RngCore) -> Ssrc {
         loop {
             let ssrc = Ssrc(random.random_range(1..u32::MAX));
-            if self
-                .subscriptions()
-                .all(|subscription| subscription.stream.target().ssrc != ssrc)
-            {
+            if self.subscriptions().all(|subscription| subscription.stream.target().ssrc != ssrc) {
                 return ssrc;
             }
         }
@@ -183,8 +167,7 @@ impl Outbound {
 impl Subscription {
     /// Chooses the encoding anew. Gives the encoding a keyframe is needed of.
     pub fn select(&mut self, source: &Source) -> Option<usize> {
-        self.stream
-            .select(choose(self.wanted, &source.layers, &source.active()));
+        self.stream.select(choose(self.wanted, &source.layers, &source.active()));
         self.stream.awaits_keyframe()
     }
 
@@ -200,10 +183,7 @@ impl Subscription {
 }
 
 fn free_sections(session: &Session, kind: MediaKind) -> impl Iterator<Item = &Section> {
-    session
-        .sections()
-        .iter()
-        .filter(move |s| s.kind == kind && s.peer_receives && s.local.is_none())
+    session.sections().iter().filter(move |s| s.kind == kind && s.peer_receives && s.local.is_none())
 }
 
 /// The subscriber's payload type for each codec of the source: the same format where there is one, else the first of
@@ -215,9 +195,7 @@ fn payload_types(section: &Section, source: &[CodecDescription]) -> Vec<(Codec, 
             continue;
         }
         let same_codec = || section.codecs.iter().filter(|offered| offered.codec == codec.codec);
-        let chosen = same_codec()
-            .find(|offered| offered.fmtp == codec.fmtp)
-            .or_else(|| same_codec().next());
+        let chosen = same_codec().find(|offered| offered.fmtp == codec.fmtp).or_else(|| same_codec().next());
         types.extend(chosen.map(|offered| (codec.codec, offered.payload_type)));
     }
     // Redundant audio can be stripped to its primary for a peer that does not take it.

@@ -49,10 +49,7 @@ impl Shard {
     }
 
     fn owner(&self, arrival: &Arrival) -> Result<usize, DropReason> {
-        self.by_address
-            .get(&arrival.from)
-            .copied()
-            .ok_or(DropReason::UnknownAddress)
+        self.by_address.get(&arrival.from).copied().ok_or(DropReason::UnknownAddress)
     }
 
     fn handle_rtp(
@@ -77,11 +74,7 @@ impl Shard {
                 self.timers.arm(Owner::Peer(key), at);
             }
         }
-        let Some(Destination::Media {
-            source: source_key,
-            rid,
-        }) = peer.inbound.route(&header, packet)
-        else {
+        let Some(Destination::Media { source: source_key, rid }) = peer.inbound.route(&header, packet) else {
             return Ok(());
         };
         let room = peer.room;
@@ -103,11 +96,7 @@ impl Shard {
         let info = inspect(codec, payload, dependency);
         source.mark_active(index);
         let encoding = source.encodings.get_mut(index).ok_or(DropReason::TooManyStreams)?;
-        if encoding
-            .stream
-            .as_ref()
-            .is_none_or(|stream| stream.ssrc() != header.ssrc)
-        {
+        if encoding.stream.as_ref().is_none_or(|stream| stream.ssrc() != header.ssrc) {
             encoding.stream = Some(ReceiveStream::new(header.ssrc, clock_rate));
         }
         let Some(stream) = encoding.stream.as_mut() else {
@@ -121,19 +110,8 @@ impl Shard {
         if entry.arrivals.is_empty() {
             self.dirty_rooms.push(room);
         }
-        let packet = Packet {
-            encoding: index,
-            header,
-            extended_sequence,
-            codec,
-            info,
-            clock,
-        };
-        entry.arrivals.push(Arrived {
-            source: source_key,
-            packet,
-            range: range.start..range.start + len,
-        });
+        let packet = Packet { encoding: index, header, extended_sequence, codec, info, clock };
+        entry.arrivals.push(Arrived { source: source_key, packet, range: range.start..range.start + len });
         Ok(())
     }
 
@@ -156,10 +134,7 @@ impl Shard {
                 let Some(plain) = buffer.get(arrived.range.clone()) else {
                     continue;
                 };
-                let Some(out) = subscription
-                    .stream
-                    .forward(now, &arrived.packet, &source.extensions, plain)
-                else {
+                let Some(out) = subscription.stream.forward(now, &arrived.packet, &source.extensions, plain) else {
                     continue;
                 };
                 let transport = &mut peer.transport;
@@ -181,22 +156,14 @@ impl Shard {
     }
 
     fn handle_stun(&mut self, now: Instant, arrival: Arrival, datagram: &[u8]) -> Result<(), DropReason> {
-        let by_ufrag = local_ufrag(datagram)
-            .and_then(|ufrag| self.by_ufrag.get(ufrag))
-            .copied();
+        let by_ufrag = local_ufrag(datagram).and_then(|ufrag| self.by_ufrag.get(ufrag)).copied();
         let Some(key) = by_ufrag.or_else(|| self.by_address.get(&arrival.from).copied()) else {
             self.counters.strangers.add(1);
             return Err(DropReason::StunUnauthenticated);
         };
         let peer = self.peers.get_mut(key).ok_or(DropReason::StunUnauthenticated)?;
         peer.transport.handle_stun(now, arrival.from, datagram)?;
-        peer.learn_path(
-            arrival.from,
-            LocalEnd {
-                socket: arrival.socket,
-                ip: arrival.local_ip,
-            },
-        );
+        peer.learn_path(arrival.from, LocalEnd { socket: arrival.socket, ip: arrival.local_ip });
         self.flush(now, key);
         Ok(())
     }

@@ -28,11 +28,7 @@ impl Shard {
         arrival: Arrival,
         datagram: &mut [u8],
     ) -> Result<(), DropReason> {
-        let key = self
-            .by_address
-            .get(&arrival.from)
-            .copied()
-            .ok_or(DropReason::UnknownAddress)?;
+        let key = self.by_address.get(&arrival.from).copied().ok_or(DropReason::UnknownAddress)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let len = peer.transport.open_rtcp(now, datagram)?;
         let compound = datagram.get(..len).ok_or(DropReason::Malformed)?;
@@ -62,10 +58,7 @@ impl Shard {
             }
             Report::KeyframeRequest { media, .. } => {
                 self.counters.keyframe_requests_in.add(1);
-                let needed = peer
-                    .outbound
-                    .by_ssrc(media)
-                    .and_then(|s| Some((s.source, s.keyframe_needed()?)));
+                let needed = peer.outbound.by_ssrc(media).and_then(|s| Some((s.source, s.keyframe_needed()?)));
                 if let Some((source, encoding)) = needed {
                     let room = peer.room;
                     self.request_keyframe(now, room, source, encoding);
@@ -180,10 +173,7 @@ impl Shard {
             let Some(source) = entry.sources.get_mut(source) else {
                 continue;
             };
-            let streams = source
-                .encodings
-                .iter_mut()
-                .filter_map(|encoding| encoding.stream.as_mut());
+            let streams = source.encodings.iter_mut().filter_map(|encoding| encoding.stream.as_mut());
             reports.extend(streams.map(|stream| stream.report(now)));
         }
         reports
@@ -267,10 +257,7 @@ impl Shard {
         for (_, source) in &mut entry.sources {
             if source.kind == MediaKind::Audio {
                 let participant = ParticipantKey(source.publisher);
-                levels.push(MeasuredLevel {
-                    participant,
-                    level: source.level.level(now),
-                });
+                levels.push(MeasuredLevel { participant, level: source.level.level(now) });
             }
         }
         entry.state.levels_measured(&levels);

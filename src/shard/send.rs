@@ -87,13 +87,7 @@ impl SendBatch {
             run.closed = len < run.segment;
             return;
         }
-        self.transmits.push(Transmit {
-            route,
-            range,
-            segment: len,
-            datagrams: 1,
-            closed: false,
-        });
+        self.transmits.push(Transmit { route, range, segment: len, datagrams: 1, closed: false });
     }
 
     pub fn transmits(&self) -> &[Transmit] {
@@ -121,18 +115,11 @@ mod tests {
     use super::*;
 
     fn route(port: u16) -> Route {
-        Route {
-            to: SocketAddr::from(([192, 0, 2, 1], port)),
-            local: LocalEnd { socket: 0, ip: None },
-        }
+        Route { to: SocketAddr::from(([192, 0, 2, 1], port)), local: LocalEnd { socket: 0, ip: None } }
     }
 
     fn runs(batch: &SendBatch) -> Vec<(u16, usize, usize)> {
-        batch
-            .transmits()
-            .iter()
-            .map(|t| (t.route.to.port(), t.datagrams(), t.range.len()))
-            .collect()
+        batch.transmits().iter().map(|t| (t.route.to.port(), t.datagrams(), t.range.len())).collect()
     }
 
     #[test]

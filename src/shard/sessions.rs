@@ -18,13 +18,7 @@ impl Shard {
         if let Err(error) = self.apply_offer(now, key, offer) {
             self.counters.offers_refused.add(1);
             tracing::debug!(%error, "offer refused");
-            self.tell(
-                key,
-                Event::OfferRefused {
-                    id: offer.id,
-                    reason: error.to_string(),
-                },
-            );
+            self.tell(key, Event::OfferRefused { id: offer.id, reason: error.to_string() });
             if self.peers.get(key).is_some_and(|peer| !peer.answered) {
                 self.doomed.push((key, LeaveReason::ProtocolError));
             }
@@ -66,10 +60,7 @@ impl Shard {
         for subscription in peer.outbound.displaced(&peer.session) {
             if let Some(source) = entry.sources.get_mut(subscription.source) {
                 source.subscribers.retain(|other| *other != key);
-                let publisher = entry
-                    .state
-                    .participant(ParticipantKey(source.publisher))
-                    .map(|p| p.info.id.clone());
+                let publisher = entry.state.participant(ParticipantKey(source.publisher)).map(|p| p.info.id.clone());
                 peer.outbound.waiting.extend(publisher.map(|publisher| Waiting {
                     track: subscription.track.clone(),
                     source: subscription.source,
@@ -120,14 +111,8 @@ impl Shard {
         };
         let sdp = peer.session.answer(&local);
         peer.answered = true;
-        let sent = peer
-            .session
-            .sections()
-            .iter()
-            .filter_map(|section| Some((section.mid, section.local.as_ref()?)));
-        let tracks_by_mid = sent
-            .map(|(mid, local)| (mid.to_string(), TrackId::new(&local.track_id)))
-            .collect();
+        let sent = peer.session.sections().iter().filter_map(|section| Some((section.mid, section.local.as_ref()?)));
+        let tracks_by_mid = sent.map(|(mid, local)| (mid.to_string(), TrackId::new(&local.track_id))).collect();
         self.tell(key, Event::Answer { id, sdp, tracks_by_mid });
     }
 

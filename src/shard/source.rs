@@ -41,11 +41,7 @@ pub struct Source {
 
 impl Source {
     pub fn new(publisher: usize, track: TrackId, section: &Section, mut layers: Vec<Layer>) -> Source {
-        let offered = section
-            .remote
-            .as_ref()
-            .map(|remote| remote.encodings.as_slice())
-            .unwrap_or_default();
+        let offered = section.remote.as_ref().map(|remote| remote.encodings.as_slice()).unwrap_or_default();
         let mut rids: Vec<Option<Rid>> = offered.iter().map(|encoding| Some(encoding.rid)).collect();
         if rids.is_empty() {
             rids.push(None);
@@ -109,20 +105,12 @@ impl Source {
     }
 
     pub fn stream_of(&mut self, ssrc: Ssrc) -> Option<&mut ReceiveStream> {
-        self.encodings
-            .iter_mut()
-            .filter_map(|e| e.stream.as_mut())
-            .find(|stream| stream.ssrc() == ssrc)
+        self.encodings.iter_mut().filter_map(|e| e.stream.as_mut()).find(|stream| stream.ssrc() == ssrc)
     }
 }
 
 impl Encoding {
     fn new(rid: Option<Rid>) -> Encoding {
-        Encoding {
-            rid,
-            stream: None,
-            keyframes: KeyframeGate::new(),
-            active: false,
-        }
+        Encoding { rid, stream: None, keyframes: KeyframeGate::new(), active: false }
     }
 }

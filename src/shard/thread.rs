@@ -84,11 +84,7 @@ impl ShardThread {
         self.buffers.datagrams(count, &mut self.received);
         let buffer = self.buffers.bytes_mut();
         for datagram in &self.received {
-            let arrival = Arrival {
-                from: datagram.from,
-                socket,
-                local_ip: datagram.local_ip,
-            };
+            let arrival = Arrival { from: datagram.from, socket, local_ip: datagram.local_ip };
             self.shard.handle_datagram(now, arrival, buffer, datagram.range.clone());
         }
         self.shard.end_batch(now, buffer);

@@ -26,10 +26,7 @@ pub struct Rooms {
 impl Rooms {
     /// One mailbox per shard, at least one.
     pub fn new(shards: Vec<mpsc::Sender<Message>>) -> Rooms {
-        Rooms {
-            shards: shards.into(),
-            next_seat: Arc::default(),
-        }
+        Rooms { shards: shards.into(), next_seat: Arc::default() }
     }
 
     /// Sends the participant to the shard of its room. The first event tells whether it was let in. `None` when the shard
@@ -38,18 +35,8 @@ impl Rooms {
         let mailbox = self.shard_of(&request.room)?.clone();
         let seat = SeatId(self.next_seat.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
-        mailbox
-            .send(Message::Join {
-                seat,
-                request: Box::new(request),
-                events: sender,
-            })
-            .await
-            .ok()?;
-        Some(Seat {
-            commands: Commands { seat, mailbox },
-            events,
-        })
+        mailbox.send(Message::Join { seat, request: Box::new(request), events: sender }).await.ok()?;
+        Some(Seat { commands: Commands { seat, mailbox }, events })
     }
 
     /// Tells every participant that the server ends; returns when the shards have done so.
@@ -87,13 +74,7 @@ pub struct Commands {
 impl Commands {
     /// Waits while the shard's mailbox is full: backpressure to the client. `false` when the shard is gone.
     pub async fn send(&self, command: Command) -> bool {
-        self.mailbox
-            .send(Message::Command {
-                seat: self.seat,
-                command,
-            })
-            .await
-            .is_ok()
+        self.mailbox.send(Message::Command { seat: self.seat, command }).await.is_ok()
     }
 }
 

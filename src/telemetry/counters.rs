@@ -83,10 +83,7 @@ impl Dropped {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        DROP_REASONS
-            .iter()
-            .zip(&self.0)
-            .map(|((_, label), counter)| (*label, counter.get()))
+        DROP_REASONS.iter().zip(&self.0).map(|((_, label), counter)| (*label, counter.get()))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Tracing set-up: events go to standard error, filtered by `RUST_LOG`, else by the configured level.
 //!
 //! What always holds: at `info` and above no address, identity or name of a user is logged; rooms' and participants' own
-//! ids (`RM_…`, `PA_…`) may be. Other crates' events show from `warn` on only, because theirs may name addresses.
+//! ids (`RM_…`, `PA_…`) may be. Other crates' events show from `warn` on only, because theirs may name addresses;
+//! those of DTLS and SCTP from `error` on, because any peer's packets would write them.
 
 use tracing_subscriber::EnvFilter;
 
@@ -10,9 +11,7 @@ use crate::config::{LogLevel, Logs};
 /// Installs the subscriber for the whole process. A second call changes nothing.
 pub fn init(logs: &Logs) {
     let filter = filter(std::env::var(EnvFilter::DEFAULT_ENV).ok().as_deref(), logs.level);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = match logs.json {
         true => builder.json().try_init(),
         false => builder.with_target(false).try_init(),
@@ -34,9 +33,9 @@ fn default_directives(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
-        LogLevel::Info => "warn,sfumato=info",
-        LogLevel::Debug => "warn,sfumato=debug",
-        LogLevel::Trace => "warn,sfumato=trace",
+        LogLevel::Info => "warn,rtc_dtls=error,rtc_sctp=error,sfumato=info",
+        LogLevel::Debug => "warn,rtc_dtls=error,rtc_sctp=error,sfumato=debug",
+        LogLevel::Trace => "warn,rtc_dtls=error,rtc_sctp=error,sfumato=trace",
     }
 }
 
@@ -48,9 +47,6 @@ mod tests {
     fn the_variable_wins_and_an_empty_one_does_not() {
         assert_eq!(filter(Some("debug"), LogLevel::Error).to_string(), "debug");
         assert_eq!(filter(Some(" "), LogLevel::Error).to_string(), "error");
-        assert_eq!(
-            filter(None, LogLevel::Info).max_level_hint(),
-            Some(tracing::level_filters::LevelFilter::INFO)
-        );
+        assert_eq!(filter(None, LogLevel::Info).max_level_hint(), Some(tracing::level_filters::LevelFilter::INFO));
     }
 }

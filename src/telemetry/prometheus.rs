@@ -21,104 +21,38 @@ const FIGURES: [Figure; 21] = [
     gauge("sfumato_rooms", "Rooms open.", |c| &c.rooms),
     gauge("sfumato_participants", "Participants in rooms.", |c| &c.participants),
     gauge("sfumato_tracks", "Tracks published.", |c| &c.tracks),
-    gauge(
-        "sfumato_subscriptions",
-        "Tracks forwarded or about to be, one for each subscriber.",
-        |c| &c.subscriptions,
-    ),
+    gauge("sfumato_subscriptions", "Tracks forwarded or about to be, one for each subscriber.", |c| &c.subscriptions),
     counter("sfumato_joins_total", "Joins asked for.", |c| &c.joins),
-    counter("sfumato_joins_refused_total", "Joins refused by the room.", |c| {
-        &c.joins_refused
+    counter("sfumato_joins_refused_total", "Joins refused by the room.", |c| &c.joins_refused),
+    counter("sfumato_transports_connected_total", "Transports whose DTLS handshake ended well.", |c| &c.connected),
+    counter("sfumato_transports_failed_total", "Transports lost or never connected.", |c| &c.transports_failed),
+    counter("sfumato_rtp_packets_received_total", "Authenticated RTP packets received.", |c| &c.packets_in),
+    counter("sfumato_rtp_received_bytes_total", "Bytes of authenticated SRTP packets received.", |c| &c.bytes_in),
+    counter("sfumato_rtp_packets_sent_total", "RTP packets forwarded, one for each subscriber.", |c| &c.packets_out),
+    counter("sfumato_rtp_sent_bytes_total", "Bytes of SRTP packets sent.", |c| &c.bytes_out),
+    counter("sfumato_udp_sends_total", "System calls that sent datagrams; fewer than datagrams with GSO.", |c| {
+        &c.sends
     }),
-    counter(
-        "sfumato_transports_connected_total",
-        "Transports whose DTLS handshake ended well.",
-        |c| &c.connected,
-    ),
-    counter(
-        "sfumato_transports_failed_total",
-        "Transports lost or never connected.",
-        |c| &c.transports_failed,
-    ),
-    counter(
-        "sfumato_rtp_packets_received_total",
-        "Authenticated RTP packets received.",
-        |c| &c.packets_in,
-    ),
-    counter(
-        "sfumato_rtp_received_bytes_total",
-        "Bytes of authenticated SRTP packets received.",
-        |c| &c.bytes_in,
-    ),
-    counter(
-        "sfumato_rtp_packets_sent_total",
-        "RTP packets forwarded, one for each subscriber.",
-        |c| &c.packets_out,
-    ),
-    counter("sfumato_rtp_sent_bytes_total", "Bytes of SRTP packets sent.", |c| {
-        &c.bytes_out
+    counter("sfumato_udp_send_errors_total", "Sends that the kernel refused.", |c| &c.send_errors),
+    counter("sfumato_keyframe_requests_received_total", "PLI and FIR from subscribers.", |c| &c.keyframe_requests_in),
+    counter("sfumato_keyframe_requests_sent_total", "PLI to publishers, after merging.", |c| &c.keyframe_requests_out),
+    counter("sfumato_data_messages_received_total", "Data channel messages received.", |c| &c.data_messages_in),
+    counter("sfumato_data_messages_sent_total", "Data channel messages sent, one a recipient.", |c| {
+        &c.data_messages_out
     }),
-    counter(
-        "sfumato_udp_sends_total",
-        "System calls that sent datagrams; fewer than datagrams with GSO.",
-        |c| &c.sends,
-    ),
-    counter("sfumato_udp_send_errors_total", "Sends that the kernel refused.", |c| {
-        &c.send_errors
+    counter("sfumato_data_messages_dropped_total", "Data channel messages not delivered.", |c| {
+        &c.data_messages_dropped
     }),
-    counter(
-        "sfumato_keyframe_requests_received_total",
-        "PLI and FIR from subscribers.",
-        |c| &c.keyframe_requests_in,
-    ),
-    counter(
-        "sfumato_keyframe_requests_sent_total",
-        "PLI to publishers, after merging.",
-        |c| &c.keyframe_requests_out,
-    ),
-    counter(
-        "sfumato_data_messages_received_total",
-        "Data channel messages received.",
-        |c| &c.data_messages_in,
-    ),
-    counter(
-        "sfumato_data_messages_sent_total",
-        "Data channel messages sent, one a recipient.",
-        |c| &c.data_messages_out,
-    ),
-    counter(
-        "sfumato_data_messages_dropped_total",
-        "Data channel messages not delivered.",
-        |c| &c.data_messages_dropped,
-    ),
-    counter(
-        "sfumato_offers_refused_total",
-        "Session descriptions that could not be served.",
-        |c| &c.offers_refused,
-    ),
-    counter(
-        "sfumato_strangers_total",
-        "STUN from strangers, dropped without state.",
-        |c| &c.strangers,
-    ),
+    counter("sfumato_offers_refused_total", "Session descriptions that could not be served.", |c| &c.offers_refused),
+    counter("sfumato_strangers_total", "STUN from strangers, dropped without state.", |c| &c.strangers),
 ];
 
 const fn gauge(name: &'static str, help: &'static str, read: fn(&ShardCounters) -> &Counter) -> Figure {
-    Figure {
-        name,
-        help,
-        kind: MetricType::GAUGE,
-        read,
-    }
+    Figure { name, help, kind: MetricType::GAUGE, read }
 }
 
 const fn counter(name: &'static str, help: &'static str, read: fn(&ShardCounters) -> &Counter) -> Figure {
-    Figure {
-        name,
-        help,
-        kind: MetricType::COUNTER,
-        read,
-    }
+    Figure { name, help, kind: MetricType::COUNTER, read }
 }
 
 /// Adds the figures of all shards to a registry.
@@ -155,12 +89,7 @@ impl Collector for Shards {
 impl Shards {
     fn family(&self, figure: &Figure) -> MetricFamily {
         let sum: u64 = self.shards.iter().map(|counters| (figure.read)(counters).get()).sum();
-        family(
-            figure.name,
-            figure.help,
-            figure.kind,
-            vec![metric(figure.kind, sum, &[])],
-        )
+        family(figure.name, figure.help, figure.kind, vec![metric(figure.kind, sum, &[])])
     }
 
     fn dropped(&self) -> MetricFamily {
@@ -171,10 +100,7 @@ impl Shards {
                 None => sums.push((label, count)),
             }
         }
-        let metrics = sums
-            .iter()
-            .map(|(label, sum)| metric(MetricType::COUNTER, *sum, &[("reason", label)]))
-            .collect();
+        let metrics = sums.iter().map(|(label, sum)| metric(MetricType::COUNTER, *sum, &[("reason", label)])).collect();
         let help = "Datagrams dropped, by reason.";
         family("sfumato_datagrams_dropped_total", help, MetricType::COUNTER, metrics)
     }
@@ -182,12 +108,7 @@ impl Shards {
 
 fn build_info() -> MetricFamily {
     let metrics = vec![metric(MetricType::GAUGE, 1, &[("version", env!("CARGO_PKG_VERSION"))])];
-    family(
-        "sfumato_build_info",
-        "Always 1; the labels tell the build.",
-        MetricType::GAUGE,
-        metrics,
-    )
+    family("sfumato_build_info", "Always 1; the labels tell the build.", MetricType::GAUGE, metrics)
 }
 
 fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
@@ -234,15 +155,9 @@ mod tests {
         let registry = Registry::new();
         register(&registry, shards).unwrap();
         let text = render(&registry);
-        assert!(
-            text.contains("# TYPE sfumato_rtp_packets_received_total counter"),
-            "{text}"
-        );
+        assert!(text.contains("# TYPE sfumato_rtp_packets_received_total counter"), "{text}");
         assert!(text.contains("sfumato_rtp_packets_received_total 7"), "{text}");
-        assert!(
-            text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#),
-            "{text}"
-        );
+        assert!(text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#), "{text}");
         assert!(text.contains("sfumato_build_info{version="), "{text}");
     }
 }

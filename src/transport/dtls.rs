@@ -77,10 +77,7 @@ impl FromStr for Fingerprint {
         if digest.len() > MAX_DIGEST_BYTES {
             return Err(());
         }
-        Ok(Fingerprint {
-            hash: hash.to_ascii_lowercase(),
-            digest,
-        })
+        Ok(Fingerprint { hash: hash.to_ascii_lowercase(), digest })
     }
 }
 
@@ -103,10 +100,7 @@ impl Certificate {
             hash: "sha-256".to_owned(),
             digest: digest::digest(&digest::SHA256, encoded).as_ref().to_vec(),
         };
-        Certificate {
-            certificate,
-            fingerprint,
-        }
+        Certificate { certificate, fingerprint }
     }
 
     /// SHA-256.

@@ -205,10 +205,7 @@ impl Transport {
         self.last_heard = now;
         self.report(changes);
         if self.answers.len() < ANSWERS {
-            self.answers.push_back(Datagram {
-                to: from,
-                bytes: answer,
-            });
+            self.answers.push_back(Datagram { to: from, bytes: answer });
         }
         if self.ice.selected().is_some() {
             self.begin_dtls(now);

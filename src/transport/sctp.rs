@@ -17,8 +17,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rtc_sctp::{
-    Association, AssociationHandle, Chunks, DatagramEvent, Endpoint, EndpointConfig, EndpointEvent, Event, Payload, PayloadProtocolIdentifier,
-    ServerConfig, StreamEvent, TransportConfig, max_payload_size_for_mtu,
+    Association, AssociationHandle, Chunks, DatagramEvent, Endpoint, EndpointConfig, EndpointEvent, Event, Payload,
+    PayloadProtocolIdentifier, ServerConfig, StreamEvent, TransportConfig, max_payload_size_for_mtu,
 };
 use rtc_shared::TransportProtocol;
 
@@ -215,13 +215,16 @@ impl Sctp {
                     }
                     Event::Stream(StreamEvent::Readable { id }) => self.read(now, handle, id, events),
                     Event::Stream(StreamEvent::BufferedAmountReleased { id, n_bytes }) => self.release(id, n_bytes),
-                    Event::Stream(StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. }) => self.forget(id, events),
+                    Event::Stream(StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. }) => {
+                        self.forget(id, events)
+                    }
                     Event::AssociationLost { id, .. } => self.forget(id, events),
                     _ => {}
                 }
             }
             let is_drained = self.association(handle).is_some_and(|association| {
-                association.poll_endpoint_event().is_some() || (association.is_closed() && !association.is_handshaking())
+                association.poll_endpoint_event().is_some()
+                    || (association.is_closed() && !association.is_handshaking())
             });
             if is_drained {
                 self.drop_association(now, handle, events);
@@ -231,9 +234,8 @@ impl Sctp {
 
     fn establish(&mut self, handle: AssociationHandle) {
         self.established = Some(handle);
-        let (kept, dropped) = std::mem::take(&mut self.associations)
-            .into_iter()
-            .partition(|(candidate, _)| *candidate == handle);
+        let (kept, dropped) =
+            std::mem::take(&mut self.associations).into_iter().partition(|(candidate, _)| *candidate == handle);
         self.associations = kept;
         let dropped: Vec<(AssociationHandle, Association)> = dropped;
         for (other, _) in dropped {
@@ -300,11 +302,7 @@ impl Sctp {
         } else if self.channels.contains_key(&id)
             && let Some((binary, message)) = channel::decode(chunks.ppi, message.freeze())
         {
-            events.push_back(TransportEvent::Message {
-                channel: id,
-                binary,
-                message,
-            });
+            events.push_back(TransportEvent::Message { channel: id, binary, message });
         }
     }
 
@@ -315,17 +313,9 @@ impl Sctp {
             return None;
         }
         let mut stream = self.association(handle)?.stream(id).ok()?;
-        stream
-            .set_reliability_params(!channel.ordered, channel.reliability, channel.reliability_value)
-            .ok()?;
-        stream
-            .write_with_ppi(now, &channel::ACK, PayloadProtocolIdentifier::Dcep)
-            .ok()?;
+        stream.set_reliability_params(!channel.ordered, channel.reliability, channel.reliability_value).ok()?;
+        stream.write_with_ppi(now, &channel::ACK, PayloadProtocolIdentifier::Dcep).ok()?;
         self.channels.insert(id, channel);
-        Some(DataChannel {
-            id,
-            label,
-            ordered: channel.ordered,
-        })
+        Some(DataChannel { id, label, ordered: channel.ordered })
     }
 }

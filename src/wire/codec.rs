@@ -57,9 +57,7 @@ pub fn inspect(codec: Codec, payload: &[u8], dependency_descriptor: Option<&[u8]
         Codec::Vp8 => vp8::parse(payload),
         _ => None,
     };
-    let described = dependency_descriptor
-        .filter(|_| codec.is_video())
-        .and_then(dependency_descriptor::starts_keyframe);
+    let described = dependency_descriptor.filter(|_| codec.is_video()).and_then(dependency_descriptor::starts_keyframe);
     let starts_keyframe = described.unwrap_or_else(|| match codec {
         Codec::Vp8 => vp8.is_some_and(|descriptor| vp8::starts_keyframe(&descriptor, payload)),
         Codec::Vp9 => vp9::starts_keyframe(payload),

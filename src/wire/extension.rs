@@ -30,63 +30,23 @@ pub enum Extension {
 const TABLE: [(Extension, &str, bool); Extension::COUNT] = [
     (Extension::Mid, "urn:ietf:params:rtp-hdrext:sdes:mid", false),
     (Extension::Rid, "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", false),
-    (
-        Extension::RepairedRid,
-        "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
-        false,
-    ),
-    (
-        Extension::AudioLevel,
-        "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
-        true,
-    ),
-    (
-        Extension::AbsSendTime,
-        "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
-        false,
-    ),
-    (
-        Extension::TransportCc,
-        "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-        false,
-    ),
-    (
-        Extension::AbsCaptureTime,
-        "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
-        true,
-    ),
+    (Extension::RepairedRid, "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id", false),
+    (Extension::AudioLevel, "urn:ietf:params:rtp-hdrext:ssrc-audio-level", true),
+    (Extension::AbsSendTime, "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", false),
+    (Extension::TransportCc, "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", false),
+    (Extension::AbsCaptureTime, "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time", true),
     (
         Extension::DependencyDescriptor,
         "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
         true,
     ),
     (Extension::VideoOrientation, "urn:3gpp:video-orientation", true),
-    (
-        Extension::PlayoutDelay,
-        "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
-        true,
-    ),
-    (
-        Extension::ColorSpace,
-        "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
-        true,
-    ),
-    (
-        Extension::VideoContentType,
-        "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
-        true,
-    ),
-    (
-        Extension::VideoTiming,
-        "http://www.webrtc.org/experiments/rtp-hdrext/video-timing",
-        true,
-    ),
+    (Extension::PlayoutDelay, "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay", true),
+    (Extension::ColorSpace, "http://www.webrtc.org/experiments/rtp-hdrext/color-space", true),
+    (Extension::VideoContentType, "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type", true),
+    (Extension::VideoTiming, "http://www.webrtc.org/experiments/rtp-hdrext/video-timing", true),
     // Describes all encodings of the publisher, for the server alone: a subscriber receives one of them.
-    (
-        Extension::VideoLayersAllocation,
-        "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00",
-        false,
-    ),
+    (Extension::VideoLayersAllocation, "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00", false),
 ];
 
 impl Extension {
@@ -147,11 +107,7 @@ impl ExtensionMap {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u8, Extension)> + '_ {
-        self.ids
-            .iter()
-            .zip(&TABLE)
-            .filter(|(id, _)| **id != 0)
-            .map(|(id, row)| (*id, row.0))
+        self.ids.iter().zip(&TABLE).filter(|(id, _)| **id != 0).map(|(id, row)| (*id, row.0))
     }
 }
 

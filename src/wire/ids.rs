@@ -33,18 +33,12 @@ impl Token {
         }
         let mut bytes = [0; 16];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
-        Some(Token {
-            bytes,
-            len: text.len() as u8,
-        })
+        Some(Token { bytes, len: text.len() as u8 })
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        self.bytes
-            .get(..usize::from(self.len))
-            .and_then(|b| std::str::from_utf8(b).ok())
-            .unwrap_or("")
+        self.bytes.get(..usize::from(self.len)).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or("")
     }
 }
 

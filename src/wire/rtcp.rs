@@ -95,11 +95,7 @@ pub enum Report<'a> {
 
 /// Reads a decrypted compound packet.
 pub fn read(compound: &[u8]) -> Reports<'_> {
-    Reports {
-        rest: compound,
-        blocks: 0,
-        entries: Entries::None,
-    }
+    Reports { rest: compound, blocks: 0, entries: Entries::None }
 }
 
 /// Iterates over what a compound packet says.
@@ -162,14 +158,7 @@ impl<'a> Block<'a> {
             body = body.get(..body.len().checked_sub(padding)?)?;
         }
         let count = flags & 0x1f;
-        Some((
-            Block {
-                count,
-                packet_type,
-                body,
-            },
-            rest,
-        ))
+        Some((Block { count, packet_type, body }, rest))
     }
 
     /// What the block says: at most one thing at once, and entries to come. `None` when it is malformed.
@@ -237,18 +226,11 @@ impl<'a> Entries<'a> {
             Entries::None => None,
             Entries::Reception { sender, reports } => {
                 let report = reception_report(take(reports, REPORT_BLOCK_BYTES)?)?;
-                Some(Report::Reception {
-                    sender: *sender,
-                    report,
-                })
+                Some(Report::Reception { sender: *sender, report })
             }
             Entries::Nack { media, fci } => {
                 let entry = take(fci, 4)?;
-                Some(Report::Nack {
-                    media: *media,
-                    packet_id: be_u16(entry, 0)?,
-                    bitmask: be_u16(entry, 2)?,
-                })
+                Some(Report::Nack { media: *media, packet_id: be_u16(entry, 0)?, bitmask: be_u16(entry, 2)? })
             }
             Entries::FullIntraRequest { fci } => {
                 let media = Ssrc(be_u32(take(fci, 8)?, 0)?);
@@ -300,11 +282,7 @@ fn remb(fci: &[u8]) -> Option<Report<'static>> {
     let word = be_u32(fci, 4)?;
     let exponent = (word >> 18) & 0x3f;
     let mantissa = u64::from(word & 0x3_ffff);
-    let bitrate = if mantissa.leading_zeros() < exponent {
-        u64::MAX
-    } else {
-        mantissa << exponent
-    };
+    let bitrate = if mantissa.leading_zeros() < exponent { u64::MAX } else { mantissa << exponent };
     Some(Report::Remb { bitrate })
 }
 

@@ -122,9 +122,7 @@ impl Header {
     /// The value of one extension, by the peer's map.
     pub fn extension<'a>(&self, packet: &'a [u8], map: &ExtensionMap, wanted: Extension) -> Option<&'a [u8]> {
         let id = map.id(wanted)?;
-        self.extensions(packet)
-            .find(|(found, _)| *found == id)
-            .map(|(_, value)| value)
+        self.extensions(packet).find(|(found, _)| *found == id).map(|(_, value)| value)
     }
 }
 
@@ -184,12 +182,8 @@ impl HeaderWriter {
         timestamp: u32,
         ssrc: Ssrc,
     ) -> HeaderWriter {
-        let mut writer = HeaderWriter {
-            buffer: [0; WRITTEN_HEADER_BYTES],
-            len: ELEMENTS,
-            elements: 0,
-            two_byte: false,
-        };
+        let mut writer =
+            HeaderWriter { buffer: [0; WRITTEN_HEADER_BYTES], len: ELEMENTS, elements: 0, two_byte: false };
         writer.restart(marker, payload_type, sequence_number, timestamp, ssrc);
         writer
     }
@@ -252,10 +246,7 @@ impl HeaderWriter {
     /// Rewrites the elements from the one-byte into the two-byte form. Rare: a large dependency descriptor, a large id.
     fn widen(&mut self) {
         let narrow = self.buffer;
-        let elements = Elements {
-            form: Form::OneByte,
-            rest: narrow.get(ELEMENTS..self.len).unwrap_or(&[]),
-        };
+        let elements = Elements { form: Form::OneByte, rest: narrow.get(ELEMENTS..self.len).unwrap_or(&[]) };
         self.two_byte = true;
         self.len = ELEMENTS;
         self.elements = 0;
@@ -272,11 +263,7 @@ impl HeaderWriter {
             if let Some(padding) = self.buffer.get_mut(self.len..end) {
                 padding.fill(0);
             }
-            let profile = if self.two_byte {
-                TWO_BYTE_PROFILE
-            } else {
-                ONE_BYTE_PROFILE
-            };
+            let profile = if self.two_byte { TWO_BYTE_PROFILE } else { ONE_BYTE_PROFILE };
             let words = ((end - ELEMENTS) / 4) as u16; // WRITTEN_HEADER_BYTES / 4 fits
             let preamble = (u32::from(profile) << 16) | u32::from(words);
             if let Some(slot) = self.buffer.get_mut(FIXED_BYTES..ELEMENTS) {

@@ -53,9 +53,7 @@ impl PictureMap {
     pub fn vp8(&mut self, place: Place, descriptor: &Vp8Descriptor) -> Vp8Descriptor {
         let id_mask = if descriptor.long_picture_id { 0x7fff } else { 0x7f };
         Vp8Descriptor {
-            picture_id: descriptor
-                .picture_id
-                .map(|id| apply(&mut self.picture_id, place, id, id_mask)),
+            picture_id: descriptor.picture_id.map(|id| apply(&mut self.picture_id, place, id, id_mask)),
             tl0_pic_idx: descriptor
                 .tl0_pic_idx
                 .map(|index| apply(&mut self.tl0_pic_idx, place, index.into(), 0xff) as u8),

@@ -144,9 +144,7 @@ impl BitWindow {
     }
 
     fn get(&self, number: u64) -> bool {
-        self.words
-            .get(Self::word(number))
-            .is_some_and(|word| word & (1 << (number % 64)) != 0)
+        self.words.get(Self::word(number)).is_some_and(|word| word & (1 << (number % 64)) != 0)
     }
 
     fn set(&mut self, number: u64) {
@@ -273,11 +271,7 @@ mod tests {
         assert_eq!(map.map(70_001 + MAX_GAP), Some(101 + MAX_GAP));
         let highest = 70_001 + MAX_GAP;
         assert_eq!(map.map(highest + MAX_GAP + 2), Some(103 + MAX_GAP));
-        assert_eq!(
-            map.map(highest + MAX_GAP + 1),
-            None,
-            "from before the jump's end: its number is gone"
-        );
+        assert_eq!(map.map(highest + MAX_GAP + 1), None, "from before the jump's end: its number is gone");
         assert_eq!(map.map(highest + MAX_GAP + 3), Some(104 + MAX_GAP));
     }
 
@@ -320,11 +314,8 @@ mod tests {
         let mut random = StdRng::seed_from_u64(7);
         let (mut window, mut plain, mut highest) = (BitWindow::default(), std::collections::BTreeSet::new(), 5_000u64);
         for _ in 0..5_000 {
-            let step = if random.random_ratio(1, 50) {
-                random.random_range(1..2_000)
-            } else {
-                random.random_range(1..5)
-            };
+            let step =
+                if random.random_ratio(1, 50) { random.random_range(1..2_000) } else { random.random_range(1..5) };
             window.clear(highest + 1, highest + step);
             highest += step;
             plain.retain(|number| highest - number < WINDOW);

@@ -75,13 +75,8 @@ impl Sent {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut writer = HeaderWriter::new(
-            self.marker,
-            PayloadType(96),
-            self.sequence as u16,
-            self.timestamp,
-            self.ssrc,
-        );
+        let mut writer =
+            HeaderWriter::new(self.marker, PayloadType(96), self.sequence as u16, self.timestamp, self.ssrc);
         for (id, value) in &self.extensions {
             assert!(writer.extension(*id, value));
         }
@@ -126,18 +121,12 @@ fn forward(stream: &mut SendStream, now: Instant, sent: &Sent) -> Option<Receive
     let header = Header::parse(outgoing.header).unwrap();
     assert_eq!(header.len, outgoing.header.len());
     assert_eq!(header.sequence_number, outgoing.extended_sequence as u16);
-    assert_eq!(
-        (header.ssrc, header.has_padding, header.marker),
-        (SSRC, false, sent.marker)
-    );
+    assert_eq!((header.ssrc, header.has_padding, header.marker), (SSRC, false, sent.marker));
     Some(Received {
         sequence: outgoing.extended_sequence,
         header: *outgoing.header.first_chunk().unwrap(),
         timestamp: header.timestamp,
-        extensions: header
-            .extensions(outgoing.header)
-            .map(|(id, value)| (id, value.to_vec()))
-            .collect(),
+        extensions: header.extensions(outgoing.header).map(|(id, value)| (id, value.to_vec())).collect(),
         payload: [outgoing.prefix, outgoing.payload].concat(),
     })
 }
@@ -167,9 +156,7 @@ fn sequence_numbers_begin_below_the_first_rollover() {
         .map(|seed| {
             let mut stream = send_stream(&[OPUS], seed);
             stream.select(Some(0));
-            forward(&mut stream, now, &Sent::new(0, Codec::Opus, 130_000, &[1]))
-                .unwrap()
-                .sequence
+            forward(&mut stream, now, &Sent::new(0, Codec::Opus, 130_000, &[1])).unwrap().sequence
         })
         .collect();
     assert!(firsts.iter().all(|first| *first < 1 << 15));
@@ -201,11 +188,7 @@ fn audio_begins_at_once() {
     sent.marker = true;
     let received = forward(&mut stream, now, &sent).unwrap();
     assert_eq!(received.payload, [1, 2, 3]);
-    assert_eq!(
-        received.header[1],
-        0x80 | OPUS.1.0,
-        "marker and the subscriber's payload type"
-    );
+    assert_eq!(received.header[1], 0x80 | OPUS.1.0, "marker and the subscriber's payload type");
 }
 
 #[test]
@@ -219,21 +202,10 @@ fn the_old_encoding_runs_until_the_keyframe_of_the_new_one() {
     let second = forward(&mut stream, now, &delta(0, 70_001)).unwrap();
     assert_eq!(forward(&mut stream, now, &delta(2, 90_000)), None);
     let third = forward(&mut stream, now, &key(2, 90_001)).unwrap();
-    assert_eq!(
-        [second.sequence, third.sequence],
-        [first.sequence + 1, first.sequence + 2]
-    );
+    assert_eq!([second.sequence, third.sequence], [first.sequence + 1, first.sequence + 2]);
     assert_eq!(stream.current(), Some(2));
-    assert_eq!(
-        forward(&mut stream, now, &delta(0, 70_002)),
-        None,
-        "the old one is over"
-    );
-    assert_eq!(
-        forward(&mut stream, now, &delta(2, 90_000)),
-        None,
-        "older than the switch"
-    );
+    assert_eq!(forward(&mut stream, now, &delta(0, 70_002)), None, "the old one is over");
+    assert_eq!(forward(&mut stream, now, &delta(2, 90_000)), None, "older than the switch");
     assert!(clock::is_later(third.timestamp, second.timestamp));
 }
 
@@ -262,21 +234,13 @@ fn a_pause_ends_at_a_keyframe_without_a_gap() {
     stream.select(Some(0));
     assert_eq!(stream.awaits_keyframe(), Some(0));
     assert_eq!(forward(&mut stream, start, &delta(0, 70_500)), None);
-    assert_eq!(
-        forward(&mut stream, start, &key(0, 69_999)),
-        None,
-        "a late one of before"
-    );
+    assert_eq!(forward(&mut stream, start, &key(0, 69_999)), None, "a late one of before");
     let later = start + Duration::from_secs(10);
     let mut sent = key(0, 70_501);
     sent.timestamp = 3_000 * 70_000 + 900_000;
     let after = forward(&mut stream, later, &sent).unwrap();
     assert_eq!(after.sequence, before.sequence + 1);
-    assert_eq!(
-        after.timestamp,
-        before.timestamp.wrapping_add(900_000),
-        "the pause is seen in time"
-    );
+    assert_eq!(after.timestamp, before.timestamp.wrapping_add(900_000), "the pause is seen in time");
     assert_eq!(picture_id(&after), picture_id(&before) + 1);
 }
 
@@ -337,10 +301,7 @@ fn malformed_padding_is_dropped_without_harm() {
     let record = sent.record(&packet);
     packet[0] |= 0x20;
     *packet.last_mut().unwrap() = 255;
-    let record = Packet {
-        header: Header::parse(&packet).unwrap(),
-        ..record
-    };
+    let record = Packet { header: Header::parse(&packet).unwrap(), ..record };
     assert!(stream.forward(now, &record, &source_map(), &packet).is_none());
     let next = forward(&mut stream, now, &delta(0, 70_002)).unwrap();
     assert_eq!(next.sequence, first.sequence + 1);
@@ -354,10 +315,7 @@ fn a_codec_the_subscriber_lacks_is_not_forwarded_and_leaves_no_gap() {
     let foreign = Sent::new(0, Codec::G722, 69_999, &[1]);
     assert_eq!(forward(&mut stream, now, &foreign), None);
     let first = forward(&mut stream, now, &Sent::new(0, Codec::Opus, 70_000, &[1])).unwrap();
-    assert_eq!(
-        forward(&mut stream, now, &Sent::new(0, Codec::G722, 70_001, &[1])),
-        None
-    );
+    assert_eq!(forward(&mut stream, now, &Sent::new(0, Codec::G722, 70_001, &[1])), None);
     let next = forward(&mut stream, now, &Sent::new(0, Codec::Opus, 70_002, &[1])).unwrap();
     assert_eq!(next.sequence, first.sequence + 1);
 }
@@ -369,10 +327,7 @@ fn a_keyframe_in_a_foreign_codec_does_not_disturb_the_encoding_that_runs() {
     stream.select(Some(0));
     let first = forward(&mut stream, now, &key(0, 70_000)).unwrap();
     stream.select(Some(1));
-    assert_eq!(
-        forward(&mut stream, now, &Sent::new(1, Codec::H264, 90_000, &[0x65])),
-        None
-    );
+    assert_eq!(forward(&mut stream, now, &Sent::new(1, Codec::H264, 90_000, &[0x65])), None);
     assert_eq!(stream.awaits_keyframe(), Some(1));
     let next = forward(&mut stream, now, &delta(0, 70_001)).unwrap();
     assert_eq!(next.sequence, first.sequence + 1);
@@ -385,25 +340,12 @@ fn red_is_cut_to_its_primary_for_a_subscriber_that_has_only_opus() {
     stream.select(Some(0));
     let payload = [0x80 | 111, 0x0f, 0x00, 2, 111, 10, 11, 20, 30];
     let first = forward(&mut stream, now, &Sent::new(0, Codec::Red, 70_000, &payload)).unwrap();
-    assert_eq!(
-        (first.payload.as_slice(), first.header[1]),
-        ([20, 30].as_slice(), OPUS.1.0)
-    );
+    assert_eq!((first.payload.as_slice(), first.header[1]), ([20, 30].as_slice(), OPUS.1.0));
     let empty = [0x80 | 111, 0x0f, 0x00, 2, 111, 10, 11];
-    assert_eq!(
-        forward(&mut stream, now, &Sent::new(0, Codec::Red, 70_001, &empty)),
-        None
-    );
-    assert_eq!(
-        forward(&mut stream, now, &Sent::new(0, Codec::Red, 70_002, &[0x80])),
-        None
-    );
+    assert_eq!(forward(&mut stream, now, &Sent::new(0, Codec::Red, 70_001, &empty)), None);
+    assert_eq!(forward(&mut stream, now, &Sent::new(0, Codec::Red, 70_002, &[0x80])), None);
     let next = forward(&mut stream, now, &Sent::new(0, Codec::Opus, 70_003, &[7])).unwrap();
-    assert_eq!(
-        (next.sequence, next.payload),
-        (first.sequence + 1, vec![7]),
-        "opus goes as opus"
-    );
+    assert_eq!((next.sequence, next.payload), (first.sequence + 1, vec![7]), "opus goes as opus");
 }
 
 #[test]
@@ -451,20 +393,10 @@ fn mid_is_written_until_the_first_report_on_this_ssrc() {
         received.extensions.len()
     };
     assert_eq!(mids(&mut stream, 70_000), 1);
-    let foreign = ReceptionReport {
-        ssrc: 1,
-        fraction_lost: 9,
-        ..ReceptionReport::default()
-    };
+    let foreign = ReceptionReport { ssrc: 1, fraction_lost: 9, ..ReceptionReport::default() };
     stream.handle_report(now, &foreign);
     assert_eq!((mids(&mut stream, 70_001), stream.fraction_lost()), (1, 0));
-    stream.handle_report(
-        now,
-        &ReceptionReport {
-            ssrc: SSRC.0,
-            ..foreign
-        },
-    );
+    stream.handle_report(now, &ReceptionReport { ssrc: SSRC.0, ..foreign });
     assert_eq!((mids(&mut stream, 70_002), stream.fraction_lost()), (0, 9));
 }
 
@@ -483,11 +415,7 @@ fn frame_numbers_of_the_dependency_descriptor_go_on_after_a_switch() {
         sent
     };
     let number = |received: Received| {
-        let (_, value) = received
-            .extensions
-            .into_iter()
-            .find(|(id, _)| *id == DEPENDENCY)
-            .unwrap();
+        let (_, value) = received.extensions.into_iter().find(|(id, _)| *id == DEPENDENCY).unwrap();
         (dependency_descriptor::frame_number(&value).unwrap(), value.len())
     };
     stream.select(Some(0));
@@ -508,10 +436,7 @@ fn sender_reports_count_what_was_sent_and_lead_to_the_round_trip_time() {
     assert_eq!(stream.sender_report(start, 5 << 32), None);
     let received = forward(&mut stream, start, &Sent::new(0, Codec::Opus, 70_000, &[1, 2, 3])).unwrap();
     let first = stream.sender_report(start, 5 << 32).unwrap();
-    assert_eq!(
-        (first.packets, first.octets, first.rtp_timestamp),
-        (1, 3, received.timestamp)
-    );
+    assert_eq!((first.packets, first.octets, first.rtp_timestamp), (1, 3, received.timestamp));
     let ms = Duration::from_millis;
     stream.sender_report(start + ms(100), 6 << 32);
     let mut report = ReceptionReport {
@@ -541,15 +466,9 @@ fn forwarding_allocates_nothing() {
     let mut packets: Vec<(Sent, Vec<u8>)> = Vec::new();
     for n in 0..100 {
         for encoding in 0..2 {
-            let mut sent = if n % 10 == 0 {
-                key(encoding, 70_000 + n)
-            } else {
-                delta(encoding, 70_000 + n)
-            };
-            sent.extensions = vec![
-                (13, vec![0x80, 0, n as u8, if n % 10 == 0 { 0x80 } else { 0 }]),
-                (14, vec![1, 2, 3]),
-            ];
+            let mut sent = if n % 10 == 0 { key(encoding, 70_000 + n) } else { delta(encoding, 70_000 + n) };
+            sent.extensions =
+                vec![(13, vec![0x80, 0, n as u8, if n % 10 == 0 { 0x80 } else { 0 }]), (14, vec![1, 2, 3])];
             packets.push((sent.clone(), sent.bytes()));
         }
         let payload = [0x80 | 111, 0x0f, 0x00, 2, 111, 10, 11, 20, 30];
@@ -562,11 +481,7 @@ fn forwarding_allocates_nothing() {
         for (n, (sent, packet)) in packets.iter().enumerate() {
             video.select(Some(n / 70 % 2));
             let record = sent.record(packet);
-            let stream = if sent.codec == Codec::Red {
-                &mut audio
-            } else {
-                &mut video
-            };
+            let stream = if sent.codec == Codec::Red { &mut audio } else { &mut video };
             let now = start + Duration::from_millis(n as u64);
             forwarded += usize::from(stream.forward(now, &record, &source, packet).is_some());
         }

@@ -34,14 +34,7 @@ pub struct TimestampMap {
 impl TimestampMap {
     /// `first_offset` is random (RFC 3550, section 5.1).
     pub fn new(clock_rate: u32, first_offset: u32) -> TimestampMap {
-        TimestampMap {
-            clock_rate,
-            offset: first_offset,
-            ahead: 0,
-            newest: None,
-            source_clock: None,
-            reference: None,
-        }
+        TimestampMap { clock_rate, offset: first_offset, ahead: 0, newest: None, source_clock: None, reference: None }
     }
 
     /// Begins with a source stream at its timestamp `input`. `resumes` when it is the stream that was mapped before, whose offset still fits.
@@ -49,20 +42,11 @@ impl TimestampMap {
         if let Some((newest, arrival)) = self.newest {
             let elapsed = now.saturating_duration_since(arrival);
             let by_elapsed = newest.wrapping_add(self.units(elapsed.max(FRAME)));
-            let candidate = if resumes {
-                Some(input.wrapping_add(self.line_offset()))
-            } else {
-                self.by_clocks(input, clock)
-            };
-            let due = candidate
-                .filter(|candidate| self.is_plausible(*candidate, by_elapsed))
-                .unwrap_or(by_elapsed);
+            let candidate =
+                if resumes { Some(input.wrapping_add(self.line_offset())) } else { self.by_clocks(input, clock) };
+            let due = candidate.filter(|candidate| self.is_plausible(*candidate, by_elapsed)).unwrap_or(by_elapsed);
             // Both encodings may have captured the same moment. One tick then keeps the order and the lip sync.
-            let output = if clock::is_later(due, newest) {
-                due
-            } else {
-                newest.wrapping_add(1)
-            };
+            let output = if clock::is_later(due, newest) { due } else { newest.wrapping_add(1) };
             self.offset = output.wrapping_sub(input);
             self.ahead = output.wrapping_sub(due);
         }
@@ -87,11 +71,7 @@ impl TimestampMap {
         let (ntp, timestamp, since) = match self.reference {
             Some(reference) => {
                 let elapsed = now.saturating_duration_since(reference.arrival);
-                (
-                    clock::ntp_after(reference.ntp, elapsed),
-                    reference.rtp_timestamp.wrapping_add(self.ahead),
-                    elapsed,
-                )
+                (clock::ntp_after(reference.ntp, elapsed), reference.rtp_timestamp.wrapping_add(self.ahead), elapsed)
             }
             None => (ntp_now, newest, now.saturating_duration_since(arrival)),
         };
@@ -147,11 +127,7 @@ mod tests {
     const NTP: u64 = 3_900_000_000 << 32;
 
     fn reference(ntp: u64, rtp_timestamp: u32, arrival: Instant) -> Option<ClockReference> {
-        Some(ClockReference {
-            ntp,
-            rtp_timestamp,
-            arrival,
-        })
+        Some(ClockReference { ntp, rtp_timestamp, arrival })
     }
 
     #[test]
@@ -254,12 +230,7 @@ mod tests {
         let mut map = TimestampMap::new(RATE, 100);
         map.start(start, 1_000, false, reference(NTP, 1_000, start));
         let before = map.report(start + SECOND, 0);
-        map.start(
-            start + SECOND,
-            545_000,
-            false,
-            reference(NTP + (1 << 31), 500_000, start + SECOND / 2),
-        );
+        map.start(start + SECOND, 545_000, false, reference(NTP + (1 << 31), 500_000, start + SECOND / 2));
         assert_eq!(map.report(start + SECOND, 0), before);
     }
 }

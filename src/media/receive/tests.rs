@@ -14,10 +14,7 @@ fn header(sequence_number: u16, timestamp: u32) -> rtp::Header {
 }
 
 fn feed(stream: &mut ReceiveStream, now: Instant, sequences: impl IntoIterator<Item = u16>) -> Vec<u64> {
-    sequences
-        .into_iter()
-        .map(|sequence| stream.receive(now, &header(sequence, 0), 100))
-        .collect()
+    sequences.into_iter().map(|sequence| stream.receive(now, &header(sequence, 0), 100)).collect()
 }
 
 #[test]
@@ -44,10 +41,7 @@ fn sequence_numbers_are_extended_over_many_wraps_and_reordering() {
 fn reordering_before_the_first_packet_does_not_underflow() {
     let now = Instant::now();
     let mut stream = ReceiveStream::new(Ssrc(1), RATE);
-    assert_eq!(
-        feed(&mut stream, now, [0, 65_535, 32_769]),
-        [FIRST_CYCLE, FIRST_CYCLE - 1, FIRST_CYCLE - 32_767]
-    );
+    assert_eq!(feed(&mut stream, now, [0, 65_535, 32_769]), [FIRST_CYCLE, FIRST_CYCLE - 1, FIRST_CYCLE - 32_767]);
     let report = stream.report(now);
     assert_eq!((report.extended_highest_sequence, report.cumulative_lost), (0, -2));
 }
@@ -63,11 +57,7 @@ fn loss_is_reported_per_interval_and_in_sum() {
     assert_eq!(report.extended_highest_sequence, 99);
     feed(&mut stream, now, 100..200);
     let report = stream.report(now);
-    assert_eq!(
-        (report.fraction_lost, report.cumulative_lost),
-        (0, 25),
-        "a new interval"
-    );
+    assert_eq!((report.fraction_lost, report.cumulative_lost), (0, 25), "a new interval");
     feed(&mut stream, now, [1, 5, 9]);
     assert_eq!(stream.report(now).cumulative_lost, 22, "late ones are not lost");
     assert_eq!(stream.fraction_lost(), 0);
@@ -78,10 +68,7 @@ fn loss_is_reported_per_interval_and_in_sum() {
 fn a_report_without_packets_claims_nothing() {
     let now = Instant::now();
     let mut stream = ReceiveStream::new(Ssrc(7), RATE);
-    let empty = ReceptionReport {
-        ssrc: 7,
-        ..ReceptionReport::default()
-    };
+    let empty = ReceptionReport { ssrc: 7, ..ReceptionReport::default() };
     assert_eq!(stream.report(now), empty);
     assert_eq!(stream.last_arrival(), None);
 }
@@ -116,18 +103,11 @@ fn even_arrivals_have_no_jitter_and_uneven_ones_approach_their_mean() {
         // Timestamps that wrap on the way.
         let header = header(n, (u32::MAX - 90_000).wrapping_add(u32::from(n) * 1_800));
         even.receive(due, &header, 100);
-        uneven.receive(
-            due + Duration::from_millis(if n % 2 == 0 { 0 } else { 10 }),
-            &header,
-            100,
-        );
+        uneven.receive(due + Duration::from_millis(if n % 2 == 0 { 0 } else { 10 }), &header, 100);
     }
     assert_eq!(even.report(start).jitter, 0);
     let jitter = uneven.report(start).jitter;
-    assert!(
-        (890..=900).contains(&jitter),
-        "every difference is 10 ms, 900 units: {jitter}"
-    );
+    assert!((890..=900).contains(&jitter), "every difference is 10 ms, 900 units: {jitter}");
     assert!((9..=10).contains(&uneven.jitter().as_millis()));
 }
 
@@ -147,13 +127,7 @@ fn absurd_timestamps_do_not_overflow_the_jitter() {
 fn sender_reports_tie_the_clocks_and_are_answered() {
     let start = Instant::now();
     let mut stream = ReceiveStream::new(Ssrc(1), RATE);
-    let info = SenderInfo {
-        ssrc: Ssrc(1),
-        ntp: 0x1122_3344_5566_7788,
-        rtp_timestamp: 42,
-        packets: 0,
-        octets: 0,
-    };
+    let info = SenderInfo { ssrc: Ssrc(1), ntp: 0x1122_3344_5566_7788, rtp_timestamp: 42, packets: 0, octets: 0 };
     stream.handle_sender_report(start, &SenderInfo { ssrc: Ssrc(2), ..info });
     stream.handle_sender_report(start, &SenderInfo { ntp: 0, ..info });
     assert_eq!(stream.clock_reference(), None, "another stream's, or without a clock");
@@ -161,8 +135,5 @@ fn sender_reports_tie_the_clocks_and_are_answered() {
     let clock = stream.clock_reference().unwrap();
     assert_eq!((clock.ntp, clock.rtp_timestamp, clock.arrival), (info.ntp, 42, start));
     let report = stream.report(start + Duration::from_millis(250));
-    assert_eq!(
-        (report.last_sender_report, report.delay_since_last),
-        (0x3344_5566, 1 << 14)
-    );
+    assert_eq!((report.last_sender_report, report.delay_since_last), (0x3344_5566, 1 << 14));
 }

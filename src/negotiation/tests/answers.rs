@@ -4,19 +4,12 @@ use super::*;
 
 /// Payload types with codecs, as text.
 fn codecs(section: &Section) -> Vec<String> {
-    section
-        .codecs
-        .iter()
-        .map(|c| format!("{} {:?}", c.payload_type.0, c.codec))
-        .collect()
+    section.codecs.iter().map(|c| format!("{} {:?}", c.payload_type.0, c.codec)).collect()
 }
 
 fn rids(section: &Section) -> Vec<String> {
     let encodings = &section.remote.as_ref().unwrap().encodings;
-    encodings
-        .iter()
-        .map(|e| format!("{}{}", if e.paused { "~" } else { "" }, e.rid))
-        .collect()
+    encodings.iter().map(|e| format!("{}{}", if e.paused { "~" } else { "" }, e.rid)).collect()
 }
 
 #[test]
@@ -34,27 +27,17 @@ fn every_captured_offer_is_answered_by_its_mirror() {
 #[test]
 fn chromium_publishes_and_offers_to_receive() {
     let session = applied(CHROMIUM[0]);
-    let kinds: Vec<_> = session
-        .sections()
-        .iter()
-        .map(|s| (s.kind, s.remote.is_some(), s.peer_receives))
-        .collect();
+    let kinds: Vec<_> = session.sections().iter().map(|s| (s.kind, s.remote.is_some(), s.peer_receives)).collect();
     let mut expected = vec![(MediaKind::Audio, true, false), (MediaKind::Video, true, false)];
     expected.extend([(MediaKind::Audio, false, true); 3]);
     expected.extend([(MediaKind::Video, false, true); 3]);
     assert_eq!(kinds, expected);
-    assert_eq!(
-        codecs(section(&session, "0")),
-        ["111 Opus", "63 Red", "9 G722", "0 Pcmu", "8 Pcma"]
-    );
+    assert_eq!(codecs(section(&session, "0")), ["111 Opus", "63 Red", "9 G722", "0 Pcmu", "8 Pcma"]);
     let camera = section(&session, "1");
     assert_eq!(codecs(camera)[..2], ["96 Vp8", "102 H264"]);
     assert_eq!(camera.codecs[0].rtx, Some(PayloadType(97)));
     assert_eq!(rids(camera), ["q", "h", "f"]);
-    assert!(
-        camera.remote.as_ref().unwrap().ssrcs.is_empty(),
-        "simulcast is signalled by RID alone"
-    );
+    assert!(camera.remote.as_ref().unwrap().ssrcs.is_empty(), "simulcast is signalled by RID alone");
     assert!(!camera.remote.as_ref().unwrap().track_id.is_empty());
 }
 
@@ -63,11 +46,7 @@ fn firefox_publishes_with_bundle_only_sections_and_ssrcs() {
     let session = applied(FIREFOX[0]);
     assert_eq!(session.sections().len(), 8);
     let camera = section(&session, "1");
-    assert_eq!(
-        codecs(camera),
-        ["120 Vp8", "121 Vp9", "99 Av1"],
-        "red and ulpfec of video are not forwarded"
-    );
+    assert_eq!(codecs(camera), ["120 Vp8", "121 Vp9", "99 Av1"], "red and ulpfec of video are not forwarded");
     assert_eq!(rids(camera), ["q", "h", "f"]);
     let ssrcs = &camera.remote.as_ref().unwrap().ssrcs;
     assert_eq!(ssrcs.len(), 3);
@@ -94,22 +73,12 @@ fn an_empty_section_is_inactive_with_all_its_codecs() {
 #[test]
 fn a_filled_section_sends_in_the_codecs_of_its_source() {
     let mut session = applied(CHROMIUM[0]);
-    assert_eq!(
-        session.add_track(MediaKind::Video, track(9, &[Codec::Vp9, Codec::Vp8])),
-        Some(mid("5"))
-    );
-    assert_eq!(
-        session.add_track(MediaKind::Audio, track(8, &[Codec::Opus])),
-        Some(mid("2"))
-    );
+    assert_eq!(session.add_track(MediaKind::Video, track(9, &[Codec::Vp9, Codec::Vp8])), Some(mid("5")));
+    assert_eq!(session.add_track(MediaKind::Audio, track(8, &[Codec::Opus])), Some(mid("2")));
     let answer = answered(&mut session, CHROMIUM[0]);
     let sent = answer_section(&answer, "5");
     assert_eq!(direction(sent), "sendonly");
-    assert_eq!(
-        sent.media_name.formats,
-        ["96", "98", "100", "35", "37"],
-        "the offer's order, not the track's"
-    );
+    assert_eq!(sent.media_name.formats, ["96", "98", "100", "35", "37"], "the offer's order, not the track's");
     assert_eq!(value(&sent.attributes, "msid"), Some("stream9 track9"));
     let ssrcs: Vec<_> = values(&sent.attributes, "ssrc").collect();
     assert_eq!(ssrcs, ["9 cname:cname", "9 msid:stream9 track9"]);
@@ -127,14 +96,9 @@ fn a_published_section_asks_for_dtx_feedback_and_every_layer() {
     assert_eq!(fmtp, ["111 minptime=10;useinbandfec=1;usedtx=1", "63 111/111"]);
     let camera = answer_section(&answer, "1");
     assert_eq!(value(&camera.attributes, "simulcast"), Some("recv q;h;f"));
-    assert_eq!(
-        values(&camera.attributes, "rid").collect::<Vec<_>>(),
-        ["q recv", "h recv", "f recv"]
-    );
-    let feedback: Vec<_> = values(&camera.attributes, "rtcp-fb")
-        .filter(|f| f.starts_with("96 "))
-        .collect();
-    assert_eq!(feedback, ["96 nack pli", "96 ccm fir"]);
+    assert_eq!(values(&camera.attributes, "rid").collect::<Vec<_>>(), ["q recv", "h recv", "f recv"]);
+    let feedback: Vec<_> = values(&camera.attributes, "rtcp-fb").filter(|f| f.starts_with("96 ")).collect();
+    assert_eq!(feedback, ["96 nack pli", "96 ccm fir", "96 transport-cc"]);
     assert!(values(&camera.attributes, "rtpmap").all(|r| !r.contains("rtx")));
 }
 
@@ -144,10 +108,7 @@ fn both_ways_in_one_section_keeps_every_codec() {
     let mut session = applied(&offer);
     let answer = answered(&mut session, &offer);
     assert_eq!(direction(answer_section(&answer, "0")), "recvonly");
-    assert_eq!(
-        session.add_track(MediaKind::Video, track(1, &[Codec::H264])),
-        Some(mid("0"))
-    );
+    assert_eq!(session.add_track(MediaKind::Video, track(1, &[Codec::H264])), Some(mid("0")));
     let answer = answered(&mut session, &offer);
     assert_eq!(direction(answer_section(&answer, "0")), "sendrecv");
     assert_eq!(answer_section(&answer, "0").media_name.formats, ["96", "102"]);
@@ -155,11 +116,7 @@ fn both_ways_in_one_section_keeps_every_codec() {
 
 #[test]
 fn a_section_of_its_own_is_filled_before_one_used_both_ways() {
-    let mut session = applied(&offer(&[
-        video("0", "sendrecv"),
-        video("1", "sendonly"),
-        video("2", "recvonly"),
-    ]));
+    let mut session = applied(&offer(&[video("0", "sendrecv"), video("1", "sendonly"), video("2", "recvonly")]));
     let codecs = [Codec::Vp8];
     assert_eq!(session.add_track(MediaKind::Video, track(1, &codecs)), Some(mid("2")));
     assert_eq!(session.add_track(MediaKind::Video, track(2, &codecs)), Some(mid("0")));
@@ -182,19 +139,13 @@ fn candidates_stand_once_best_first_for_both_address_families() {
     let candidates: Vec<_> = values(first, "candidate").collect();
     assert_eq!(
         candidates,
-        [
-            "1 1 udp 2130706431 192.0.2.1 7882 typ host",
-            "2 1 udp 2130706175 2001:db8::1 7882 typ host",
-        ]
+        ["1 1 udp 2130706431 192.0.2.1 7882 typ host", "2 1 udp 2130706175 2001:db8::1 7882 typ host",]
     );
     assert!(has(first, "end-of-candidates"));
     let stopped = offer(&[rejected(&audio("0", "inactive")), video("1", "recvonly")]);
     let mut session = applied(&stopped);
     let answer = answered(&mut session, &stopped);
-    assert!(
-        has(&answer.media_descriptions[1].attributes, "candidate"),
-        "the first section in use, not the first"
-    );
+    assert!(has(&answer.media_descriptions[1].attributes, "candidate"), "the first section in use, not the first");
 }
 
 #[test]
@@ -219,10 +170,7 @@ fn ice_options_are_answered_only_where_offered() {
         value(&answer.media_descriptions[0].attributes, "ice-options").map(str::to_owned)
     };
     assert_eq!(options(&plain), None);
-    let all = plain.replace(
-        "a=setup",
-        "a=ice-options:goog-sped-v1 renomination ice2 trickle\r\na=setup",
-    );
+    let all = plain.replace("a=setup", "a=ice-options:goog-sped-v1 renomination ice2 trickle\r\na=setup");
     assert_eq!(options(&all).as_deref(), Some("trickle renomination"));
 }
 
@@ -233,12 +181,7 @@ fn the_role_answers_the_offers() {
         let mut session = Session::new(7);
         let role = session.apply_offer(&offer).unwrap().role;
         let answer = answered(&mut session, &offer);
-        (
-            role,
-            value(&answer.media_descriptions[0].attributes, "setup")
-                .unwrap()
-                .to_owned(),
-        )
+        (role, value(&answer.media_descriptions[0].attributes, "setup").unwrap().to_owned())
     };
     assert_eq!(of("actpass"), (DtlsRole::Server, "passive".to_owned()));
     assert_eq!(of("active"), (DtlsRole::Server, "passive".to_owned()));
@@ -263,22 +206,10 @@ fn what_is_not_served_is_rejected_in_its_place() {
     let old_data = "m=application 9 DTLS/SCTP 5000\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\n".to_owned();
     let plain_rtp = video("p", "sendonly").replace("UDP/TLS/RTP/SAVPF", "RTP/AVP");
     let no_codec = video("n", "recvonly").replace("VP8", "VP7").replace("H264", "H263");
-    let offer = offer(&[
-        text,
-        audio("0", "sendonly"),
-        old_data,
-        plain_rtp,
-        no_codec,
-        data("1"),
-        data("2"),
-    ]);
+    let offer = offer(&[text, audio("0", "sendonly"), old_data, plain_rtp, no_codec, data("1"), data("2")]);
     let mut session = applied(&offer);
     let answer = answered(&mut session, &offer);
-    let ports: Vec<_> = answer
-        .media_descriptions
-        .iter()
-        .map(|m| m.media_name.port.value)
-        .collect();
+    let ports: Vec<_> = answer.media_descriptions.iter().map(|m| m.media_name.port.value).collect();
     assert_eq!(ports, [0, 9, 0, 0, 0, 9, 0]);
     assert_eq!(value(&answer.attributes, "group"), Some("BUNDLE 0 1"));
     assert_eq!(session.sections().len(), 1);
@@ -314,8 +245,5 @@ fn identifiers_cannot_break_out_of_their_line() {
     let attributes = &answer.media_descriptions[0].attributes;
     assert_eq!(value(attributes, "msid"), Some("a_b__a=setup:active -"));
     assert_eq!(values(attributes, "setup").collect::<Vec<_>>(), ["passive"]);
-    assert_eq!(
-        value(attributes, "ssrc"),
-        Some("1 cname:__x".replace("__", "___").as_str())
-    );
+    assert_eq!(value(attributes, "ssrc"), Some("1 cname:__x".replace("__", "___").as_str()));
 }

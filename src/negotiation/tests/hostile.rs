@@ -62,10 +62,7 @@ fn lines_lost_doubled_and_swapped() {
             accepted += usize::from(!fresh.sections().is_empty());
         }
     }
-    assert!(
-        accepted > 100,
-        "most damage of single lines still leaves an offer: {accepted}"
-    );
+    assert!(accepted > 100, "most damage of single lines still leaves an offer: {accepted}");
 }
 
 #[test]

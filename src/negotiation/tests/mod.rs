@@ -34,14 +34,8 @@ fn captured_sessions() -> [Vec<&'static str>; 3] {
 
 fn local() -> LocalParameters {
     LocalParameters {
-        ice: IceCredentials {
-            ufrag: "locl".to_owned(),
-            pwd: "0123456789abcdefghijkl".to_owned(),
-        },
-        fingerprint: Fingerprint {
-            hash: "sha-256".to_owned(),
-            digest: vec![0xab; 32],
-        },
+        ice: IceCredentials { ufrag: "locl".to_owned(), pwd: "0123456789abcdefghijkl".to_owned() },
+        fingerprint: Fingerprint { hash: "sha-256".to_owned(), digest: vec![0xab; 32] },
         candidates: vec!["192.0.2.1:7882".parse().unwrap(), "[2001:db8::1]:7882".parse().unwrap()],
     }
 }
@@ -81,11 +75,7 @@ fn answered(session: &mut Session, offer: &str) -> SessionDescription {
 
 /// The answer's section with this mid.
 fn answer_section<'a>(answer: &'a SessionDescription, of: &str) -> &'a MediaDescription {
-    answer
-        .media_descriptions
-        .iter()
-        .find(|m| value(&m.attributes, "mid") == Some(of))
-        .unwrap()
+    answer.media_descriptions.iter().find(|m| value(&m.attributes, "mid") == Some(of)).unwrap()
 }
 
 /// The first direction attribute; without one the session's or the default holds, and any answer may be right.
@@ -103,10 +93,7 @@ fn check_answer(offer: &SessionDescription, answer: &SessionDescription) {
         assert_eq!(offered.media_name.media, answered.media_name.media);
         assert_eq!(offered.media_name.protos, answered.media_name.protos);
         assert_eq!(value(&offered.attributes, "mid"), value(&answered.attributes, "mid"));
-        assert!(
-            !answered.media_name.formats.is_empty(),
-            "an m-line without a format cannot be parsed"
-        );
+        assert!(!answered.media_name.formats.is_empty(), "an m-line without a format cannot be parsed");
         if answered.media_name.port.value != 0 {
             used.push(value(&answered.attributes, "mid").unwrap().to_owned());
             check_used_section(offered, answered);
@@ -118,11 +105,7 @@ fn check_answer(offer: &SessionDescription, answer: &SessionDescription) {
     } else {
         assert!(used.len() <= 1);
     }
-    let with_candidates = answer
-        .media_descriptions
-        .iter()
-        .filter(|m| has(&m.attributes, "candidate"))
-        .count();
+    let with_candidates = answer.media_descriptions.iter().filter(|m| has(&m.attributes, "candidate")).count();
     assert_eq!(with_candidates, usize::from(!used.is_empty()));
 }
 
@@ -138,14 +121,9 @@ fn check_used_section(offered: &MediaDescription, answered: &MediaDescription) {
     assert!(has(&answered.attributes, "rtcp-mux"));
     let mut formats = offered.media_name.formats.iter();
     for format in &answered.media_name.formats {
-        assert!(
-            formats.any(|f| f == format),
-            "{format} is not offered, or not in this order"
-        );
+        assert!(formats.any(|f| f == format), "{format} is not offered, or not in this order");
     }
-    let rtpmaps: Vec<_> = values(&answered.attributes, "rtpmap")
-        .filter_map(|r| r.split(' ').next())
-        .collect();
+    let rtpmaps: Vec<_> = values(&answered.attributes, "rtpmap").filter_map(|r| r.split(' ').next()).collect();
     assert_eq!(rtpmaps, answered.media_name.formats);
     let may = match direction(offered) {
         "sendonly" => &["recvonly", "inactive"][..],
@@ -161,10 +139,7 @@ fn check_used_section(offered: &MediaDescription, answered: &MediaDescription) {
 
 /// A made offer: every section bundled, transport attributes at the session level.
 fn offer(sections: &[String]) -> String {
-    let mids: Vec<&str> = sections
-        .iter()
-        .filter_map(|s| s.split("a=mid:").nth(1)?.lines().next())
-        .collect();
+    let mids: Vec<&str> = sections.iter().filter_map(|s| s.split("a=mid:").nth(1)?.lines().next()).collect();
     format!(
         "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\na=ice-ufrag:remo\r\n\
          a=ice-pwd:0123456789abcdefghijkl\r\na=fingerprint:sha-256 {}\r\na=setup:actpass\r\n{}",

@@ -11,10 +11,7 @@ fn refused(offer: &str) -> OfferError {
 fn a_section_to_send_in_without_a_common_codec_is_refused() {
     for direction in ["sendonly", "sendrecv"] {
         let unknown = video("7", direction).replace("VP8", "VP7").replace("H264", "H263");
-        assert_eq!(
-            refused(&offer(&[data("0"), unknown])),
-            OfferError::NoCommonCodec("7".to_owned())
-        );
+        assert_eq!(refused(&offer(&[data("0"), unknown])), OfferError::NoCommonCodec("7".to_owned()));
     }
 }
 
@@ -44,10 +41,7 @@ fn what_a_session_cannot_do_without_is_named() {
         assert_eq!(refused(&whole.replace(line, "")), OfferError::Missing(name));
     }
     let fingerprint = whole.lines().find(|l| l.starts_with("a=fingerprint")).unwrap();
-    assert_eq!(
-        refused(&whole.replace(&format!("{fingerprint}\r\n"), "")),
-        OfferError::Missing("fingerprint")
-    );
+    assert_eq!(refused(&whole.replace(&format!("{fingerprint}\r\n"), "")), OfferError::Missing("fingerprint"));
 }
 
 #[test]
@@ -65,10 +59,7 @@ fn a_lite_peer_is_refused() {
 #[test]
 fn an_offer_without_anything_to_serve_is_refused() {
     for sections in [vec![], vec![rejected(&video("0", "inactive"))]] {
-        assert_eq!(
-            refused(&offer(&sections)),
-            OfferError::Missing("a section that can be served")
-        );
+        assert_eq!(refused(&offer(&sections)), OfferError::Missing("a section that can be served"));
     }
 }
 
@@ -124,16 +115,8 @@ fn a_refused_offer_changes_nothing() {
     let refused = [
         offer(&[video("0", "inactive"), data("1")]).replace("actpass", "holdconn"),
         offer(&[video("0", "inactive")]),
-        offer(&[
-            video("0", "inactive"),
-            data("1"),
-            video("2", "sendonly").replace("rtcp-mux", "x"),
-        ]),
-        offer(&[
-            video("0", "inactive"),
-            data("1"),
-            video("2", "sendonly").replace("VP8", "X").replace("H264", "Y"),
-        ]),
+        offer(&[video("0", "inactive"), data("1"), video("2", "sendonly").replace("rtcp-mux", "x")]),
+        offer(&[video("0", "inactive"), data("1"), video("2", "sendonly").replace("VP8", "X").replace("H264", "Y")]),
         "v=0".to_owned(),
     ];
     for offer in &refused {
@@ -141,9 +124,6 @@ fn a_refused_offer_changes_nothing() {
         assert_eq!(session.sections(), sections);
         assert!(session.has_data());
         let answer = answered(&mut session, &first);
-        assert_eq!(
-            value(&answer_section(&answer, "0").attributes, "msid"),
-            Some("stream5 track5")
-        );
+        assert_eq!(value(&answer_section(&answer, "0").attributes, "msid"), Some("stream5 track5"));
     }
 }

@@ -26,10 +26,7 @@ fn a_local_track_stays_through_offers_that_leave_its_section() {
         for offer in offers {
             session.apply_offer(offer).unwrap();
             let answer = answered(&mut session, offer);
-            assert_eq!(
-                value(&answer_section(&answer, "5").attributes, "msid"),
-                Some("stream5 track5")
-            );
+            assert_eq!(value(&answer_section(&answer, "5").attributes, "msid"), Some("stream5 track5"));
         }
     }
 }
@@ -38,21 +35,13 @@ fn a_local_track_stays_through_offers_that_leave_its_section() {
 fn a_local_track_goes_when_the_peer_stops_receiving_it() {
     let first = offer(&[video("0", "recvonly"), data("1")]);
     let no_vp8 = video("0", "recvonly").replace("VP8", "VP7");
-    for second in [
-        video("0", "inactive"),
-        video("0", "sendonly"),
-        rejected(&video("0", "recvonly")),
-        no_vp8,
-    ] {
+    for second in [video("0", "inactive"), video("0", "sendonly"), rejected(&video("0", "recvonly")), no_vp8] {
         let mut session = applied(&first);
         session.add_track(MediaKind::Video, track(5, &[Codec::Vp8])).unwrap();
         session.apply_offer(&offer(&[second, data("1")])).unwrap();
         assert!(session.sections().iter().all(|s| s.local.is_none()));
         session.apply_offer(&first).unwrap();
-        assert!(
-            section(&session, "0").local.is_none(),
-            "it does not come back by itself"
-        );
+        assert!(section(&session, "0").local.is_none(), "it does not come back by itself");
     }
 }
 
@@ -61,14 +50,10 @@ fn a_peer_that_stops_sending_has_no_remote_track() {
     let mut session = applied(&offer(&[video("0", "sendrecv"), data("1")]));
     assert!(section(&session, "0").remote.is_some());
     for direction in ["recvonly", "inactive"] {
-        session
-            .apply_offer(&offer(&[video("0", direction), data("1")]))
-            .unwrap();
+        session.apply_offer(&offer(&[video("0", direction), data("1")])).unwrap();
         assert!(section(&session, "0").remote.is_none());
     }
-    session
-        .apply_offer(&offer(&[video("0", "sendonly"), data("1")]))
-        .unwrap();
+    session.apply_offer(&offer(&[video("0", "sendonly"), data("1")])).unwrap();
     assert!(section(&session, "0").remote.is_some());
 }
 
@@ -81,10 +66,7 @@ fn an_emptied_section_is_used_again_with_another_track() {
     session.remove_track(mid("0"));
     let answer = answered(&mut session, &offer);
     assert_eq!(direction(&answer.media_descriptions[0]), "inactive");
-    assert_eq!(
-        session.add_track(MediaKind::Video, track(6, &[Codec::H264])),
-        Some(mid("0"))
-    );
+    assert_eq!(session.add_track(MediaKind::Video, track(6, &[Codec::H264])), Some(mid("0")));
     let answer = answered(&mut session, &offer);
     let media = &answer.media_descriptions[0];
     assert_eq!(value(&media.attributes, "msid"), Some("stream6 track6"));
@@ -96,9 +78,7 @@ fn an_emptied_section_is_used_again_with_another_track() {
 #[test]
 fn the_slot_of_a_rejected_section_may_change_kind() {
     let mut session = applied(&offer(&[video("0", "sendonly"), data("1")]));
-    session
-        .apply_offer(&offer(&[rejected(&video("0", "inactive")), data("1")]))
-        .unwrap();
+    session.apply_offer(&offer(&[rejected(&video("0", "inactive")), data("1")])).unwrap();
     let reused = offer(&[audio("2", "sendonly"), data("1")]);
     session.apply_offer(&reused).unwrap();
     answered(&mut session, &reused);
@@ -127,10 +107,7 @@ fn an_ice_restart_shows_in_the_parameters() {
 fn the_dtls_role_outlives_an_offer_that_leaves_it_open() {
     let offer = offer(&[data("0")]);
     let mut session = Session::new(7);
-    assert_eq!(
-        session.apply_offer(&offer.replace("actpass", "passive")).unwrap().role,
-        DtlsRole::Client
-    );
+    assert_eq!(session.apply_offer(&offer.replace("actpass", "passive")).unwrap().role, DtlsRole::Client);
     assert_eq!(session.apply_offer(&offer).unwrap().role, DtlsRole::Client);
 }
 

@@ -50,11 +50,7 @@ impl DataProtocol for LivekitData {
             Value::User(_) => user_packet(packet, sender, kind),
             _ => stamped(message, sender, kind, speaks_for_another(&packet, value, sender)),
         };
-        Ok(RoutedData {
-            message,
-            recipients,
-            sequence,
-        })
+        Ok(RoutedData { message, recipients, sequence })
     }
 
     fn track_handle(&self, packet: &[u8]) -> Option<u16> {

@@ -43,10 +43,7 @@ pub(super) fn routes(keys: ApiKeys) -> Router {
 }
 
 fn give(keys: &ApiKeys, headers: &HeaderMap, query: Result<Query<Asked>, QueryRejection>) -> Response {
-    match query
-        .map_err(|error| error.body_text())
-        .and_then(|Query(asked)| token(keys, headers, asked))
-    {
+    match query.map_err(|error| error.body_text()).and_then(|Query(asked)| token(keys, headers, asked)) {
         Ok(given) => ([(CACHE_CONTROL, "no-store")], axum::Json(given)).into_response(),
         Err(reason) => (StatusCode::BAD_REQUEST, reason).into_response(),
     }
@@ -56,11 +53,7 @@ fn token(keys: &ApiKeys, headers: &HeaderMap, asked: Asked) -> Result<Given, Str
     if asked.room.is_empty() {
         return Err("`room` is missing: /dev/token?room=ROOM&identity=NAME".to_owned());
     }
-    for (what, text) in [
-        ("room", &asked.room),
-        ("identity", &asked.identity),
-        ("name", &asked.name),
-    ] {
+    for (what, text) in [("room", &asked.room), ("identity", &asked.identity), ("name", &asked.name)] {
         if text.len() > limits::NAME_BYTES {
             return Err(format!("`{what}` is longer than {} bytes", limits::NAME_BYTES));
         }
@@ -70,30 +63,16 @@ fn token(keys: &ApiKeys, headers: &HeaderMap, asked: Asked) -> Result<Given, Str
         false => asked.identity,
     };
     let name = if asked.name.is_empty() { &identity } else { &asked.name };
-    let request = TokenRequest {
-        room: &asked.room,
-        identity: &identity,
-        name,
-        life: LIFE,
-    };
+    let request = TokenRequest { room: &asked.room, identity: &identity, name, life: LIFE };
     let (key, secret) = keys.first_key_value().ok_or("there are no keys")?;
     let token = token::mint(key, secret, &request, token::unix_now()).ok_or("signing failed")?;
-    Ok(Given {
-        token,
-        url: url(headers),
-        identity,
-        room: asked.room,
-    })
+    Ok(Given { token, url: url(headers), identity, room: asked.room })
 }
 
 /// Where the asking page came from, as WebSocket address.
 fn url(headers: &HeaderMap) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // A proxy that ends TLS says so.
-    let scheme = if text("x-forwarded-proto") == Some("https") {
-        "wss"
-    } else {
-        "ws"
-    };
+    let scheme = if text("x-forwarded-proto") == Some("https") { "wss" } else { "ws" };
     format!("{scheme}://{}", text(HOST.as_str()).unwrap_or("localhost"))
 }

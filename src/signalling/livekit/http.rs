@@ -42,24 +42,14 @@ pub(super) struct Shared<P> {
 
 /// The routes of this protocol, and in development mode the one that hands out tokens.
 pub fn router<P: Port>(config: &Config, port: P, counters: Arc<Counters>) -> Router {
-    let shared = Arc::new(Shared {
-        port,
-        keys: Arc::new(config.keys.clone()),
-        auto_create: config.rooms.auto_create,
-        counters,
-    });
+    let shared =
+        Arc::new(Shared { port, keys: Arc::new(config.keys.clone()), auto_create: config.rooms.auto_create, counters });
     let mut router = Router::new()
         .route("/rtc/v1", get(connect::<P>))
         .route("/rtc/v1/validate", get(validate::<P>))
-        .route(
-            "/rtc",
-            any(|| std::future::ready((StatusCode::NOT_FOUND, TWO_CONNECTIONS))),
-        )
+        .route("/rtc", any(|| std::future::ready((StatusCode::NOT_FOUND, TWO_CONNECTIONS))))
         // A browser's client takes 404 here for a reason to try the same again, without end.
-        .route(
-            "/rtc/validate",
-            any(|| std::future::ready((StatusCode::FORBIDDEN, TWO_CONNECTIONS))),
-        )
+        .route("/rtc/validate", any(|| std::future::ready((StatusCode::FORBIDDEN, TWO_CONNECTIONS))))
         .with_state(shared);
     if config.development {
         router = router.merge(dev_token::routes(config.keys.clone()));
@@ -134,16 +124,10 @@ impl<P> Shared<P> {
 
     /// Checks all that can be checked without a room.
     fn check(&self, headers: &HeaderMap, parameters: &Parameters) -> Result<Claims, Refusal> {
-        let bearer = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| bearer(value.to_str().ok()?));
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?));
         let claims = token::verify(bearer.unwrap_or(&parameters.access_token), &self.keys)?;
         // There is no other way to create a room yet.
-        if !self.auto_create {
-            Err(Refusal::NoRoom)
-        } else {
-            Ok(claims)
-        }
+        if !self.auto_create { Err(Refusal::NoRoom) } else { Ok(claims) }
     }
 }
 
@@ -198,9 +182,7 @@ async fn try_connect<P: Port>(
     let resumes = said.reconnect;
     let request = join::room_request(&claims, said)?;
     let upgrade = upgrade.map_err(|_| Refusal::NoUpgrade)?;
-    let upgrade = upgrade
-        .max_message_size(limits::SIGNAL_MESSAGE_BYTES)
-        .max_frame_size(limits::SIGNAL_MESSAGE_BYTES);
+    let upgrade = upgrade.max_message_size(limits::SIGNAL_MESSAGE_BYTES).max_frame_size(limits::SIGNAL_MESSAGE_BYTES);
     let counters = shared.counters.clone();
     if resumes {
         return Ok(upgrade.on_upgrade(move |socket| async move {

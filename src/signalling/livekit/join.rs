@@ -80,9 +80,7 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, JoinRequestError> {
     let mut message = Vec::new();
     // One byte more than allowed tells a message that is too large from one that just fits.
     let mut bounded = GzDecoder::new(compressed).take(limits::JOIN_REQUEST_BYTES as u64 + 1);
-    bounded
-        .read_to_end(&mut message)
-        .map_err(|_| JoinRequestError::Compression)?;
+    bounded.read_to_end(&mut message).map_err(|_| JoinRequestError::Compression)?;
     Ok(message)
 }
 
@@ -96,18 +94,10 @@ pub(super) fn room_request(claims: &Claims, said: proto::JoinRequest) -> Result<
     if said.add_track_requests.len() > limits::TRACKS_PER_PARTICIPANT {
         return Err(JoinRequestError::TooManyTracks);
     }
-    let metadata = if said.metadata.is_empty() {
-        claims.metadata.clone()
-    } else {
-        said.metadata
-    };
+    let metadata = if said.metadata.is_empty() { claims.metadata.clone() } else { said.metadata };
     let mut attributes = claims.attributes.clone();
     // An empty value does not take away what the token says.
-    attributes.extend(
-        said.participant_attributes
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty()),
-    );
+    attributes.extend(said.participant_attributes.into_iter().filter(|(_, value)| !value.is_empty()));
     let attributes_bytes: usize = attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
     if metadata.len() > limits::METADATA_BYTES || attributes_bytes > limits::ATTRIBUTES_BYTES {
         return Err(JoinRequestError::MetadataTooLarge);
@@ -123,16 +113,11 @@ pub(super) fn room_request(claims: &Claims, said: proto::JoinRequest) -> Result<
         grants: claims.grants.clone(),
         auto_subscribe: settings.is_none_or(|settings| settings.auto_subscribe),
         // Clients ask for each data track they read; one that wants all says so.
-        auto_subscribe_data: settings
-            .and_then(|settings| settings.auto_subscribe_data_track)
-            .unwrap_or(false),
+        auto_subscribe_data: settings.and_then(|settings| settings.auto_subscribe_data_track).unwrap_or(false),
         offer: said
             .publisher_offer
             .filter(|offer| !offer.sdp.is_empty())
-            .map(|offer| Offer {
-                id: offer.id,
-                sdp: offer.sdp,
-            }),
+            .map(|offer| Offer { id: offer.id, sdp: offer.sdp }),
         announcements: said.add_track_requests.iter().filter_map(model::announcement).collect(),
         opaque: model::participant_opaque(claims, &client),
         data_protocol: Arc::new(LivekitData),
@@ -159,29 +144,15 @@ pub(super) mod tests {
                 encoder.finish().unwrap()
             }
         };
-        let wrapped = proto::WrappedJoinRequest {
-            compression: compression.into(),
-            join_request,
-        };
+        let wrapped = proto::WrappedJoinRequest { compression: compression.into(), join_request };
         base64::engine::general_purpose::URL_SAFE.encode(wrapped.encode_to_vec())
     }
 
     pub fn said() -> proto::JoinRequest {
         proto::JoinRequest {
-            client_info: Some(proto::ClientInfo {
-                protocol: 17,
-                client_protocol: 2,
-                ..Default::default()
-            }),
-            connection_settings: Some(proto::ConnectionSettings {
-                auto_subscribe: true,
-                ..Default::default()
-            }),
-            publisher_offer: Some(proto::SessionDescription {
-                sdp: "v=0".into(),
-                id: 1,
-                ..Default::default()
-            }),
+            client_info: Some(proto::ClientInfo { protocol: 17, client_protocol: 2, ..Default::default() }),
+            connection_settings: Some(proto::ConnectionSettings { auto_subscribe: true, ..Default::default() }),
+            publisher_offer: Some(proto::SessionDescription { sdp: "v=0".into(), id: 1, ..Default::default() }),
             add_track_requests: vec![video_request()],
             ..Default::default()
         }
@@ -218,21 +189,12 @@ pub(super) mod tests {
         assert_eq!(decode("").unwrap_err(), JoinRequestError::Missing);
         assert_eq!(decode("!!").unwrap_err(), JoinRequestError::Base64);
         let wrapped = |compression, join_request| {
-            let wrapped = proto::WrappedJoinRequest {
-                compression,
-                join_request,
-            };
+            let wrapped = proto::WrappedJoinRequest { compression, join_request };
             base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec())
         };
         assert_eq!(decode(&wrapped(9, vec![])).unwrap_err(), JoinRequestError::Compression);
-        assert_eq!(
-            decode(&wrapped(1, b"no gzip".to_vec())).unwrap_err(),
-            JoinRequestError::Compression
-        );
-        assert_eq!(
-            decode(&wrapped(0, b"\xff\xff".to_vec())).unwrap_err(),
-            JoinRequestError::Malformed
-        );
+        assert_eq!(decode(&wrapped(1, b"no gzip".to_vec())).unwrap_err(), JoinRequestError::Compression);
+        assert_eq!(decode(&wrapped(0, b"\xff\xff".to_vec())).unwrap_err(), JoinRequestError::Malformed);
     }
 
     #[test]
@@ -256,23 +218,11 @@ pub(super) mod tests {
             (request.room.as_str(), request.identity.as_str(), request.name.as_str()),
             ("den", "alice", "Alice")
         );
-        assert_eq!(
-            (request.metadata.as_str(), request.attributes["b"].as_str()),
-            ("from token", "2")
-        );
-        assert_eq!(
-            request.offer,
-            Some(Offer {
-                id: 1,
-                sdp: "v=0".into()
-            })
-        );
+        assert_eq!((request.metadata.as_str(), request.attributes["b"].as_str()), ("from token", "2"));
+        assert_eq!(request.offer, Some(Offer { id: 1, sdp: "v=0".into() }));
         assert_eq!(request.announcements.len(), 1);
         assert!(request.auto_subscribe && !request.auto_subscribe_data);
-        assert_eq!(
-            request.data_protocol.channel_kind("_lossy"),
-            Some(DataChannelKind::Lossy)
-        );
+        assert_eq!(request.data_protocol.channel_kind("_lossy"), Some(DataChannelKind::Lossy));
         let info = proto::ParticipantInfo::decode(request.opaque.as_ref()).unwrap();
         assert_eq!(info.client_protocol, 2);
     }
@@ -296,41 +246,23 @@ pub(super) mod tests {
         let mut speaking = said();
         speaking.metadata = "mine".into();
         speaking.participant_attributes = [("a".to_owned(), String::new()), ("c".to_owned(), "3".to_owned())].into();
-        assert_eq!(
-            room_request(&claims(false), speaking.clone()).err(),
-            Some(JoinRequestError::MetadataNotAllowed)
-        );
+        assert_eq!(room_request(&claims(false), speaking.clone()).err(), Some(JoinRequestError::MetadataNotAllowed));
         let request = room_request(&claims(true), speaking.clone()).unwrap();
         assert_eq!(request.metadata, "mine");
-        let attributes: Vec<_> = request
-            .attributes
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
+        let attributes: Vec<_> = request.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(attributes, [("a", "1"), ("b", "2"), ("c", "3")]);
 
         speaking.metadata = "m".repeat(limits::METADATA_BYTES + 1);
-        assert_eq!(
-            room_request(&claims(true), speaking.clone()).err(),
-            Some(JoinRequestError::MetadataTooLarge)
-        );
+        assert_eq!(room_request(&claims(true), speaking.clone()).err(), Some(JoinRequestError::MetadataTooLarge));
         speaking.metadata.clear();
-        speaking
-            .participant_attributes
-            .insert("c".to_owned(), "3".repeat(limits::ATTRIBUTES_BYTES));
-        assert_eq!(
-            room_request(&claims(true), speaking).err(),
-            Some(JoinRequestError::MetadataTooLarge)
-        );
+        speaking.participant_attributes.insert("c".to_owned(), "3".repeat(limits::ATTRIBUTES_BYTES));
+        assert_eq!(room_request(&claims(true), speaking).err(), Some(JoinRequestError::MetadataTooLarge));
     }
 
     #[test]
     fn too_many_tracks_are_refused() {
         let mut many = said();
         many.add_track_requests = vec![video_request(); limits::TRACKS_PER_PARTICIPANT + 1];
-        assert_eq!(
-            room_request(&claims(false), many).err(),
-            Some(JoinRequestError::TooManyTracks)
-        );
+        assert_eq!(room_request(&claims(false), many).err(), Some(JoinRequestError::TooManyTracks));
     }
 }

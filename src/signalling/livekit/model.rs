@@ -38,10 +38,7 @@ pub(super) fn participant_opaque(claims: &Claims, client: &proto::ClientInfo) ->
 
 pub(super) fn participant(info: &ParticipantInfo) -> proto::ParticipantInfo {
     let own = proto::ParticipantInfo::decode(info.opaque.as_ref()).unwrap_or_default();
-    let metrics = own
-        .permission
-        .as_ref()
-        .is_some_and(|permission| permission.can_subscribe_metrics);
+    let metrics = own.permission.as_ref().is_some_and(|permission| permission.can_subscribe_metrics);
     proto::ParticipantInfo {
         sid: info.id.to_string(),
         identity: info.identity.to_string(),
@@ -56,10 +53,7 @@ pub(super) fn participant(info: &ParticipantInfo) -> proto::ParticipantInfo {
         is_publisher: !info.tracks.is_empty() || !info.data_tracks.is_empty(),
         tracks: info.tracks.iter().map(track).collect(),
         data_tracks: info.data_tracks.iter().map(data_track).collect(),
-        disconnect_reason: info
-            .left
-            .map_or(DisconnectReason::UnknownReason, disconnect_reason)
-            .into(),
+        disconnect_reason: info.left.map_or(DisconnectReason::UnknownReason, disconnect_reason).into(),
         ..own
     }
 }
@@ -80,11 +74,7 @@ fn permission(grants: &Grants, can_subscribe_metrics: bool) -> proto::Participan
         can_subscribe: grants.subscribe,
         can_publish: grants.publish,
         can_publish_data: grants.publish_data,
-        can_publish_sources: grants
-            .publish_sources
-            .iter()
-            .map(|source| source_to_proto(*source).into())
-            .collect(),
+        can_publish_sources: grants.publish_sources.iter().map(|source| source_to_proto(*source).into()).collect(),
         hidden: grants.hidden,
         recorder: grants.recorder,
         can_update_metadata: grants.update_own_metadata,
@@ -139,45 +129,25 @@ pub(super) fn announcement(request: &AddTrackRequest) -> Option<Announcement> {
         kind,
         source: source_from_proto(request.source()),
         muted: request.muted,
-        layers: if kind == MediaKind::Video {
-            announced_layers(request)
-        } else {
-            Vec::new()
-        },
+        layers: if kind == MediaKind::Video { announced_layers(request) } else { Vec::new() },
         opaque: request.encode_to_vec().into(),
     })
 }
 
 /// Low to high. Without layers the track has one, of its own size.
 fn announced_layers(request: &AddTrackRequest) -> Vec<Layer> {
-    let of_codec = request
-        .simulcast_codecs
-        .first()
-        .map(|codec| codec.layers.as_slice())
-        .unwrap_or_default();
-    let given = if request.layers.is_empty() {
-        of_codec
-    } else {
-        &request.layers
-    };
+    let of_codec = request.simulcast_codecs.first().map(|codec| codec.layers.as_slice()).unwrap_or_default();
+    let given = if request.layers.is_empty() { of_codec } else { &request.layers };
     let mut layers: Vec<Layer> = given
         .iter()
         .filter_map(|layer| {
-            Some(Layer {
-                quality: quality(layer.quality())?,
-                width: layer.width,
-                height: layer.height,
-            })
+            Some(Layer { quality: quality(layer.quality())?, width: layer.width, height: layer.height })
         })
         .collect();
     layers.sort_by_key(|layer| layer.quality);
     layers.dedup_by_key(|layer| layer.quality);
     if layers.is_empty() && request.width > 0 && request.height > 0 {
-        layers.push(Layer {
-            quality: Quality::High,
-            width: request.width,
-            height: request.height,
-        });
+        layers.push(Layer { quality: Quality::High, width: request.width, height: request.height });
     }
     layers
 }
@@ -220,10 +190,7 @@ pub(super) fn track(info: &TrackInfo) -> proto::TrackInfo {
         encryption: request.encryption,
         stream: stream(info.source, &request.stream),
         // Its order is all that clients use.
-        version: Some(proto::TimedVersion {
-            unix_micro: info.version.into(),
-            ticks: 0,
-        }),
+        version: Some(proto::TimedVersion { unix_micro: info.version.into(), ticks: 0 }),
         audio_features: audio_features(&request),
         backup_codec_policy: request.backup_codec_policy,
         packet_trailer_features: request.packet_trailer_features,
@@ -237,11 +204,7 @@ fn stream(source: TrackSource, named: &str) -> String {
         TrackSource::ScreenShare | TrackSource::ScreenShareAudio => "screen",
         TrackSource::Unknown => "unknown",
     };
-    if named.is_empty() {
-        inferred.to_owned()
-    } else {
-        named.to_owned()
-    }
+    if named.is_empty() { inferred.to_owned() } else { named.to_owned() }
 }
 
 /// With what older clients say in fields of their own.
@@ -265,11 +228,7 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
         .map(|codec| {
             let mime_type = mime_type(info.kind, &codec.codec);
             let negotiated = mime_type.eq_ignore_ascii_case(&info.mime_type);
-            let given = if codec.layers.is_empty() {
-                &request.layers
-            } else {
-                &codec.layers
-            };
+            let given = if codec.layers.is_empty() { &request.layers } else { &codec.layers };
             proto::SimulcastCodecInfo {
                 mid: if negotiated { mid() } else { String::new() },
                 cid: codec.cid.clone(),
@@ -280,9 +239,7 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
             }
         })
         .collect();
-    let negotiated = codecs
-        .iter()
-        .any(|codec| codec.mime_type.eq_ignore_ascii_case(&info.mime_type));
+    let negotiated = codecs.iter().any(|codec| codec.mime_type.eq_ignore_ascii_case(&info.mime_type));
     if codecs.is_empty() || !(negotiated || info.mime_type.is_empty()) {
         // What the session settled on comes first, though the client announced another.
         let codec = proto::SimulcastCodecInfo {

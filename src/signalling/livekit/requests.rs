@@ -33,16 +33,10 @@ pub(super) type OwnTracks = BTreeMap<TrackId, proto::AddTrackRequest>;
 #[allow(deprecated)] // `update_layers` is: old clients may send it.
 pub(super) fn react(said: Said, own: &mut OwnTracks, unix_ms: i64) -> Vec<Reaction> {
     match said {
-        Said::Offer(offer) => vec![command(Command::Offer(Offer {
-            id: offer.id,
-            sdp: offer.sdp,
-        }))],
+        Said::Offer(offer) => vec![command(Command::Offer(Offer { id: offer.id, sdp: offer.sdp }))],
         Said::AddTrack(request) => vec![add_track(request)],
         Said::Mute(mute) => {
-            vec![command(Command::SetMuted {
-                track: TrackId::new(&mute.sid),
-                muted: mute.muted,
-            })]
+            vec![command(Command::SetMuted { track: TrackId::new(&mute.sid), muted: mute.muted })]
         }
         Said::Subscription(update) => subscription(update),
         Said::TrackSetting(settings) => vec![track_setting(settings)],
@@ -51,16 +45,12 @@ pub(super) fn react(said: Said, own: &mut OwnTracks, unix_ms: i64) -> Vec<Reacti
         Said::UpdateAudioTrack(update) => {
             let (id, features) = (update.track_sid.clone(), update.features.clone());
             let request = Request::UpdateAudioTrack(update);
-            vec![update_track(&id, own, request, |announced| {
-                announced.audio_features = features
-            })]
+            vec![update_track(&id, own, request, |announced| announced.audio_features = features)]
         }
         Said::UpdateVideoTrack(update) => {
             let (id, width, height) = (update.track_sid.clone(), update.width, update.height);
             let request = Request::UpdateVideoTrack(update);
-            vec![update_track(&id, own, request, |announced| {
-                (announced.width, announced.height) = (width, height)
-            })]
+            vec![update_track(&id, own, request, |announced| (announced.width, announced.height) = (width, height))]
         }
         Said::PublishDataTrackRequest(request) => vec![publish_data_track(request)],
         Said::UnpublishDataTrackRequest(request) => vec![unpublish_data_track(request)],
@@ -69,10 +59,7 @@ pub(super) fn react(said: Said, own: &mut OwnTracks, unix_ms: i64) -> Vec<Reacti
         Said::GetDataBlobRequest(request) => vec![unsupported(request.request_id)],
         Said::Ping(_) => vec![answer(Answer::Pong(unix_ms))],
         Said::PingReq(ping) => {
-            let pong = proto::Pong {
-                last_ping_timestamp: ping.timestamp,
-                timestamp: unix_ms,
-            };
+            let pong = proto::Pong { last_ping_timestamp: ping.timestamp, timestamp: unix_ms };
             vec![answer(Answer::PongResp(pong))]
         }
         Said::Leave(_) => vec![command(Command::Leave(LeaveReason::ClientLeft))],
@@ -92,31 +79,17 @@ fn answer(answer: Answer) -> Reaction {
 
 /// A refusal that needs no room to decide.
 fn refuse(request_id: u32, reason: Reason, message: &str, request: Option<Request>) -> Reaction {
-    let response = proto::RequestResponse {
-        request_id,
-        reason: reason.into(),
-        message: message.to_owned(),
-        request,
-    };
+    let response = proto::RequestResponse { request_id, reason: reason.into(), message: message.to_owned(), request };
     answer(Answer::RequestResponse(response))
 }
 
 fn unsupported(request_id: u32) -> Reaction {
-    refuse(
-        request_id,
-        Reason::UnsupportedType,
-        "data blobs are not supported",
-        None,
-    )
+    refuse(request_id, Reason::UnsupportedType, "data blobs are not supported", None)
 }
 
 fn add_track(request: proto::AddTrackRequest) -> Reaction {
     // A further codec of a published track names that track; no client is ever told to send one.
-    let announcement = if request.sid.is_empty() {
-        model::announcement(&request)
-    } else {
-        None
-    };
+    let announcement = if request.sid.is_empty() { model::announcement(&request) } else { None };
     match announcement {
         Some(announcement) => command(Command::Announce(announcement)),
         None => {
@@ -127,24 +100,15 @@ fn add_track(request: proto::AddTrackRequest) -> Reaction {
 }
 
 fn track_ids(sids: impl IntoIterator<Item = String>) -> Vec<TrackId> {
-    sids.into_iter()
-        .take(limits::SIGNAL_NAMES)
-        .map(|sid| TrackId::new(&sid))
-        .collect()
+    sids.into_iter().take(limits::SIGNAL_NAMES).map(|sid| TrackId::new(&sid)).collect()
 }
 
 fn subscription(update: proto::UpdateSubscription) -> Vec<Reaction> {
-    let by_participant = update
-        .participant_tracks
-        .into_iter()
-        .flat_map(|tracks| tracks.track_sids);
+    let by_participant = update.participant_tracks.into_iter().flat_map(|tracks| tracks.track_sids);
     let tracks = track_ids(update.track_sids.into_iter().chain(by_participant));
     match tracks.is_empty() {
         true => Vec::new(),
-        false => vec![command(Command::Subscribe {
-            tracks,
-            subscribe: update.subscribe,
-        })],
+        false => vec![command(Command::Subscribe { tracks, subscribe: update.subscribe })],
     }
 }
 
@@ -152,17 +116,11 @@ fn track_setting(settings: proto::UpdateTrackSettings) -> Reaction {
     let wanted = if settings.disabled {
         Wanted::Nothing
     } else if settings.width > 0 || settings.height > 0 {
-        Wanted::Size {
-            width: settings.width,
-            height: settings.height,
-        }
+        Wanted::Size { width: settings.width, height: settings.height }
     } else {
         model::quality(settings.quality()).map_or(Wanted::Nothing, Wanted::Quality)
     };
-    command(Command::Want {
-        tracks: track_ids(settings.track_sids),
-        wanted,
-    })
+    command(Command::Want { tracks: track_ids(settings.track_sids), wanted })
 }
 
 fn audience(permission: proto::SubscriptionPermission) -> Audience {
@@ -176,11 +134,7 @@ fn audience(permission: proto::SubscriptionPermission) -> Audience {
             .map(|rule| AudienceRule {
                 identity: named(rule.participant_identity).map(|identity| Identity::new(&identity)),
                 participant: named(rule.participant_sid).map(|id| ParticipantId::new(&id)),
-                tracks: if rule.all_tracks {
-                    None
-                } else {
-                    Some(track_ids(rule.track_sids))
-                },
+                tracks: if rule.all_tracks { None } else { Some(track_ids(rule.track_sids)) },
             })
             .collect(),
     )
@@ -208,10 +162,7 @@ fn update_track(
         return refuse(0, Reason::NotFound, "no such track of this participant", Some(request));
     };
     change(announced);
-    command(Command::UpdateTrack {
-        track,
-        opaque: announced.encode_to_vec().into(),
-    })
+    command(Command::UpdateTrack { track, opaque: announced.encode_to_vec().into() })
 }
 
 fn publish_data_track(request: proto::PublishDataTrackRequest) -> Reaction {
@@ -220,29 +171,15 @@ fn publish_data_track(request: proto::PublishDataTrackRequest) -> Reaction {
     match handle {
         Some(handle) if name_fits => {
             let opaque = request.encode_to_vec().into();
-            command(Command::PublishDataTrack {
-                handle,
-                name: request.name,
-                opaque,
-            })
+            command(Command::PublishDataTrack { handle, name: request.name, opaque })
         }
         Some(_) => {
             let message = "a data track's name has 1 to 256 characters";
-            refuse(
-                0,
-                Reason::InvalidName,
-                message,
-                Some(Request::PublishDataTrack(request)),
-            )
+            refuse(0, Reason::InvalidName, message, Some(Request::PublishDataTrack(request)))
         }
         None => {
             let message = "a data track's handle is from 1 to 65535";
-            refuse(
-                0,
-                Reason::InvalidHandle,
-                message,
-                Some(Request::PublishDataTrack(request)),
-            )
+            refuse(0, Reason::InvalidHandle, message, Some(Request::PublishDataTrack(request)))
         }
     }
 }
@@ -252,12 +189,7 @@ fn unpublish_data_track(request: proto::UnpublishDataTrackRequest) -> Reaction {
         Ok(handle) => command(Command::UnpublishDataTrack { handle }),
         Err(_) => {
             let message = "a data track's handle is from 1 to 65535";
-            refuse(
-                0,
-                Reason::InvalidHandle,
-                message,
-                Some(Request::UnpublishDataTrack(request)),
-            )
+            refuse(0, Reason::InvalidHandle, message, Some(Request::UnpublishDataTrack(request)))
         }
     }
 }
@@ -267,10 +199,7 @@ fn data_subscription(update: proto::UpdateDataSubscription) -> Vec<Reaction> {
     updates
         .map(|update| {
             let track = TrackId::new(&update.track_sid);
-            command(Command::SubscribeDataTrack {
-                track,
-                subscribe: update.subscribe,
-            })
+            command(Command::SubscribeDataTrack { track, subscribe: update.subscribe })
         })
         .collect()
 }

@@ -32,10 +32,7 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
             r#type: "answer".to_owned(),
             sdp,
             id,
-            mid_to_track_id: tracks_by_mid
-                .into_iter()
-                .map(|(mid, track)| (mid, track.to_string()))
-                .collect(),
+            mid_to_track_id: tracks_by_mid.into_iter().map(|(mid, track)| (mid, track.to_string())).collect(),
         }),
         // A client that reconnects would send the same offer again, and again.
         Event::OfferRefused { .. } => leave(DisconnectReason::JoinFailure, Action::Disconnect, protocol),
@@ -47,46 +44,29 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
             let participants = infos.iter().map(model::participant).collect();
             Answer::Update(proto::ParticipantUpdate { participants })
         }
-        Event::TrackAnnounced { client_id, track } => Answer::TrackPublished(proto::TrackPublishedResponse {
-            cid: client_id,
-            track: Some(model::track(&track)),
-        }),
+        Event::TrackAnnounced { client_id, track } => {
+            Answer::TrackPublished(proto::TrackPublishedResponse { cid: client_id, track: Some(model::track(&track)) })
+        }
         Event::AnnouncementRefused { client_id, reason } => {
-            let request = proto::AddTrackRequest {
-                cid: client_id,
-                ..Default::default()
-            };
+            let request = proto::AddTrackRequest { cid: client_id, ..Default::default() };
             outcome(0, model::refusal(reason), Some(Request::AddTrack(request)))
         }
-        Event::TrackEnded { track } => Answer::TrackUnpublished(proto::TrackUnpublishedResponse {
-            track_sid: track.to_string(),
-        }),
-        Event::Muted { track, muted } => Answer::Mute(proto::MuteTrackRequest {
-            sid: track.to_string(),
-            muted,
-        }),
-        Event::UpdateOutcome {
-            request,
-            outcome: Ok(()),
-        } if protocol >= PROTOCOL_WITH_OUTCOME => outcome(request, Reason::Ok, None),
+        Event::TrackEnded { track } => {
+            Answer::TrackUnpublished(proto::TrackUnpublishedResponse { track_sid: track.to_string() })
+        }
+        Event::Muted { track, muted } => Answer::Mute(proto::MuteTrackRequest { sid: track.to_string(), muted }),
+        Event::UpdateOutcome { request, outcome: Ok(()) } if protocol >= PROTOCOL_WITH_OUTCOME => {
+            outcome(request, Reason::Ok, None)
+        }
         Event::UpdateOutcome { outcome: Ok(()), .. } => return Vec::new(),
-        Event::UpdateOutcome {
-            request,
-            outcome: Err(reason),
-        } => outcome(request, model::refusal(reason), None),
+        Event::UpdateOutcome { request, outcome: Err(reason) } => outcome(request, model::refusal(reason), None),
         Event::Speakers(speakers) => Answer::SpeakersChanged(speakers_changed(speakers)),
         Event::Quality(updates) => Answer::ConnectionQuality(connection_quality(updates, protocol)),
-        Event::Room(info) => Answer::RoomUpdate(proto::RoomUpdate {
-            room: Some(model::room(&info)),
-        }),
-        Event::FirstSubscriber { track } => Answer::TrackSubscribed(proto::TrackSubscribed {
-            track_sid: track.to_string(),
-        }),
-        Event::SubscriptionAllowed {
-            publisher,
-            track,
-            allowed,
-        } => {
+        Event::Room(info) => Answer::RoomUpdate(proto::RoomUpdate { room: Some(model::room(&info)) }),
+        Event::FirstSubscriber { track } => {
+            Answer::TrackSubscribed(proto::TrackSubscribed { track_sid: track.to_string() })
+        }
+        Event::SubscriptionAllowed { publisher, track, allowed } => {
             let (participant_sid, track_sid) = (publisher.to_string(), track.to_string());
             Answer::SubscriptionPermissionUpdate(proto::SubscriptionPermissionUpdate {
                 participant_sid,
@@ -99,20 +79,14 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
                 SubscriptionFailure::TrackNotFound => proto::SubscriptionError::SeTrackNotfound,
                 SubscriptionFailure::CodecUnsupported => proto::SubscriptionError::SeCodecUnsupported,
             };
-            Answer::SubscriptionResponse(proto::SubscriptionResponse {
-                track_sid: track.to_string(),
-                err: err.into(),
-            })
+            Answer::SubscriptionResponse(proto::SubscriptionResponse { track_sid: track.to_string(), err: err.into() })
         }
         Event::DataTrackPublished { track } => {
             let info = Some(model::data_track(&track));
             Answer::PublishDataTrackResponse(proto::PublishDataTrackResponse { info })
         }
         Event::DataTrackRefused { handle, reason } => {
-            let request = proto::PublishDataTrackRequest {
-                pub_handle: handle.into(),
-                ..Default::default()
-            };
+            let request = proto::PublishDataTrackRequest { pub_handle: handle.into(), ..Default::default() };
             outcome(0, model::refusal(reason), Some(Request::PublishDataTrack(request)))
         }
         Event::DataTrackUnpublished { track } => {
@@ -164,10 +138,7 @@ fn join(joined: &JoinedRoom) -> proto::JoinResponse {
         enabled_publish_codecs: joined
             .publish_codecs
             .iter()
-            .map(|mime| proto::Codec {
-                mime: (*mime).to_owned(),
-                fmtp_line: String::new(),
-            })
+            .map(|mime| proto::Codec { mime: (*mime).to_owned(), fmtp_line: String::new() })
             .collect(),
         fast_publish: joined.participant.grants.publish,
         ..Default::default()
@@ -185,26 +156,15 @@ fn outcome(request_id: u32, reason: Reason, request: Option<Request>) -> Answer 
         _ => "invalid request",
     };
     let message = message.to_owned();
-    Answer::RequestResponse(proto::RequestResponse {
-        request_id,
-        reason: reason.into(),
-        message,
-        request,
-    })
+    Answer::RequestResponse(proto::RequestResponse { request_id, reason: reason.into(), message, request })
 }
 
 fn speakers_changed(speakers: Vec<Speaker>) -> proto::SpeakersChanged {
     let speaker = |speaker: Speaker| {
         let (level, active) = (speaker.level, speaker.active);
-        proto::SpeakerInfo {
-            sid: speaker.participant.to_string(),
-            level,
-            active,
-        }
+        proto::SpeakerInfo { sid: speaker.participant.to_string(), level, active }
     };
-    proto::SpeakersChanged {
-        speakers: speakers.into_iter().map(speaker).collect(),
-    }
+    proto::SpeakersChanged { speakers: speakers.into_iter().map(speaker).collect() }
 }
 
 fn connection_quality(
@@ -220,15 +180,9 @@ fn connection_quality(
             ConnectionQuality::Lost if protocol < PROTOCOL_WITH_LOST => (proto::ConnectionQuality::Poor, 1.0),
             ConnectionQuality::Lost => (proto::ConnectionQuality::Lost, 1.0),
         };
-        proto::ConnectionQualityInfo {
-            participant_sid: participant.to_string(),
-            quality: quality.into(),
-            score,
-        }
+        proto::ConnectionQualityInfo { participant_sid: participant.to_string(), quality: quality.into(), score }
     };
-    proto::ConnectionQualityUpdate {
-        updates: updates.into_iter().map(info).collect(),
-    }
+    proto::ConnectionQualityUpdate { updates: updates.into_iter().map(info).collect() }
 }
 
 /// The last message, or none where nobody waits for it.
@@ -252,12 +206,7 @@ pub(super) fn no_resume(protocol: i32) -> Answer {
 /// `reason` as a client that breaks a rule is told it.
 pub(super) fn leave(reason: DisconnectReason, action: Action, protocol: i32) -> Answer {
     let can_reconnect = protocol < PROTOCOL_WITH_ACTION && action != Action::Disconnect;
-    Answer::Leave(LeaveRequest {
-        can_reconnect,
-        reason: reason.into(),
-        action: action.into(),
-        regions: None,
-    })
+    Answer::Leave(LeaveRequest { can_reconnect, reason: reason.into(), action: action.into(), regions: None })
 }
 
 #[cfg(test)]

@@ -45,10 +45,7 @@ pub(super) struct Now {
 
 impl Now {
     pub fn read() -> Now {
-        Now {
-            instant: Instant::now(),
-            unix_ms: super::unix_ms(),
-        }
+        Now { instant: Instant::now(), unix_ms: super::unix_ms() }
     }
 }
 
@@ -207,8 +204,7 @@ impl Session {
     /// absent too: the map is emptied only when it is larger than the room lets it be.
     fn forget_ended(&mut self, myself: &ParticipantInfo) {
         if self.own.len() > limits::TRACKS_PER_PARTICIPANT {
-            self.own
-                .retain(|id, _| myself.tracks.iter().any(|track| track.id == *id));
+            self.own.retain(|id, _| myself.tracks.iter().any(|track| track.id == *id));
         }
     }
 

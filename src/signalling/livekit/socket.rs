@@ -31,10 +31,7 @@ pub(super) async fn run<P: Place>(
     counters: Arc<Counters>,
 ) {
     counters.sessions.inc();
-    let mut wire = Wire {
-        socket,
-        counters: counters.clone(),
-    };
+    let mut wire = Wire { socket, counters: counters.clone() };
     let outputs = session.on_event(first);
     if perform(outputs, &mut wire, &mut place, &session).await.is_continue() {
         while step(&mut wire, &mut place, &mut session).await.is_continue() {}
@@ -142,10 +139,7 @@ impl Wire {
 
     /// Says goodbye, and gives the client time to say it too: closing at once could take back what was just sent.
     async fn close(&mut self, code: u16) {
-        let frame = CloseFrame {
-            code,
-            reason: Utf8Bytes::default(),
-        };
+        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
         if self.send(Message::Close(Some(frame))).await.is_continue() {
             let read_out = async { while let Some(Ok(_)) = self.socket.recv().await {} };
             let _ = tokio::time::timeout(CLOSE_WAIT, read_out).await;

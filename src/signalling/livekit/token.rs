@@ -130,9 +130,7 @@ pub fn verify(token: &str, keys: &ApiKeys) -> Result<Claims, TokenError> {
     validation.validate_aud = false;
     validation.set_issuer(&[issuer]);
     let key = DecodingKey::from_secret(secret.as_bytes());
-    let all = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation)
-        .map_err(error)?
-        .claims;
+    let all = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation).map_err(error)?.claims;
     read(issuer, all)
 }
 
@@ -157,11 +155,7 @@ fn read(issuer: &str, all: Map<String, Value>) -> Result<Claims, TokenError> {
     check_name("room", &video.room)?;
     check_length("name", &claims.name, limits::NAME_BYTES)?;
     check_length("metadata", &claims.metadata, limits::METADATA_BYTES)?;
-    let attributes_bytes: usize = claims
-        .attributes
-        .iter()
-        .map(|(key, value)| key.len() + value.len())
-        .sum();
+    let attributes_bytes: usize = claims.attributes.iter().map(|(key, value)| key.len() + value.len()).sum();
     if attributes_bytes > limits::ATTRIBUTES_BYTES {
         return Err(TokenError::TooLong("attributes"));
     }
@@ -194,11 +188,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), TokenError> {
 }
 
 fn check_length(what: &'static str, text: &str, bytes: usize) -> Result<(), TokenError> {
-    if text.len() > bytes {
-        Err(TokenError::TooLong(what))
-    } else {
-        Ok(())
-    }
+    if text.len() > bytes { Err(TokenError::TooLong(what)) } else { Ok(()) }
 }
 
 /// What is not said is allowed, but for changing one's own metadata.
@@ -206,12 +196,7 @@ fn grants(video: &RawGrants, kind: Kind) -> Grants {
     let publish = video.can_publish.unwrap_or(true);
     Grants {
         publish,
-        publish_sources: video
-            .can_publish_sources
-            .iter()
-            .flatten()
-            .map(|source| track_source(source))
-            .collect(),
+        publish_sources: video.can_publish_sources.iter().flatten().map(|source| track_source(source)).collect(),
         publish_data: video.can_publish_data.unwrap_or(publish),
         subscribe: video.can_subscribe.unwrap_or(true),
         update_own_metadata: video.can_update_own_metadata.unwrap_or(false),
@@ -253,13 +238,7 @@ pub fn mint(key: &str, secret: &Secret, request: &TokenRequest<'_>, now: Duratio
 
 /// The same token with new times, or `None` when its key is gone.
 pub fn refreshed(claims: &Claims, keys: &ApiKeys, now: Duration) -> Option<String> {
-    sign(
-        &claims.key,
-        keys.get(&claims.key)?,
-        claims.all.clone(),
-        now,
-        REFRESHED_LIFE,
-    )
+    sign(&claims.key, keys.get(&claims.key)?, claims.all.clone(), now, REFRESHED_LIFE)
 }
 
 fn sign(key: &str, secret: &Secret, mut claims: Map<String, Value>, now: Duration, life: Duration) -> Option<String> {
@@ -267,19 +246,12 @@ fn sign(key: &str, secret: &Secret, mut claims: Map<String, Value>, now: Duratio
     claims.insert("nbf".to_owned(), now.as_secs().into());
     claims.insert("exp".to_owned(), now.saturating_add(life).as_secs().into());
     claims.remove("iat");
-    jsonwebtoken::encode(
-        &Header::new(Algorithm::HS256),
-        &claims,
-        &EncodingKey::from_secret(secret.as_bytes()),
-    )
-    .ok()
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.as_bytes())).ok()
 }
 
 /// Unix time as tokens count it.
 pub fn unix_now() -> Duration {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

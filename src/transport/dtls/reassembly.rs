@@ -42,11 +42,7 @@ pub(super) struct Reassembly {
 
 impl Reassembly {
     pub fn starting_at(next: u16) -> Reassembly {
-        Reassembly {
-            next,
-            messages: BTreeMap::new(),
-            spent: 0,
-        }
+        Reassembly { next, messages: BTreeMap::new(), spent: 0 }
     }
 
     /// Number of the next message that was not taken yet.
@@ -146,13 +142,7 @@ mod tests {
     use super::*;
 
     fn fragment(sequence: u16, length: usize, offset: usize, body: &[u8]) -> Fragment<'_> {
-        Fragment {
-            kind: 11,
-            length,
-            sequence,
-            offset,
-            body,
-        }
+        Fragment { kind: 11, length, sequence, offset, body }
     }
 
     fn bodies(reassembly: &Reassembly) -> Vec<Vec<u8>> {
@@ -188,7 +178,7 @@ mod tests {
         let mut reassembly = Reassembly::starting_at(0);
         assert_eq!(reassembly.add(fragment(0, 5, 0, b"")), Err(DropReason::Dtls));
         reassembly.add(fragment(0, 0, 0, b"")).unwrap();
-        assert_eq!(bodies(&reassembly), [Vec::new()]);
+        assert_eq!(bodies(&reassembly), [Vec::<u8>::new()]);
     }
 
     #[test]

@@ -40,7 +40,10 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 #[derive(Debug)]
 pub(in crate::transport) enum DtlsEvent {
     /// The fingerprint matched; the exported keying material.
-    Connected { profile: Profile, material: Vec<u8> },
+    Connected {
+        profile: Profile,
+        material: Vec<u8>,
+    },
     Data(BytesMut),
     /// The peer said so, authenticated.
     Closed,

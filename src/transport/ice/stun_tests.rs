@@ -146,9 +146,8 @@ fn our_messages_are_read_by_an_independent_codec() {
     use rtc_stun::attributes::ATTR_USERNAME;
     use rtc_stun::fingerprint::FINGERPRINT;
     use rtc_stun::message::Message as Theirs;
-    let raw = Writer::new(BINDING_REQUEST, &[7; 12])
-        .attribute(attribute::USERNAME, b"local:remote")
-        .finish(&key(PASSWORD));
+    let raw =
+        Writer::new(BINDING_REQUEST, &[7; 12]).attribute(attribute::USERNAME, b"local:remote").finish(&key(PASSWORD));
     let mut theirs = Theirs::new();
     theirs.unmarshal_binary(&raw).unwrap();
     assert_eq!(theirs.get(ATTR_USERNAME).unwrap(), b"local:remote");

@@ -9,10 +9,7 @@ use stun::{BINDING_ERROR, attribute};
 const REMOTE: &str = "peer";
 
 fn credentials(ufrag: &str) -> IceCredentials {
-    IceCredentials {
-        ufrag: ufrag.to_owned(),
-        pwd: "the peer's password, 22+".to_owned(),
-    }
+    IceCredentials { ufrag: ufrag.to_owned(), pwd: "the peer's password, 22+".to_owned() }
 }
 
 struct Fixture {
@@ -26,12 +23,7 @@ fn fixture() -> Fixture {
     let mut random = StdRng::seed_from_u64(8445);
     let mut ice = Ice::new(&mut random);
     ice.set_remote(credentials(REMOTE), &mut random);
-    Fixture {
-        ice,
-        random,
-        now: Instant::now(),
-        events: Vec::new(),
-    }
+    Fixture { ice, random, now: Instant::now(), events: Vec::new() }
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -99,14 +91,8 @@ fn an_authenticated_check_is_answered_and_its_address_learnt() {
 fn a_check_that_does_not_authenticate_is_not_answered_and_teaches_nothing() {
     let mut fixture = fixture();
     let local = fixture.ice.local().clone();
-    let wrong_password = IceCredentials {
-        pwd: "wrong".to_owned(),
-        ..local.clone()
-    };
-    let wrong_ufrag = IceCredentials {
-        ufrag: "AAAAAAAAAAAA".to_owned(),
-        ..local.clone()
-    };
+    let wrong_password = IceCredentials { pwd: "wrong".to_owned(), ..local.clone() };
+    let wrong_ufrag = IceCredentials { ufrag: "AAAAAAAAAAAA".to_owned(), ..local.clone() };
     let no_integrity = {
         let username = format!("{}:{REMOTE}", local.ufrag);
         let raw = Writer::new(REQUEST, &[3; 12]).attribute(attribute::USERNAME, username.as_bytes());
@@ -211,9 +197,7 @@ fn renomination_follows_the_highest_number_only() {
     let mut fixture = fixture();
     let mut nominate = |port, number: u32| {
         let value = number.to_be_bytes();
-        fixture
-            .check(port, &[(attribute::NOMINATION, &value), (attribute::USE_CANDIDATE, b"")])
-            .unwrap();
+        fixture.check(port, &[(attribute::NOMINATION, &value), (attribute::USE_CANDIDATE, b"")]).unwrap();
         fixture.ice.selected()
     };
     assert_eq!(nominate(1, 1), Some(address(1)));

@@ -24,10 +24,7 @@ impl Window {
 
     /// A window in which everything up to `highest` counts as accepted.
     pub fn after(highest: u64) -> Window {
-        Window {
-            highest,
-            seen: u128::MAX,
-        }
+        Window { highest, seen: u128::MAX }
     }
 
     pub fn highest(&self) -> u64 {

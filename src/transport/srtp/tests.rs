@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use rtc_dtls::crypto_provider::providers::AwsLcRsProvider;
 use rtc_dtls::crypto_provider::RTCCryptoProvider;
+use rtc_dtls::crypto_provider::providers::AwsLcRsProvider;
 use rtc_srtp::context::Context;
 use rtc_srtp::protection_profile::ProtectionProfile;
 
@@ -42,18 +42,12 @@ fn material(profile: Profile) -> Vec<u8> {
 /// A sender (DTLS client) and a receiver (DTLS server) with the same keys.
 fn pair(profile: Profile) -> (Srtp, Srtp) {
     let material = material(profile);
-    (
-        Srtp::new(profile, &material, true).unwrap(),
-        Srtp::new(profile, &material, false).unwrap(),
-    )
+    (Srtp::new(profile, &material, true).unwrap(), Srtp::new(profile, &material, false).unwrap())
 }
 
 fn seal(sender: &mut Srtp, ssrc: u32, extended: u64, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    sender
-        .outbound
-        .seal_rtp(extended, &header(ssrc, extended as u16), &[], payload, &mut out)
-        .unwrap();
+    sender.outbound.seal_rtp(extended, &header(ssrc, extended as u16), &[], payload, &mut out).unwrap();
     out
 }
 
@@ -80,16 +74,14 @@ fn srtp_aes_128_gcm_matches_the_vector() {
     let gcm = Gcm::new(&key, hex("517569642070726f2071756f").try_into().unwrap()).unwrap();
     let header = hex("8040f17b8041f8d35501a0b2");
     let payload = b"Gallia est omnis divisa in partes tres";
-    let expected = hex(
-        "8040f17b8041f8d35501a0b2f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
-         899d7f27beb16a9152cf765ee4390cce",
-    );
+    let expected =
+        hex("8040f17b8041f8d35501a0b2f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
+         899d7f27beb16a9152cf765ee4390cce");
     let mut out = header.clone();
     gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &[], payload, &mut out).unwrap();
     assert_eq!(out, expected);
     let mut split = header.clone();
-    gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &payload[..7], &payload[7..], &mut split)
-        .unwrap();
+    gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &payload[..7], &payload[7..], &mut split).unwrap();
     assert_eq!(split, expected, "with a prefix");
     let len = gcm.open_rtp(0x5501_a0b2, 0xf17b, HEADER_LEN, &mut out).unwrap();
     assert_eq!(&out[HEADER_LEN..len], payload);
@@ -100,15 +92,11 @@ fn srtp_aes_128_gcm_matches_the_vector() {
 fn srtcp_aes_128_gcm_matches_the_vector() {
     let key = hex("000102030405060708090a0b0c0d0e0f");
     let gcm = Gcm::new(&key, hex("517569642070726f2071756f").try_into().unwrap()).unwrap();
-    let plain = hex(
-        "81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e61\
-         deadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
-    );
-    let expected = hex(
-        "81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32d\
+    let plain = hex("81c8000d4d6172734e5450314e545032525450200000042a0000e9304c756e61\
+         deadbeefdeadbeefdeadbeefdeadbeefdeadbeef");
+    let expected = hex("81c8000d4d61727363e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32d\
          c676a5f1730d6fda4ce09b4686303ded0bb9275bc84aa45896cf4d2fc5abf872\
-         45d9eade800005d4",
-    );
+         45d9eade800005d4");
     let mut out = Vec::new();
     gcm.seal_rtcp(0x4d61_7273, 0x5d4, &plain, &mut out).unwrap();
     assert_eq!(out, expected);
@@ -127,7 +115,8 @@ fn theirs(profile: Profile, is_client: bool) -> (Context, Context) {
         Profile::Aes128CmHmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
     };
     let provider = AwsLcRsProvider::new();
-    let context = |side: usize| Context::new(keys[side], salts[side], their_profile, None, None, provider.crypto()).unwrap();
+    let context =
+        |side: usize| Context::new(keys[side], salts[side], their_profile, None, None, provider.crypto()).unwrap();
     let (own, other) = if is_client { (0, 1) } else { (1, 0) };
     (context(own), context(other))
 }
@@ -137,7 +126,8 @@ fn what_is_sealed_here_opens_in_an_independent_implementation() {
     for profile in Profile::PREFERENCE {
         let mut ours = Srtp::new(profile, &material(profile), true).unwrap();
         let (_, mut their_inbound) = theirs(profile, false);
-        for (step, extended) in [0u64, 1, 500, 32_000, 65_535, 65_536, 65_540, 131_000, 131_073].into_iter().enumerate() {
+        for (step, extended) in [0u64, 1, 500, 32_000, 65_535, 65_536, 65_540, 131_000, 131_073].into_iter().enumerate()
+        {
             let payload = vec![step as u8; 7 * step];
             let sealed = seal(&mut ours, 0xaabb_ccdd, extended, &payload);
             let opened = their_inbound.decrypt_rtp(&sealed).unwrap();
@@ -294,10 +284,7 @@ fn a_number_is_sealed_once_per_ssrc_and_only_upwards() {
     assert_eq!(try_seal(1, 100, 100), Err(DropReason::SrtpReplayed), "a rollover counter that went back");
     assert_eq!(try_seal(1, 65_637, 9), Err(DropReason::Malformed), "header and number disagree");
     assert_eq!(try_seal(1, 1 << 48, 0), Err(DropReason::Malformed), "past the last index");
-    assert_eq!(
-        sender.outbound.seal_rtp(5, &[0x80; 11], &[], b"x", &mut Vec::new()),
-        Err(DropReason::Malformed)
-    );
+    assert_eq!(sender.outbound.seal_rtp(5, &[0x80; 11], &[], b"x", &mut Vec::new()), Err(DropReason::Malformed));
 }
 
 #[test]
@@ -318,9 +305,7 @@ fn sealing_appends_within_the_capacity_and_equals_with_and_without_a_prefix() {
         let mut prefixed = Vec::with_capacity(2048);
         let before = (plain.as_ptr(), prefixed.as_ptr());
         one.outbound.seal_rtp(3, &header(1, 3), &[], &payload, &mut plain).unwrap();
-        two.outbound
-            .seal_rtp(3, &header(1, 3), &payload[..13], &payload[13..], &mut prefixed)
-            .unwrap();
+        two.outbound.seal_rtp(3, &header(1, 3), &payload[..13], &payload[13..], &mut prefixed).unwrap();
         assert_eq!(plain, prefixed);
         assert_eq!((plain.as_ptr(), prefixed.as_ptr()), before, "no reallocation");
         assert!(plain.len() <= HEADER_LEN + payload.len() + MAX_OVERHEAD_BYTES);

@@ -9,11 +9,7 @@ use crate::transport::srtp::Profile;
 use crate::transport::{CloseReason, DropReason, DtlsRole, Fingerprint, TransportEvent};
 
 fn options(library: Library, role: DtlsRole) -> Options {
-    Options {
-        library,
-        role,
-        ..Options::default()
-    }
+    Options { library, role, ..Options::default() }
 }
 
 fn rtp(sequence: u16) -> Vec<u8> {
@@ -72,10 +68,7 @@ fn the_server_chooses_aes_gcm_whatever_the_client_prefers() {
 #[test]
 fn a_peer_without_aes_gcm_gets_counter_mode() {
     for role in [DtlsRole::Client, DtlsRole::Server] {
-        let old = Options {
-            srtp: &[Profile::Aes128CmHmacSha1_80],
-            ..options(Library::Rtc, role)
-        };
+        let old = Options { srtp: &[Profile::Aes128CmHmacSha1_80], ..options(Library::Rtc, role) };
         let mut link = Link::connected(old);
         assert_eq!(link.dtls.seen.keys.as_ref().unwrap().0, Profile::Aes128CmHmacSha1_80);
         assert_media(&mut link);
@@ -84,13 +77,8 @@ fn a_peer_without_aes_gcm_gets_counter_mode() {
 
 #[test]
 fn connects_through_loss_during_the_handshake() {
-    let patterns: [fn(usize) -> bool; 5] = [
-        |n| n % 2 == 0,
-        |n| n % 2 == 1,
-        |n| n % 3 != 0,
-        |n| n <= 6,
-        |n| (n * 2_654_435_761) % 100 < 40,
-    ];
+    let patterns: [fn(usize) -> bool; 5] =
+        [|n| n % 2 == 0, |n| n % 2 == 1, |n| n % 3 != 0, |n| n <= 6, |n| (n * 2_654_435_761) % 100 < 40];
     for role in [DtlsRole::Client, DtlsRole::Server] {
         for (number, loses) in patterns.into_iter().enumerate() {
             let mut link = Link::described(options(Library::Dimpl, role));
@@ -162,17 +150,11 @@ fn connects_before_nomination() {
 #[test]
 fn any_fingerprint_with_a_trusted_hash_may_match() {
     for hashes in [&["sha-512"][..], &["sha-384"], &["sha-1", "sha-512"], &["md5", "sha-256"]] {
-        let some = Options {
-            hashes,
-            ..Options::default()
-        };
+        let some = Options { hashes, ..Options::default() };
         Link::connected(some);
     }
     let mut link = Link::new(Options::default());
-    let wrong = Fingerprint {
-        hash: "sha-256".to_owned(),
-        digest: vec![1; 32],
-    };
+    let wrong = Fingerprint { hash: "sha-256".to_owned(), digest: vec![1; 32] };
     let right = link.dtls.fingerprint("sha-256");
     assert!(link.describe(vec![wrong, right]));
     link.nominate();

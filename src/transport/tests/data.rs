@@ -12,10 +12,7 @@ const RELIABLE: u8 = 0x00;
 const REXMIT_UNORDERED: u8 = 0x81;
 
 fn with_channel(role: DtlsRole) -> Link {
-    let mut link = Link::connected(Options {
-        role,
-        ..Options::default()
-    });
+    let mut link = Link::connected(Options { role, ..Options::default() });
     link.sctp.connect(link.now);
     link.run_until(|link| link.sctp.connected);
     link.sctp.open(link.now, 1, RELIABLE, 0, "_reliable");
@@ -25,11 +22,7 @@ fn with_channel(role: DtlsRole) -> Link {
 
 fn messages(link: &Link) -> Vec<(u16, bool, usize)> {
     let messages = link.events.iter().filter_map(|event| match event {
-        TransportEvent::Message {
-            channel,
-            binary,
-            message,
-        } => Some((*channel, *binary, message.len())),
+        TransportEvent::Message { channel, binary, message } => Some((*channel, *binary, message.len())),
         _ => None,
     });
     messages.collect()
@@ -39,11 +32,7 @@ fn messages(link: &Link) -> Vec<(u16, bool, usize)> {
 fn a_channel_is_opened_and_acknowledged_in_both_roles() {
     for role in [DtlsRole::Client, DtlsRole::Server] {
         let link = with_channel(role);
-        let opened = TransportEvent::ChannelOpened(DataChannel {
-            id: 1,
-            label: "_reliable".to_owned(),
-            ordered: true,
-        });
+        let opened = TransportEvent::ChannelOpened(DataChannel { id: 1, label: "_reliable".to_owned(), ordered: true });
         assert!(link.events.contains(&opened));
         assert_eq!(link.sctp.received, [(1, Identifier::Dcep, vec![2].into())]);
         assert!(link.elapsed() < Duration::from_millis(500), "no timer was waited for: {:?}", link.elapsed());
@@ -63,11 +52,7 @@ fn messages_of_all_sizes_and_kinds_pass_both_ways() {
         link.run_until(|link| link.sctp.received.len() > before);
         let (_, identifier, received) = link.sctp.received.last().unwrap();
         assert_eq!((*identifier, &received[..]), (Identifier::Binary, &message[..]));
-        let sent = TransportEvent::Message {
-            channel: 1,
-            binary: true,
-            message: message.into(),
-        };
+        let sent = TransportEvent::Message { channel: 1, binary: true, message: message.into() };
         assert!(link.events.contains(&sent));
     }
     let now = link.now;
@@ -105,11 +90,7 @@ fn the_parameters_of_the_opener_hold_for_our_direction() {
     let mut link = with_channel(DtlsRole::Client);
     link.sctp.open(link.now, 3, REXMIT_UNORDERED, 0, "_lossy");
     link.run_until(|link| link.sctp.received.len() == 2);
-    let opened = TransportEvent::ChannelOpened(DataChannel {
-        id: 3,
-        label: "_lossy".to_owned(),
-        ordered: false,
-    });
+    let opened = TransportEvent::ChannelOpened(DataChannel { id: 3, label: "_lossy".to_owned(), ordered: false });
     assert!(link.events.contains(&opened));
     // With no retransmissions allowed, what is lost is gone and does not hold up what follows.
     link.loses = |_| true;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rand::{Rng, RngCore, SeedableRng};
 use rand::rngs::StdRng;
+use rand::{Rng, RngCore, SeedableRng};
 
 use super::link::{Link, Options, address};
 use crate::limits;
@@ -65,10 +65,7 @@ fn forgeries(random: &mut StdRng) -> Vec<Vec<u8>> {
 fn forged_hellos_and_alerts_from_known_and_unknown_addresses_do_not_stop_a_join() {
     for role in [DtlsRole::Client, DtlsRole::Server] {
         let mut random = StdRng::seed_from_u64(9);
-        let mut link = Link::described(Options {
-            role,
-            ..Options::default()
-        });
+        let mut link = Link::described(Options { role, ..Options::default() });
         link.nominate();
         let end = link.now + Duration::from_secs(2);
         let mut thrown = 0;
@@ -178,10 +175,7 @@ fn mutations_of_a_genuine_handshake_never_panic_and_the_genuine_one_still_arrive
     let mut random = StdRng::seed_from_u64(13);
     for seed in 0..60 {
         let role = if seed % 2 == 0 { DtlsRole::Client } else { DtlsRole::Server };
-        let mut link = Link::described(Options {
-            role,
-            ..Options::default()
-        });
+        let mut link = Link::described(Options { role, ..Options::default() });
         link.nominate();
         let end = link.now + Duration::from_secs(3);
         // Every datagram of the peer is followed by a copy with bytes changed.

@@ -70,12 +70,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            library: Library::Dimpl,
-            role: DtlsRole::Client,
-            hashes: &["sha-256"],
-            srtp: &Profile::PREFERENCE,
-        }
+        Options { library: Library::Dimpl, role: DtlsRole::Client, hashes: &["sha-256"], srtp: &Profile::PREFERENCE }
     }
 }
 
@@ -123,10 +118,7 @@ impl Link {
 
     pub fn parameters(&self, fingerprints: Vec<Fingerprint>) -> RemoteParameters {
         RemoteParameters {
-            ice: IceCredentials {
-                ufrag: self.ufrag.clone(),
-                pwd: "password-of-the-peer-...".to_owned(),
-            },
+            ice: IceCredentials { ufrag: self.ufrag.clone(), pwd: "password-of-the-peer-...".to_owned() },
             fingerprints,
             role: match self.dtls.role {
                 DtlsRole::Client => DtlsRole::Server,
@@ -369,7 +361,9 @@ impl SctpPeer {
 
     fn handle(&mut self, now: Instant, packet: Vec<u8>) {
         let event = self.endpoint.handle(now, SCTP, None, Bytes::from(packet));
-        if let (Some((_, association)), Some((_, DatagramEvent::AssociationEvent(event)))) = (&mut self.association, event) {
+        if let (Some((_, association)), Some((_, DatagramEvent::AssociationEvent(event)))) =
+            (&mut self.association, event)
+        {
             association.handle_event(event);
         }
         self.poll();

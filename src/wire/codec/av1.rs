@@ -15,10 +15,7 @@ pub fn starts_keyframe(payload: &[u8]) -> bool {
     if continues || elements.is_empty() {
         return false;
     }
-    new_sequence
-        || obu_headers(count, elements)
-            .take(ELEMENTS)
-            .any(|obu| (obu >> 3) & 0x0f == SEQUENCE_HEADER)
+    new_sequence || obu_headers(count, elements).take(ELEMENTS).any(|obu| (obu >> 3) & 0x0f == SEQUENCE_HEADER)
 }
 
 /// The first byte of each OBU element. `count` is the W field: 0 when every element has a length, else their number, of which the
@@ -70,10 +67,7 @@ mod tests {
         assert!(starts_keyframe(&[0x10, SEQUENCE, 0]), "one element, no length");
         assert!(starts_keyframe(&[0x20, 2, SEQUENCE, 0, FRAME]), "two elements");
         assert!(starts_keyframe(&[0x00, 1, FRAME, 1, SEQUENCE]), "all with lengths");
-        assert!(
-            !starts_keyframe(&[0x20, 2, FRAME, SEQUENCE, FRAME]),
-            "bytes inside an element"
-        );
+        assert!(!starts_keyframe(&[0x20, 2, FRAME, SEQUENCE, FRAME]), "bytes inside an element");
     }
 
     #[test]

@@ -19,9 +19,7 @@ pub fn starts_keyframe(payload: &[u8]) -> bool {
     };
     match unit_type(*header) {
         AGGREGATION => aggregated(body).any(|header| is_random_access(unit_type(header))),
-        FRAGMENTATION => body
-            .first()
-            .is_some_and(|fu| fu & 0x80 != 0 && is_random_access(fu & 0x3f)),
+        FRAGMENTATION => body.first().is_some_and(|fu| fu & 0x80 != 0 && is_random_access(fu & 0x3f)),
         other => is_random_access(other),
     }
 }
@@ -31,10 +29,7 @@ fn unit_type(header: u8) -> u8 {
 }
 
 fn is_random_access(unit_type: u8) -> bool {
-    matches!(
-        unit_type,
-        IDR_W_RADL | IDR_N_LP | VIDEO_PARAMETER_SET | SEQUENCE_PARAMETER_SET
-    )
+    matches!(unit_type, IDR_W_RADL | IDR_N_LP | VIDEO_PARAMETER_SET | SEQUENCE_PARAMETER_SET)
 }
 
 #[cfg(test)]
@@ -55,10 +50,7 @@ mod tests {
     #[test]
     fn aggregates_and_fragments() {
         assert!(starts_keyframe(&[48 << 1, 1, 0, 2, 35 << 1, 1, 0, 2, 32 << 1, 1]));
-        assert!(
-            !starts_keyframe(&[48 << 1, 1, 0, 9, 32 << 1, 1]),
-            "longer than the packet"
-        );
+        assert!(!starts_keyframe(&[48 << 1, 1, 0, 9, 32 << 1, 1]), "longer than the packet");
         assert!(starts_keyframe(&[49 << 1, 1, 0x80 | 19]));
         assert!(!starts_keyframe(&[49 << 1, 1, 19]), "middle");
         assert!(!starts_keyframe(&[49 << 1, 1, 0x80 | 1]), "trailing picture");

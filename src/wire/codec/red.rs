@@ -28,11 +28,7 @@ pub fn parse(payload: &[u8]) -> Option<Red<'_>> {
         let first = *payload.get(at)?;
         if first & 0x80 == 0 {
             let (headers, blocks) = payload.split_at_checked(at + 1)?;
-            return Some(Red {
-                headers,
-                payload_type: PayloadType(first),
-                primary: blocks.get(redundant..)?,
-            });
+            return Some(Red { headers, payload_type: PayloadType(first), primary: blocks.get(redundant..)? });
         }
         // Fourteen bits of timestamp offset, then ten of length.
         let [_, _, high, low] = *payload.get(at..)?.first_chunk()?;
@@ -58,31 +54,13 @@ mod tests {
     #[test]
     fn a_lone_primary_follows_one_byte() {
         let red = parse(&[111, 1, 2, 3]).unwrap();
-        assert_eq!(
-            (red.payload_type, red.primary),
-            (PayloadType(111), [1, 2, 3].as_slice())
-        );
+        assert_eq!((red.payload_type, red.primary), (PayloadType(111), [1, 2, 3].as_slice()));
         assert_eq!(red.headers, [111]);
     }
 
     #[test]
     fn the_primary_follows_the_redundant_blocks() {
-        let payload = [
-            0x80 | 111,
-            0x0f,
-            0x00,
-            2,
-            0x80 | 111,
-            0x07,
-            0x80,
-            1,
-            111,
-            10,
-            11,
-            20,
-            30,
-            31,
-        ];
+        let payload = [0x80 | 111, 0x0f, 0x00, 2, 0x80 | 111, 0x07, 0x80, 1, 111, 10, 11, 20, 30, 31];
         let red = parse(&payload).unwrap();
         assert_eq!(red.headers.len(), 9);
         assert_eq!(red.primary, [30, 31]);
@@ -96,7 +74,7 @@ mod tests {
         }
         assert_eq!(parse(&[0x80 | 111, 0, 0, 0]), None, "no primary header");
         assert_eq!(parse(&[0x80 | 111, 0, 3, 0xff, 111, 1, 2]), None, "1,023 bytes claimed");
-        assert_eq!(parse(&[0x80 | 111, 0, 0, 2, 111, 1, 2]).unwrap().primary, []);
+        assert!(parse(&[0x80 | 111, 0, 0, 2, 111, 1, 2]).unwrap().primary.is_empty());
     }
 
     #[test]
@@ -107,10 +85,7 @@ mod tests {
             payload
         };
         assert_eq!(parse(&with_blocks(REDUNDANT_BLOCKS)).unwrap().primary, [42]);
-        assert_eq!(
-            parse(&with_blocks(REDUNDANT_BLOCKS)).unwrap().headers.len(),
-            HEADERS_BYTES
-        );
+        assert_eq!(parse(&with_blocks(REDUNDANT_BLOCKS)).unwrap().headers.len(), HEADERS_BYTES);
         assert_eq!(parse(&with_blocks(REDUNDANT_BLOCKS + 1)), None);
     }
 

@@ -90,18 +90,8 @@ fn a_dependency_descriptor_decides_over_an_opaque_payload() {
     let (key, delta) = ([0x67, 0].as_slice(), [0x41, 0].as_slice());
     assert!(inspect(Codec::H264, delta, Some(starts)).starts_keyframe);
     assert!(!inspect(Codec::H264, key, Some(continues)).starts_keyframe);
-    assert!(
-        inspect(Codec::H264, key, Some(&[0x80])).starts_keyframe,
-        "too short to decide"
-    );
-    assert!(
-        !inspect(Codec::Opus, key, Some(starts)).starts_keyframe,
-        "audio has none"
-    );
+    assert!(inspect(Codec::H264, key, Some(&[0x80])).starts_keyframe, "too short to decide");
+    assert!(!inspect(Codec::Opus, key, Some(starts)).starts_keyframe, "audio has none");
     let vp8 = inspect(Codec::Vp8, &[0x90, 0x80, 0x05, 0x01], Some(starts));
-    assert_eq!(
-        vp8.vp8.and_then(|descriptor| descriptor.picture_id),
-        Some(5),
-        "counters are read all the same"
-    );
+    assert_eq!(vp8.vp8.and_then(|descriptor| descriptor.picture_id), Some(5), "counters are read all the same");
 }

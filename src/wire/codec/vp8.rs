@@ -114,10 +114,7 @@ mod tests {
         assert_eq!(descriptor.tl0_pic_idx, Some(0x56));
         assert_eq!(descriptor.temporal_id, Some(2));
         let short = parse(&[0x90, 0x80, 0x12, 0x00]).unwrap();
-        assert_eq!(
-            (short.picture_id, short.long_picture_id, short.len),
-            (Some(0x12), false, 3)
-        );
+        assert_eq!((short.picture_id, short.long_picture_id, short.len), (Some(0x12), false, 3));
     }
 
     #[test]
@@ -148,11 +145,7 @@ mod tests {
                 descriptor.tl0_pic_idx = descriptor.tl0_pic_idx.map(|_| 0xee);
                 write(&descriptor, &mut payload);
                 assert_eq!(parse(&payload), Some(descriptor), "flags {flags:#x}");
-                assert_eq!(
-                    payload[descriptor.len..],
-                    before[descriptor.len..],
-                    "the rest is untouched"
-                );
+                assert_eq!(payload[descriptor.len..], before[descriptor.len..], "the rest is untouched");
             }
         }
     }

@@ -9,12 +9,8 @@ pub fn starts_keyframe(payload: &[u8]) -> bool {
 /// The spatial layer of a packet that begins a frame without inter-picture prediction.
 fn spatial_layer_of_intra_start(payload: &[u8]) -> Option<u8> {
     let flags = *payload.first()?;
-    let (has_picture_id, predicted, has_layers, begins) = (
-        flags & 0x80 != 0,
-        flags & 0x40 != 0,
-        flags & 0x20 != 0,
-        flags & 0x08 != 0,
-    );
+    let (has_picture_id, predicted, has_layers, begins) =
+        (flags & 0x80 != 0, flags & 0x40 != 0, flags & 0x20 != 0, flags & 0x08 != 0);
     if predicted || !begins {
         return None;
     }
@@ -43,10 +39,7 @@ mod tests {
         assert!(starts_keyframe(&[B]));
         assert!(starts_keyframe(&[I | B, 0x12]));
         assert!(starts_keyframe(&[I | L | F | B, 0x92, 0x34, 0b0010_0000]));
-        assert!(
-            starts_keyframe(&[I | L | B, 0x12, 0b0000_0001, 7]),
-            "the D bit is not the layer"
-        );
+        assert!(starts_keyframe(&[I | L | B, 0x12, 0b0000_0001, 7]), "the D bit is not the layer");
     }
 
     #[test]
@@ -54,10 +47,7 @@ mod tests {
         assert!(!starts_keyframe(&[B | P]));
         assert!(!starts_keyframe(&[0]));
         assert!(!starts_keyframe(&[L | F | B, 0b0000_0010]), "spatial layer 1");
-        assert!(
-            !starts_keyframe(&[I | L | B, 0x92, 0x34, 0b0000_0100, 7]),
-            "spatial layer 2"
-        );
+        assert!(!starts_keyframe(&[I | L | B, 0x92, 0x34, 0b0000_0100, 7]), "spatial layer 2");
     }
 
     #[test]

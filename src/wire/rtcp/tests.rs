@@ -70,49 +70,27 @@ fn random_block(random: &mut StdRng, expected: &mut Vec<Report<'static>>) -> Box
         2 => {
             let sources: Vec<u32> = (0..random.random_range(0..=31)).map(|_| random.random()).collect();
             expected.extend(sources.iter().map(|ssrc| Report::Bye { ssrc: Ssrc(*ssrc) }));
-            Box::new(Goodbye {
-                sources,
-                reason: "gone".into(),
-            })
+            Box::new(Goodbye { sources, reason: "gone".into() })
         }
         3 => {
             let (packet_id, bitmask) = (random.random(), random.random());
-            expected.push(Report::Nack {
-                media: Ssrc(media),
-                packet_id,
-                bitmask,
-            });
+            expected.push(Report::Nack { media: Ssrc(media), packet_id, bitmask });
             Box::new(TransportLayerNack {
                 sender_ssrc: sender,
                 media_ssrc: media,
-                nacks: vec![NackPair {
-                    packet_id,
-                    lost_packets: bitmask,
-                }],
+                nacks: vec![NackPair { packet_id, lost_packets: bitmask }],
             })
         }
         4 => {
-            expected.push(Report::KeyframeRequest {
-                media: Ssrc(media),
-                fir: false,
-            });
-            Box::new(PictureLossIndication {
-                sender_ssrc: sender,
-                media_ssrc: media,
-            })
+            expected.push(Report::KeyframeRequest { media: Ssrc(media), fir: false });
+            Box::new(PictureLossIndication { sender_ssrc: sender, media_ssrc: media })
         }
         5 => {
-            expected.push(Report::KeyframeRequest {
-                media: Ssrc(media),
-                fir: true,
-            });
+            expected.push(Report::KeyframeRequest { media: Ssrc(media), fir: true });
             Box::new(FullIntraRequest {
                 sender_ssrc: sender,
                 media_ssrc: 0,
-                fir: vec![FirEntry {
-                    ssrc: media,
-                    sequence_number: random.random(),
-                }],
+                fir: vec![FirEntry { ssrc: media, sequence_number: random.random() }],
             })
         }
         _ => {
@@ -131,10 +109,7 @@ fn random_reports(random: &mut StdRng, sender: u32, expected: &mut Vec<Report<'s
     (0..random.random_range(0..=31))
         .map(|_| {
             let report = random_report(random);
-            expected.push(Report::Reception {
-                sender: Ssrc(sender),
-                report,
-            });
+            expected.push(Report::Reception { sender: Ssrc(sender), report });
             to_oracle(&report)
         })
         .collect()
@@ -142,9 +117,7 @@ fn random_reports(random: &mut StdRng, sender: u32, expected: &mut Vec<Report<'s
 
 fn random_compound(random: &mut StdRng) -> (Vec<u8>, Vec<Report<'static>>) {
     let mut expected = Vec::new();
-    let blocks: Vec<_> = (0..random.random_range(1..6))
-        .map(|_| random_block(random, &mut expected))
-        .collect();
+    let blocks: Vec<_> = (0..random.random_range(1..6)).map(|_| random_block(random, &mut expected)).collect();
     (::rtcp::packet::marshal(&blocks).unwrap().to_vec(), expected)
 }
 
@@ -168,9 +141,7 @@ fn written_reports_are_read_alike_by_the_oracle() {
             packets: random.random(),
             octets: random.random(),
         };
-        let reports: Vec<_> = (0..random.random_range(0..=31))
-            .map(|_| random_report(&mut random))
-            .collect();
+        let reports: Vec<_> = (0..random.random_range(0..=31)).map(|_| random_report(&mut random)).collect();
         let mut out = Vec::new();
         let mut writer = Writer { out: &mut out };
         writer.sender_report(&info, &reports);
@@ -179,10 +150,7 @@ fn written_reports_are_read_alike_by_the_oracle() {
         let oracle_reports: Vec<_> = reports.iter().map(to_oracle).collect();
         let sender = blocks[0].as_any().downcast_ref::<SenderReport>().unwrap();
         assert_eq!((sender.ssrc, sender.ntp_time), (info.ssrc.0, info.ntp));
-        assert_eq!(
-            (sender.rtp_time, sender.packet_count),
-            (info.rtp_timestamp, info.packets)
-        );
+        assert_eq!((sender.rtp_time, sender.packet_count), (info.rtp_timestamp, info.packets));
         assert_eq!((sender.octet_count, &sender.reports), (info.octets, &oracle_reports));
         let receiver = blocks[1].as_any().downcast_ref::<ReceiverReport>().unwrap();
         assert_eq!((receiver.ssrc, &receiver.reports), (info.ssrc.0, &oracle_reports));
@@ -265,70 +233,17 @@ fn a_malformed_block_ends_the_reading_after_what_came_before() {
 
 #[test]
 fn padding_is_not_read_as_entries() {
-    let compound = [
-        0xa1,
-        TRANSPORT_FEEDBACK,
-        0,
-        4,
-        0,
-        0,
-        0,
-        1,
-        0,
-        0,
-        0,
-        2,
-        0,
-        5,
-        0,
-        0,
-        0,
-        0,
-        0,
-        4,
-    ];
-    let expected = Report::Nack {
-        media: Ssrc(2),
-        packet_id: 5,
-        bitmask: 0,
-    };
+    let compound = [0xa1, TRANSPORT_FEEDBACK, 0, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0, 5, 0, 0, 0, 0, 0, 4];
+    let expected = Report::Nack { media: Ssrc(2), packet_id: 5, bitmask: 0 };
     assert_eq!(read(&compound).collect::<Vec<_>>(), [expected]);
 }
 
 #[test]
 fn every_entry_of_a_block_is_given() {
-    let nacks = [
-        0x81,
-        TRANSPORT_FEEDBACK,
-        0,
-        4,
-        0,
-        0,
-        0,
-        1,
-        0,
-        0,
-        0,
-        2,
-        0,
-        5,
-        0,
-        6,
-        0,
-        7,
-        0,
-        8,
-    ];
+    let nacks = [0x81, TRANSPORT_FEEDBACK, 0, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0, 5, 0, 6, 0, 7, 0, 8];
     let entries: VecDeque<_> = read(&nacks).collect();
     let media = Ssrc(2);
-    assert_eq!(
-        entries,
-        [(5, 6), (7, 8)].map(|(packet_id, bitmask)| Report::Nack {
-            media,
-            packet_id,
-            bitmask
-        })
-    );
+    assert_eq!(entries, [(5, 6), (7, 8)].map(|(packet_id, bitmask)| Report::Nack { media, packet_id, bitmask }));
     let feedback = [0x8f, TRANSPORT_FEEDBACK, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 9, 8, 7, 6];
     let fci = Report::TransportFeedback { fci: &[9, 8, 7, 6] };
     assert_eq!(read(&feedback).collect::<Vec<_>>(), [fci]);

@@ -124,8 +124,8 @@ fn ticks(arrival: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
     use rtc_shared::marshal::Unmarshal;
+    use rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
 
     fn ms(ms: u64) -> Option<Duration> {
         Some(Duration::from_millis(ms))
@@ -151,7 +151,9 @@ mod tests {
             })
             .take(8)
             .collect();
-        use SymbolTypeTcc::{PacketNotReceived as Lost, PacketReceivedLargeDelta as Large, PacketReceivedSmallDelta as Small};
+        use SymbolTypeTcc::{
+            PacketNotReceived as Lost, PacketReceivedLargeDelta as Large, PacketReceivedSmallDelta as Small,
+        };
         assert_eq!(symbols, [Small, Small, Lost, Large, Large, Lost, Lost, Small]);
         let deltas: Vec<i64> = read.recv_deltas.iter().map(|delta| delta.delta).collect();
         assert_eq!(deltas, [40_000, 10_000, -5_000, 195_000, 1_000]);

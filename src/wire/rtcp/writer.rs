@@ -95,10 +95,7 @@ fn put(out: &mut Vec<u8>, word: u32) {
 
 fn put_report(out: &mut Vec<u8>, report: &ReceptionReport) {
     put(out, report.ssrc);
-    put(
-        out,
-        (u32::from(report.fraction_lost) << 24) | (report.cumulative_lost as u32 & 0x00ff_ffff),
-    );
+    put(out, (u32::from(report.fraction_lost) << 24) | (report.cumulative_lost as u32 & 0x00ff_ffff));
     put(out, report.extended_highest_sequence);
     put(out, report.jitter);
     put(out, report.last_sender_report);

@@ -22,10 +22,7 @@ fn with_block(profile: u16, elements: &[u8]) -> Vec<u8> {
 
 fn elements(packet: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let header = Header::parse(packet).unwrap();
-    header
-        .extensions(packet)
-        .map(|(id, value)| (id, value.to_vec()))
-        .collect()
+    header.extensions(packet).map(|(id, value)| (id, value.to_vec())).collect()
 }
 
 /// Touches everything a parsed packet offers, and checks that the offsets lie inside it.
@@ -68,21 +65,11 @@ fn random_oracle_packet(random: &mut StdRng) -> ::rtp::packet::Packet {
     }
     header.extension = !ids.is_empty();
     for id in ids {
-        let len = if two_byte {
-            random.random_range(0..=255)
-        } else {
-            random.random_range(1..=16)
-        };
-        header.extensions.push(oracle::Extension {
-            id,
-            payload: bytes(random, len),
-        });
+        let len = if two_byte { random.random_range(0..=255) } else { random.random_range(1..=16) };
+        header.extensions.push(oracle::Extension { id, payload: bytes(random, len) });
     }
     let len = random.random_range(0..1200);
-    ::rtp::packet::Packet {
-        header,
-        payload: bytes(random, len),
-    }
+    ::rtp::packet::Packet { header, payload: bytes(random, len) }
 }
 
 #[test]
@@ -118,11 +105,8 @@ fn random_written_headers_are_read_alike_by_the_oracle() {
         writer.restart(marker, PayloadType(payload_type), sequence, timestamp, Ssrc(ssrc));
         let mut expected = Vec::new();
         for _ in 0..random.random_range(0..6) {
-            let id = if random.random_ratio(1, 12) {
-                random.random_range(16..=255)
-            } else {
-                random.random_range(1..15)
-            };
+            let id =
+                if random.random_ratio(1, 12) { random.random_range(16..=255) } else { random.random_range(1..15) };
             let mut value = vec![0; random.random_range(1..=18)];
             random.fill_bytes(&mut value);
             if writer.extension(id, &value) {
@@ -132,10 +116,7 @@ fn random_written_headers_are_read_alike_by_the_oracle() {
         let written = writer.finish().to_vec();
         assert_eq!(written.len() % 4, 0);
         let read = oracle::Header::unmarshal(&mut written.as_slice()).unwrap();
-        assert_eq!(
-            (read.marker, read.payload_type, read.sequence_number),
-            (marker, payload_type, sequence)
-        );
+        assert_eq!((read.marker, read.payload_type, read.sequence_number), (marker, payload_type, sequence));
         assert_eq!((read.timestamp, read.ssrc, read.padding), (timestamp, ssrc, false));
         let found = read.extensions.iter().map(|e| (e.id, e.payload.to_vec()));
         assert_eq!(found.collect::<Vec<_>>(), expected);
@@ -218,11 +199,7 @@ fn padding_must_lie_inside_the_payload() {
     assert_eq!(payload(&padded(&[7, 8, 0, 2])), Ok(vec![7, 8]));
     assert_eq!(payload(&padded(&[0, 0, 3])), Ok(vec![]), "padding alone");
     assert_eq!(payload(&padded(&[0, 0, 4])), Err(RtpError::Padding), "into the header");
-    assert_eq!(
-        payload(&padded(&[7, 8, 0])),
-        Err(RtpError::Padding),
-        "0 does not count itself"
-    );
+    assert_eq!(payload(&padded(&[7, 8, 0])), Err(RtpError::Padding), "0 does not count itself");
     assert_eq!(payload(&padded(&[])), Err(RtpError::Padding), "nothing to say how much");
     assert_eq!(payload(&fixed(0)), Ok(vec![]));
 }
@@ -238,11 +215,7 @@ fn padding_between_elements_is_passed_over() {
     let packet = with_block(ONE_BYTE_PROFILE, &[0, 0x10, 0xaa, 0, 0, 0x21, 0xbb, 0xcc]);
     assert_eq!(elements(&packet), [(1, vec![0xaa]), (2, vec![0xbb, 0xcc])]);
     let packet = with_block(0x1003, &[0, 1, 0, 0, 15, 2, 0xbb, 0xcc]);
-    assert_eq!(
-        elements(&packet),
-        [(1, vec![]), (15, vec![0xbb, 0xcc])],
-        "15 is an id like others here"
-    );
+    assert_eq!(elements(&packet), [(1, vec![]), (15, vec![0xbb, 0xcc])], "15 is an id like others here");
 }
 
 #[test]
@@ -272,15 +245,8 @@ fn an_extension_is_found_by_the_peers_map() {
     let mut map = ExtensionMap::default();
     map.insert(2, Extension::AudioLevel);
     map.insert(3, Extension::Mid);
-    assert_eq!(
-        header.extension(&packet, &map, Extension::AudioLevel),
-        Some([0xbb].as_slice())
-    );
-    assert_eq!(
-        header.extension(&packet, &map, Extension::Mid),
-        None,
-        "not in the packet"
-    );
+    assert_eq!(header.extension(&packet, &map, Extension::AudioLevel), Some([0xbb].as_slice()));
+    assert_eq!(header.extension(&packet, &map, Extension::Mid), None, "not in the packet");
     assert_eq!(header.extension(&packet, &map, Extension::Rid), None, "not in the map");
 }
 
@@ -293,10 +259,7 @@ fn a_large_element_turns_the_earlier_ones_into_the_two_byte_form() {
     assert!(writer.extension(3, &[0xcc; 100]));
     let written = writer.finish().to_vec();
     assert_eq!(written[12..14], TWO_BYTE_PROFILE.to_be_bytes());
-    assert_eq!(
-        elements(&written),
-        [(1, vec![0xaa]), (2, vec![0xbb; 16]), (3, vec![0xcc; 100])]
-    );
+    assert_eq!(elements(&written), [(1, vec![0xaa]), (2, vec![0xbb; 16]), (3, vec![0xcc; 100])]);
     assert_eq!(writer.finish(), written, "finishing twice changes nothing");
 }
 
@@ -313,10 +276,7 @@ fn what_has_no_room_is_left_out_and_the_rest_stands() {
         assert!(written.len() <= WRITTEN_HEADER_BYTES);
         let header = Header::parse(written).unwrap();
         assert_eq!(header.len, written.len());
-        assert_eq!(
-            header.extensions(written).count(),
-            2 + usize::from(fits) + usize::from(again)
-        );
+        assert_eq!(header.extensions(written).count(), 2 + usize::from(fits) + usize::from(again));
     }
 }
 
@@ -336,21 +296,5 @@ fn an_element_that_does_not_fit_leaves_the_one_byte_form() {
 #[test]
 fn a_header_without_elements_has_no_block() {
     let mut writer = HeaderWriter::new(true, PayloadType(111), 0x1234, 0x89ab_cdef, Ssrc(0xfeed_f00d));
-    assert_eq!(
-        writer.finish(),
-        [
-            0x80,
-            0x80 | 111,
-            0x12,
-            0x34,
-            0x89,
-            0xab,
-            0xcd,
-            0xef,
-            0xfe,
-            0xed,
-            0xf0,
-            0x0d
-        ]
-    );
+    assert_eq!(writer.finish(), [0x80, 0x80 | 111, 0x12, 0x34, 0x89, 0xab, 0xcd, 0xef, 0xfe, 0xed, 0xf0, 0x0d]);
 }

@@ -6,15 +6,7 @@ use super::*;
 use crate::media::receive::ReceiveStream;
 use crate::wire::rtp::WRITTEN_HEADER_BYTES;
 
-const CODECS: [Codec; 7] = [
-    Codec::Opus,
-    Codec::Red,
-    Codec::Vp8,
-    Codec::Vp9,
-    Codec::H264,
-    Codec::H265,
-    Codec::Av1,
-];
+const CODECS: [Codec; 7] = [Codec::Opus, Codec::Red, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Av1];
 
 /// A packet with all the extensions and the payload a publisher may send, and then some bytes changed.
 fn mutant(random: &mut StdRng, codec: Codec, sequence: u64, len: usize) -> Vec<u8> {
@@ -48,10 +40,7 @@ fn mutant(random: &mut StdRng, codec: Codec, sequence: u64, len: usize) -> Vec<u
 fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
     let mut random = StdRng::seed_from_u64(9);
     let now = Instant::now();
-    let everything: Vec<_> = CODECS
-        .iter()
-        .map(|codec| (*codec, PayloadType(*codec as u8 + 96)))
-        .collect();
+    let everything: Vec<_> = CODECS.iter().map(|codec| (*codec, PayloadType(*codec as u8 + 96))).collect();
     let source = source_map();
     let mut forwarded = 0;
     for codec in CODECS {
@@ -87,10 +76,7 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
             assert!(outgoing.header.len() <= WRITTEN_HEADER_BYTES);
             assert!(outgoing.prefix.len() + outgoing.payload.len() <= payload.len());
             let written = Header::parse(outgoing.header).unwrap();
-            assert_eq!(
-                (written.len, written.ssrc, written.has_padding),
-                (outgoing.header.len(), SSRC, false)
-            );
+            assert_eq!((written.len, written.ssrc, written.has_padding), (outgoing.header.len(), SSRC, false));
         }
     }
     assert!(forwarded > 1_000, "mutants get through: {forwarded}");

@@ -59,10 +59,7 @@ impl Encoder {
             let mut sent = self.packet(frame, &payload);
             sent.marker = packet == packets - 1;
             sent.padding = if random.random_ratio(1, 10) { 5 } else { 0 };
-            out.push(Underway {
-                sent,
-                frame: Some(frame),
-            });
+            out.push(Underway { sent, frame: Some(frame) });
         }
         if random.random_ratio(1, 8) {
             let mut sent = self.packet(frame, &[]);
@@ -109,10 +106,7 @@ struct Model {
 
 impl Model {
     fn observe(&mut self, stream: &SendStream, under: &Underway, received: Option<Received>) {
-        let origin = Origin {
-            encoding: under.sent.encoding,
-            ssrc: under.sent.ssrc,
-        };
+        let origin = Origin { encoding: under.sent.encoding, ssrc: under.sent.ssrc };
         let joined = stream.origin() == Some(origin);
         let begins = joined && (self.origin != Some(origin) || self.first_of_run);
         if begins {
@@ -159,18 +153,12 @@ impl Model {
         let first = &segment.outputs[&segment.first_source];
         // The heart of it: numbers are missing exactly where the source's are.
         let skipped = segment.skipped.range(..number).count() as u64;
-        assert_eq!(
-            received.sequence - first.sequence,
-            number - segment.first_source - skipped
-        );
+        assert_eq!(received.sequence - first.sequence, number - segment.first_source - skipped);
         self.gaps += u32::from(number > segment.highest_source + 1);
         self.late += u32::from(number < segment.highest_source);
         segment.highest_source = segment.highest_source.max(number);
         if let Some((_, before)) = segment.outputs.range(..number).next_back() {
-            assert!(
-                !clock::is_later(before.timestamp, received.timestamp),
-                "time goes on with numbers"
-            );
+            assert!(!clock::is_later(before.timestamp, received.timestamp), "time goes on with numbers");
             let ids = picture_id(&received).wrapping_sub(picture_id(before)) & 0x7fff;
             let frames = received.timestamp.wrapping_sub(before.timestamp) / FRAME_UNITS;
             assert_eq!(u32::from(ids), frames, "one picture id for each frame");
@@ -194,26 +182,15 @@ impl Model {
 
     fn keep(&mut self, under: &Underway, received: Received) {
         assert!(self.sequences.insert(received.sequence), "no number is given twice");
-        assert_eq!(
-            received.payload[5..],
-            under.sent.payload[5..],
-            "only the counters change"
-        );
+        assert_eq!(received.payload[5..], under.sent.payload[5..], "only the counters change");
         let frame = under.frame.unwrap();
         let base = received.timestamp.wrapping_sub(frame * FRAME_UNITS);
         let drift = base.wrapping_sub(*self.base.get_or_insert(base)) as i32;
         if self.odds_clocks {
             let most = clock::units(MOST_DELAY, 90_000) as i32 + FRAME_UNITS as i32;
-            assert!(
-                (-2..=most).contains(&drift),
-                "timestamps stay with the capture time: {drift}"
-            );
+            assert!((-2..=most).contains(&drift), "timestamps stay with the capture time: {drift}");
         }
-        if self
-            .newest
-            .as_ref()
-            .is_none_or(|newest| received.sequence > newest.sequence)
-        {
+        if self.newest.as_ref().is_none_or(|newest| received.sequence > newest.sequence) {
             self.newest = Some(received.clone());
         }
         let segment = self.segment.as_mut().unwrap();
@@ -225,10 +202,7 @@ fn run(odds: &Odds) -> Model {
     let mut random = StdRng::seed_from_u64(odds.seed);
     let start = Instant::now();
     let mut stream = send_stream(&[VP8], odds.seed);
-    let mut model = Model {
-        odds_clocks: odds.sender_reports,
-        ..Model::default()
-    };
+    let mut model = Model { odds_clocks: odds.sender_reports, ..Model::default() };
     let mut encoders: Vec<_> = (0..ENCODINGS)
         .map(|encoding| Encoder {
             encoding,
@@ -238,9 +212,8 @@ fn run(odds: &Odds) -> Model {
             tl0: random.random(),
         })
         .collect();
-    let mut receivers: Vec<_> = (0..ENCODINGS)
-        .map(|encoding| ReceiveStream::new(Ssrc(1000 + encoding as u32), 90_000))
-        .collect();
+    let mut receivers: Vec<_> =
+        (0..ENCODINGS).map(|encoding| ReceiveStream::new(Ssrc(1000 + encoding as u32), 90_000)).collect();
     if odds.sender_reports {
         for (receiver, encoder) in receivers.iter_mut().zip(&encoders) {
             // Each encoding's report was made at a moment of its own.
@@ -270,10 +243,7 @@ fn run(odds: &Odds) -> Model {
                         Duration::ZERO
                     };
                     if !random.random_bool(odds.loss) {
-                        let copy = Underway {
-                            sent: under.sent.clone(),
-                            frame: under.frame,
-                        };
+                        let copy = Underway { sent: under.sent.clone(), frame: under.frame };
                         network.insert((now + delay, serial), copy);
                     }
                 }
@@ -301,14 +271,7 @@ fn run(odds: &Odds) -> Model {
 
 #[test]
 fn a_perfect_network_gives_contiguous_numbers() {
-    let model = run(&Odds {
-        loss: 0.0,
-        duplicate: 0.0,
-        reorder: 0.0,
-        select: 0.05,
-        sender_reports: true,
-        seed: 1,
-    });
+    let model = run(&Odds { loss: 0.0, duplicate: 0.0, reorder: 0.0, select: 0.05, sender_reports: true, seed: 1 });
     let (first, last) = (model.sequences.first().unwrap(), model.sequences.last().unwrap());
     assert_eq!(last - first + 1, model.sequences.len() as u64);
     assert_eq!((model.gaps, model.late), (0, 0));
@@ -327,11 +290,6 @@ fn loss_reordering_and_duplication_break_no_rule() {
             seed,
         });
         assert!(model.switches > 20, "{} switches", model.switches);
-        assert!(
-            model.late > 100 && model.gaps > 100,
-            "{} late, {} gaps",
-            model.late,
-            model.gaps
-        );
+        assert!(model.late > 100 && model.gaps > 100, "{} late, {} gaps", model.late, model.gaps);
     }
 }

@@ -6,11 +6,7 @@ use super::*;
 
 fn routed_as(agent: bool, packet: &proto::DataPacket) -> Result<(proto::DataPacket, RoutedData), DataError> {
     let (id, identity) = (ParticipantId::new("PA_x"), Identity::new("alice"));
-    let sender = DataSender {
-        id: &id,
-        identity: &identity,
-        agent,
-    };
+    let sender = DataSender { id: &id, identity: &identity, agent };
     let routed = LivekitData.route(sender, DataChannelKind::Reliable, &packet.encode_to_vec())?;
     Ok((proto::DataPacket::decode(routed.message.as_ref()).unwrap(), routed))
 }
@@ -31,11 +27,7 @@ fn with(value: Value) -> proto::DataPacket {
 }
 
 fn chat() -> Value {
-    Value::ChatMessage(proto::ChatMessage {
-        id: "1".into(),
-        message: "hi".into(),
-        ..Default::default()
-    })
+    Value::ChatMessage(proto::ChatMessage { id: "1".into(), message: "hi".into(), ..Default::default() })
 }
 
 fn text_stream() -> Value {
@@ -58,37 +50,14 @@ fn every_kind_of_packet_is_stamped_and_otherwise_unchanged() {
     for value in [
         chat(),
         text_stream(),
-        Value::SipDtmf(proto::SipDtmf {
-            code: 1,
-            digit: "1".into(),
-        }),
-        Value::RpcRequest(proto::RpcRequest {
-            id: "r".into(),
-            method: "m".into(),
-            ..Default::default()
-        }),
+        Value::SipDtmf(proto::SipDtmf { code: 1, digit: "1".into() }),
+        Value::RpcRequest(proto::RpcRequest { id: "r".into(), method: "m".into(), ..Default::default() }),
         Value::RpcAck(proto::RpcAck { request_id: "r".into() }),
-        Value::RpcResponse(proto::RpcResponse {
-            request_id: "r".into(),
-            ..Default::default()
-        }),
-        Value::StreamChunk(proto::data_stream::Chunk {
-            content: vec![1; 300],
-            ..Default::default()
-        }),
-        Value::StreamTrailer(proto::data_stream::Trailer {
-            stream_id: "s".into(),
-            ..Default::default()
-        }),
-        Value::EncryptedPacket(proto::EncryptedPacket {
-            encrypted_value: vec![9; 40],
-            ..Default::default()
-        }),
-        Value::User(proto::UserPacket {
-            payload: vec![1, 2, 3],
-            topic: Some("t".into()),
-            ..Default::default()
-        }),
+        Value::RpcResponse(proto::RpcResponse { request_id: "r".into(), ..Default::default() }),
+        Value::StreamChunk(proto::data_stream::Chunk { content: vec![1; 300], ..Default::default() }),
+        Value::StreamTrailer(proto::data_stream::Trailer { stream_id: "s".into(), ..Default::default() }),
+        Value::EncryptedPacket(proto::EncryptedPacket { encrypted_value: vec![9; 40], ..Default::default() }),
+        Value::User(proto::UserPacket { payload: vec![1, 2, 3], topic: Some("t".into()), ..Default::default() }),
     ] {
         let mut packet = with(value);
         let (stamped, routed) = routed(&packet);
@@ -110,11 +79,7 @@ fn fields_this_version_does_not_know_pass() {
     let mut message = with(chat()).encode_to_vec();
     prost::encoding::string::encode(1000, &"from the future".to_owned(), &mut message);
     let (id, identity) = (ParticipantId::new("PA_x"), Identity::new("alice"));
-    let sender = DataSender {
-        id: &id,
-        identity: &identity,
-        agent: false,
-    };
+    let sender = DataSender { id: &id, identity: &identity, agent: false };
     let routed = LivekitData.route(sender, DataChannelKind::Lossy, &message).unwrap();
     assert!(routed.message.starts_with(&message));
 }
@@ -142,9 +107,7 @@ fn destinations_are_named_in_the_packet_or_in_the_user_packet() {
     packet.destination_identities = vec!["bob".into()];
     let (stamped, sent) = routed(&packet);
     assert_eq!(sent.recipients, only(&["bob"], &["PA_y"]));
-    let Some(Value::User(user)) = stamped.value else {
-        panic!()
-    };
+    let Some(Value::User(user)) = stamped.value else { panic!() };
     assert_eq!(user.destination_identities, ["bob"]);
 
     packet.destination_identities = vec!["x".into(); DESTINATIONS];
@@ -153,11 +116,7 @@ fn destinations_are_named_in_the_packet_or_in_the_user_packet() {
 
 #[test]
 fn only_agents_speak_for_others_and_only_in_text() {
-    for (value, own_name) in [
-        (chat(), false),
-        (text_stream(), false),
-        (Value::RpcAck(Default::default()), true),
-    ] {
+    for (value, own_name) in [(chat(), false), (text_stream(), false), (Value::RpcAck(Default::default()), true)] {
         let (stamped, _) = routed_as(true, &with(value.clone())).unwrap();
         assert_eq!(stamped.participant_identity == "alice", own_name, "{value:?}");
         assert_eq!(stamped.participant_sid, "PA_x");
@@ -178,51 +137,32 @@ fn transcriptions_of_others_than_agents_and_speakers_are_refused() {
     let transcription = with(Value::Transcription(Default::default()));
     assert_eq!(routed_as(false, &transcription).unwrap_err(), DataError::NotAllowed);
     assert!(routed_as(true, &transcription).is_ok());
-    assert_eq!(
-        routed_as(true, &with(Value::Speaker(Default::default()))).unwrap_err(),
-        DataError::NotAllowed
-    );
+    assert_eq!(routed_as(true, &with(Value::Speaker(Default::default()))).unwrap_err(), DataError::NotAllowed);
 }
 
 #[test]
 fn metrics_are_for_the_server() {
-    assert_eq!(
-        routed(&with(Value::Metrics(Default::default()))).1.recipients,
-        Recipients::Nobody
-    );
+    assert_eq!(routed(&with(Value::Metrics(Default::default()))).1.recipients, Recipients::Nobody);
 }
 
 #[test]
 fn an_empty_packet_is_malformed() {
-    assert_eq!(
-        routed_as(false, &proto::DataPacket::default()).unwrap_err(),
-        DataError::Malformed
-    );
+    assert_eq!(routed_as(false, &proto::DataPacket::default()).unwrap_err(), DataError::Malformed);
 }
 
 #[test]
 fn truncated_and_mutated_packets_never_panic_and_never_forge_a_sender() {
-    let mut packet = with(Value::User(proto::UserPacket {
-        payload: vec![7; 64],
-        ..Default::default()
-    }));
+    let mut packet = with(Value::User(proto::UserPacket { payload: vec![7; 64], ..Default::default() }));
     packet.destination_identities = vec!["bob".into()];
     let good = packet.encode_to_vec();
     let (id, identity) = (ParticipantId::new("PA_x"), Identity::new("alice"));
-    let sender = DataSender {
-        id: &id,
-        identity: &identity,
-        agent: false,
-    };
+    let sender = DataSender { id: &id, identity: &identity, agent: false };
     let check = |bytes: &[u8]| {
         let Ok(routed) = LivekitData.route(sender, DataChannelKind::Lossy, bytes) else {
             return;
         };
         let stamped = proto::DataPacket::decode(routed.message.as_ref()).unwrap();
-        assert_eq!(
-            (stamped.participant_identity.as_str(), stamped.participant_sid.as_str()),
-            ("alice", "PA_x")
-        );
+        assert_eq!((stamped.participant_identity.as_str(), stamped.participant_sid.as_str()), ("alice", "PA_x"));
     };
     (0..good.len()).for_each(|len| check(&good[..len]));
     let mut random = rand::rngs::StdRng::seed_from_u64(1);
@@ -239,19 +179,14 @@ fn truncated_and_mutated_packets_never_panic_and_never_forge_a_sender() {
 #[test]
 fn a_track_packets_handle_is_read_and_replaced() {
     // A packet in the form of the published test vectors: start and final flags, handle 3333, sequence 6666, frame 9999.
-    let packet = [
-        0x18, 0x00, 0x0d, 0x05, 0x1a, 0x0a, 0x27, 0x0f, 0xde, 0xad, 0xbe, 0xef, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0xfa,
-    ];
+    let packet =
+        [0x18, 0x00, 0x0d, 0x05, 0x1a, 0x0a, 0x27, 0x0f, 0xde, 0xad, 0xbe, 0xef, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0xfa];
     assert_eq!(LivekitData.track_handle(&packet), Some(3333));
     let rewritten = LivekitData.with_track_handle(&packet, 0x1234);
     assert_eq!(LivekitData.track_handle(&rewritten), Some(0x1234));
     assert_eq!((&rewritten[..2], &rewritten[4..]), (&packet[..2], &packet[4..]));
     for len in 0..packet.len() {
-        assert_eq!(
-            LivekitData.track_handle(&packet[..len]).is_some(),
-            len >= TRACK_HEADER_BYTES,
-            "{len}"
-        );
+        assert_eq!(LivekitData.track_handle(&packet[..len]).is_some(), len >= TRACK_HEADER_BYTES, "{len}");
         assert_eq!(LivekitData.with_track_handle(&packet[..len], 1).len(), len);
     }
     assert_eq!(LivekitData.track_handle(&[0; 12]), None);

@@ -49,11 +49,7 @@ pub fn video_request() -> AddTrackRequest {
         width: 1280,
         height: 720,
         layers: vec![layer(Low, 320, 180), layer(Medium, 640, 360), layer(High, 1280, 720)],
-        simulcast_codecs: vec![proto::SimulcastCodec {
-            codec: "vp8".into(),
-            cid: "cam".into(),
-            ..Default::default()
-        }],
+        simulcast_codecs: vec![proto::SimulcastCodec { codec: "vp8".into(), cid: "cam".into(), ..Default::default() }],
         encryption: proto::encryption::Type::Gcm.into(),
         ..Default::default()
     }
@@ -67,12 +63,7 @@ pub fn track_info(request: &AddTrackRequest) -> TrackInfo {
         source: announced.source,
         muted: announced.muted,
         mid: Some("3".into()),
-        mime_type: if announced.kind == MediaKind::Video {
-            "video/VP8"
-        } else {
-            "audio/opus"
-        }
-        .into(),
+        mime_type: if announced.kind == MediaKind::Video { "video/VP8" } else { "audio/opus" }.into(),
         simulcast: announced.layers.len() > 1,
         client_id: announced.client_id,
         version: 2,
@@ -83,11 +74,7 @@ pub fn track_info(request: &AddTrackRequest) -> TrackInfo {
 #[test]
 fn a_participant_carries_what_its_client_said_to_others() {
     let claims = token::verify(&token::tests::token(token::tests::join_claims()), &token::tests::keys()).unwrap();
-    let client = proto::ClientInfo {
-        client_protocol: 2,
-        capabilities: vec![2],
-        ..Default::default()
-    };
+    let client = proto::ClientInfo { client_protocol: 2, capabilities: vec![2], ..Default::default() };
     let mut info = participant_info();
     info.opaque = participant_opaque(&claims, &client);
     info.tracks.push(track_info(&video_request()));
@@ -97,10 +84,7 @@ fn a_participant_carries_what_its_client_said_to_others() {
         (shown.sid.as_str(), shown.identity.as_str(), shown.name.as_str()),
         ("PA_abcdefghijkl", "alice", "Alice")
     );
-    assert_eq!(
-        (shown.joined_at, shown.joined_at_ms, shown.version),
-        (1_700_000_000, 1_700_000_000_123, 7)
-    );
+    assert_eq!((shown.joined_at, shown.joined_at_ms, shown.version), (1_700_000_000, 1_700_000_000_123, 7));
     assert_eq!(shown.state(), proto::participant_info::State::Active);
     assert_eq!(shown.attributes["a"], "b");
     assert!(shown.is_publisher);
@@ -126,44 +110,21 @@ fn a_participant_of_another_adaptor_gets_defaults() {
 fn a_simulcast_camera_is_announced_low_to_high_and_shown_with_layers_and_codec() {
     let request = video_request();
     let announced = announcement(&request).unwrap();
-    assert_eq!(
-        (announced.kind, announced.source),
-        (MediaKind::Video, TrackSource::Camera)
-    );
-    let sizes: Vec<_> = announced
-        .layers
-        .iter()
-        .map(|layer| (layer.quality, layer.width))
-        .collect();
-    assert_eq!(
-        sizes,
-        [(Quality::Low, 320), (Quality::Medium, 640), (Quality::High, 1280)]
-    );
+    assert_eq!((announced.kind, announced.source), (MediaKind::Video, TrackSource::Camera));
+    let sizes: Vec<_> = announced.layers.iter().map(|layer| (layer.quality, layer.width)).collect();
+    assert_eq!(sizes, [(Quality::Low, 320), (Quality::Medium, 640), (Quality::High, 1280)]);
 
     let shown = track(&track_info(&request));
-    assert_eq!(
-        (shown.sid.as_str(), shown.name.as_str()),
-        ("TR_VCabcdefghij", "my camera")
-    );
+    assert_eq!((shown.sid.as_str(), shown.name.as_str()), ("TR_VCabcdefghij", "my camera"));
     assert_eq!((shown.width, shown.height, shown.mid.as_str()), (1280, 720, "3"));
-    assert_eq!(
-        (shown.mime_type.as_str(), shown.stream.as_str()),
-        ("video/VP8", "camera")
-    );
+    assert_eq!((shown.mime_type.as_str(), shown.stream.as_str()), ("video/VP8", "camera"));
     assert!(shown.simulcast);
     assert_eq!(shown.encryption(), proto::encryption::Type::Gcm);
-    let rids: Vec<_> = shown
-        .layers
-        .iter()
-        .map(|layer| (layer.rid.as_str(), layer.spatial_layer))
-        .collect();
+    let rids: Vec<_> = shown.layers.iter().map(|layer| (layer.rid.as_str(), layer.spatial_layer)).collect();
     assert_eq!(rids, [("q", 0), ("h", 1), ("f", 2)]);
     assert_eq!(shown.codecs.len(), 1);
     let codec = &shown.codecs[0];
-    assert_eq!(
-        (codec.mime_type.as_str(), codec.mid.as_str(), codec.cid.as_str()),
-        ("video/VP8", "3", "cam")
-    );
+    assert_eq!((codec.mime_type.as_str(), codec.mid.as_str(), codec.cid.as_str()), ("video/VP8", "3", "cam"));
     assert_eq!(codec.video_layer_mode(), Mode::OneSpatialLayerPerStream);
     assert_eq!(codec.layers, shown.layers);
     assert_eq!(shown.version.unwrap().unix_micro, 2);
@@ -174,11 +135,7 @@ fn the_codec_that_was_negotiated_is_shown_though_another_was_announced() {
     let mut request = video_request();
     request.simulcast_codecs[0].codec = "vp9".into();
     let shown = track(&track_info(&request));
-    let codecs: Vec<_> = shown
-        .codecs
-        .iter()
-        .map(|codec| (codec.mime_type.as_str(), codec.mid.as_str()))
-        .collect();
+    let codecs: Vec<_> = shown.codecs.iter().map(|codec| (codec.mime_type.as_str(), codec.mid.as_str())).collect();
     assert_eq!(codecs, [("video/VP8", "3"), ("video/VP9", "")]);
     assert_eq!(shown.codecs[1].video_layer_mode(), Mode::MultipleSpatialLayersPerStream);
 }
@@ -190,14 +147,7 @@ fn layers_of_a_codec_serve_where_the_track_has_none() {
     assert_eq!(announcement(&request).unwrap().layers.len(), 3);
     request.simulcast_codecs.clear();
     let layers = announcement(&request).unwrap().layers;
-    assert_eq!(
-        layers,
-        [Layer {
-            quality: Quality::High,
-            width: 1280,
-            height: 720
-        }]
-    );
+    assert_eq!(layers, [Layer { quality: Quality::High, width: 1280, height: 720 }]);
     (request.width, request.height) = (0, 0);
     assert!(announcement(&request).unwrap().layers.is_empty());
 }
@@ -222,13 +172,7 @@ fn old_audio_flags_are_shown_as_features_too() {
     assert!(shown.stereo && shown.disable_dtx && shown.disable_red);
     assert_eq!(shown.codecs[0].mime_type, "audio/opus");
     assert_eq!(shown.codecs[0].video_layer_mode(), Mode::Unused);
-    assert!(
-        announcement(&AddTrackRequest {
-            r#type: proto::TrackType::Data.into(),
-            ..request
-        })
-        .is_none()
-    );
+    assert!(announcement(&AddTrackRequest { r#type: proto::TrackType::Data.into(), ..request }).is_none());
 }
 
 #[test]
@@ -236,10 +180,7 @@ fn a_data_track_keeps_its_schema() {
     let request = PublishDataTrackRequest {
         pub_handle: 9,
         name: "pose".into(),
-        schema: Some(proto::DataTrackSchemaId {
-            name: "s".into(),
-            ..Default::default()
-        }),
+        schema: Some(proto::DataTrackSchemaId { name: "s".into(), ..Default::default() }),
         ..Default::default()
     };
     let info = DataTrackInfo {
@@ -249,9 +190,6 @@ fn a_data_track_keeps_its_schema() {
         opaque: request.encode_to_vec().into(),
     };
     let shown = data_track(&info);
-    assert_eq!(
-        (shown.pub_handle, shown.sid.as_str(), shown.name.as_str()),
-        (9, "DTR_abc", "pose")
-    );
+    assert_eq!((shown.pub_handle, shown.sid.as_str(), shown.name.as_str()), (9, "DTR_abc", "pose"));
     assert_eq!(shown.schema.unwrap().name, "s");
 }

@@ -33,31 +33,15 @@ fn tracks(names: &[&str]) -> Vec<TrackId> {
 
 #[test]
 fn an_offer_keeps_its_id() {
-    let offer = proto::SessionDescription {
-        r#type: "offer".into(),
-        sdp: "v=0".into(),
-        id: 4,
-        ..Default::default()
-    };
-    assert_eq!(
-        commanded(Said::Offer(offer)),
-        Command::Offer(Offer {
-            id: 4,
-            sdp: "v=0".into()
-        })
-    );
+    let offer = proto::SessionDescription { r#type: "offer".into(), sdp: "v=0".into(), id: 4, ..Default::default() };
+    assert_eq!(commanded(Said::Offer(offer)), Command::Offer(Offer { id: 4, sdp: "v=0".into() }));
 }
 
 #[test]
 fn a_track_is_announced_and_a_second_codec_of_one_refused() {
-    let Command::Announce(announced) = commanded(Said::AddTrack(video_request())) else {
-        panic!()
-    };
+    let Command::Announce(announced) = commanded(Said::AddTrack(video_request())) else { panic!() };
     assert_eq!((announced.client_id.as_str(), announced.layers.len()), ("cam", 3));
-    let backup = proto::AddTrackRequest {
-        sid: "TR_x".into(),
-        ..video_request()
-    };
+    let backup = proto::AddTrackRequest { sid: "TR_x".into(), ..video_request() };
     let (reason, request) = refused(Said::AddTrack(backup));
     assert_eq!(reason, Reason::UnsupportedType);
     assert!(matches!(request, Some(Request::AddTrack(request)) if request.cid == "cam"));
@@ -65,17 +49,8 @@ fn a_track_is_announced_and_a_second_codec_of_one_refused() {
 
 #[test]
 fn muting_names_the_track() {
-    let mute = proto::MuteTrackRequest {
-        sid: "TR_a".into(),
-        muted: true,
-    };
-    assert_eq!(
-        commanded(Said::Mute(mute)),
-        Command::SetMuted {
-            track: TrackId::new("TR_a"),
-            muted: true
-        }
-    );
+    let mute = proto::MuteTrackRequest { sid: "TR_a".into(), muted: true };
+    assert_eq!(commanded(Said::Mute(mute)), Command::SetMuted { track: TrackId::new("TR_a"), muted: true });
 }
 
 #[test]
@@ -88,10 +63,7 @@ fn subscriptions_by_track_and_by_participant_become_one_list() {
             track_sids: vec!["TR_b".into(), "TR_c".into()],
         }],
     };
-    let expected = Command::Subscribe {
-        tracks: tracks(&["TR_a", "TR_b", "TR_c"]),
-        subscribe: true,
-    };
+    let expected = Command::Subscribe { tracks: tracks(&["TR_a", "TR_b", "TR_c"]), subscribe: true };
     assert_eq!(commanded(Said::Subscription(update)), expected);
     assert!(reactions(Said::Subscription(proto::UpdateSubscription::default())).is_empty());
 }
@@ -103,18 +75,13 @@ fn names_beyond_the_bound_are_ignored() {
         subscribe: true,
         participant_tracks: vec![],
     };
-    let Command::Subscribe { tracks, .. } = commanded(Said::Subscription(update)) else {
-        panic!()
-    };
+    let Command::Subscribe { tracks, .. } = commanded(Said::Subscription(update)) else { panic!() };
     assert_eq!(tracks.len(), limits::SIGNAL_NAMES);
 }
 
 #[test]
 fn track_settings_become_what_is_wanted() {
-    let base = proto::UpdateTrackSettings {
-        track_sids: vec!["TR_a".into()],
-        ..Default::default()
-    };
+    let base = proto::UpdateTrackSettings { track_sids: vec!["TR_a".into()], ..Default::default() };
     let wanted = |settings| match commanded(Said::TrackSetting(settings)) {
         Command::Want { tracks: named, wanted } => {
             assert_eq!(named, tracks(&["TR_a"]));
@@ -122,60 +89,27 @@ fn track_settings_become_what_is_wanted() {
         }
         other => panic!("{other:?}"),
     };
-    let sized = proto::UpdateTrackSettings {
-        width: 640,
-        height: 360,
-        quality: 2,
-        ..base.clone()
-    };
-    assert_eq!(
-        wanted(sized.clone()),
-        Wanted::Size {
-            width: 640,
-            height: 360
-        }
-    );
-    assert_eq!(
-        wanted(proto::UpdateTrackSettings {
-            disabled: true,
-            ..sized
-        }),
-        Wanted::Nothing
-    );
+    let sized = proto::UpdateTrackSettings { width: 640, height: 360, quality: 2, ..base.clone() };
+    assert_eq!(wanted(sized.clone()), Wanted::Size { width: 640, height: 360 });
+    assert_eq!(wanted(proto::UpdateTrackSettings { disabled: true, ..sized }), Wanted::Nothing);
     for (quality, expected) in [
         (0, Wanted::Quality(Quality::Low)),
         (1, Wanted::Quality(Quality::Medium)),
         (2, Wanted::Quality(Quality::High)),
         (3, Wanted::Nothing),
     ] {
-        assert_eq!(
-            wanted(proto::UpdateTrackSettings {
-                quality,
-                ..base.clone()
-            }),
-            expected
-        );
+        assert_eq!(wanted(proto::UpdateTrackSettings { quality, ..base.clone() }), expected);
     }
 }
 
 #[test]
 fn permissions_become_an_audience() {
-    let everyone = proto::SubscriptionPermission {
-        all_participants: true,
-        ..Default::default()
-    };
-    assert_eq!(
-        commanded(Said::SubscriptionPermission(everyone)),
-        Command::SetAudience(Audience::Everyone)
-    );
+    let everyone = proto::SubscriptionPermission { all_participants: true, ..Default::default() };
+    assert_eq!(commanded(Said::SubscriptionPermission(everyone)), Command::SetAudience(Audience::Everyone));
     let some = proto::SubscriptionPermission {
         all_participants: false,
         track_permissions: vec![
-            proto::TrackPermission {
-                participant_identity: "bob".into(),
-                all_tracks: true,
-                ..Default::default()
-            },
+            proto::TrackPermission { participant_identity: "bob".into(), all_tracks: true, ..Default::default() },
             proto::TrackPermission {
                 participant_sid: "PA_x".into(),
                 track_sids: vec!["TR_a".into()],
@@ -184,26 +118,12 @@ fn permissions_become_an_audience() {
         ],
     };
     let expected = Audience::Only(vec![
-        AudienceRule {
-            identity: Some(Identity::new("bob")),
-            participant: None,
-            tracks: None,
-        },
-        AudienceRule {
-            identity: None,
-            participant: Some(ParticipantId::new("PA_x")),
-            tracks: Some(tracks(&["TR_a"])),
-        },
+        AudienceRule { identity: Some(Identity::new("bob")), participant: None, tracks: None },
+        AudienceRule { identity: None, participant: Some(ParticipantId::new("PA_x")), tracks: Some(tracks(&["TR_a"])) },
     ]);
-    assert_eq!(
-        commanded(Said::SubscriptionPermission(some)),
-        Command::SetAudience(expected)
-    );
+    assert_eq!(commanded(Said::SubscriptionPermission(some)), Command::SetAudience(expected));
     let nobody = proto::SubscriptionPermission::default();
-    assert_eq!(
-        commanded(Said::SubscriptionPermission(nobody)),
-        Command::SetAudience(Audience::Only(vec![]))
-    );
+    assert_eq!(commanded(Said::SubscriptionPermission(nobody)), Command::SetAudience(Audience::Only(vec![])));
 }
 
 #[test]
@@ -227,41 +147,22 @@ fn metadata_updates_leave_what_is_empty() {
 fn an_own_tracks_features_and_size_change_within_its_announcement() {
     let id = TrackId::new("TR_a");
     let mut own = OwnTracks::from([(id.clone(), video_request())]);
-    let features = proto::UpdateLocalAudioTrack {
-        track_sid: "TR_a".into(),
-        features: vec![4],
-    };
-    let size = proto::UpdateLocalVideoTrack {
-        track_sid: "TR_a".into(),
-        width: 10,
-        height: 20,
-    };
+    let features = proto::UpdateLocalAudioTrack { track_sid: "TR_a".into(), features: vec![4] };
+    let size = proto::UpdateLocalVideoTrack { track_sid: "TR_a".into(), width: 10, height: 20 };
     react(Said::UpdateAudioTrack(features), &mut own, UNIX_MS);
     let reactions = react(Said::UpdateVideoTrack(size), &mut own, UNIX_MS);
-    let [Reaction::Command(Command::UpdateTrack { track, opaque })] = reactions.as_slice() else {
-        panic!()
-    };
+    let [Reaction::Command(Command::UpdateTrack { track, opaque })] = reactions.as_slice() else { panic!() };
     let changed = proto::AddTrackRequest::decode(opaque.as_ref()).unwrap();
     assert_eq!(track, &id);
-    assert_eq!(
-        (changed.width, changed.height, changed.audio_features.as_slice()),
-        (10, 20, &[4][..])
-    );
+    assert_eq!((changed.width, changed.height, changed.audio_features.as_slice()), (10, 20, &[4][..]));
     assert_eq!(changed.layers, video_request().layers);
-    let unknown = proto::UpdateLocalAudioTrack {
-        track_sid: "TR_b".into(),
-        features: vec![],
-    };
+    let unknown = proto::UpdateLocalAudioTrack { track_sid: "TR_b".into(), features: vec![] };
     assert_eq!(refused(Said::UpdateAudioTrack(unknown)).0, Reason::NotFound);
 }
 
 #[test]
 fn data_tracks_need_a_handle_and_a_name() {
-    let good = proto::PublishDataTrackRequest {
-        pub_handle: 65_535,
-        name: "pose".into(),
-        ..Default::default()
-    };
+    let good = proto::PublishDataTrackRequest { pub_handle: 65_535, name: "pose".into(), ..Default::default() };
     let Command::PublishDataTrack { handle, name, opaque } = commanded(Said::PublishDataTrackRequest(good.clone()))
     else {
         panic!()
@@ -274,11 +175,7 @@ fn data_tracks_need_a_handle_and_a_name() {
         (1, String::new(), Reason::InvalidName),
         (1, "ä".repeat(257), Reason::InvalidName),
     ] {
-        let request = proto::PublishDataTrackRequest {
-            pub_handle,
-            name,
-            ..Default::default()
-        };
+        let request = proto::PublishDataTrackRequest { pub_handle, name, ..Default::default() };
         let (given, echoed) = refused(Said::PublishDataTrackRequest(request.clone()));
         assert_eq!((given, echoed), (reason, Some(Request::PublishDataTrack(request))));
     }
@@ -294,14 +191,9 @@ fn data_subscriptions_go_one_by_one() {
         subscribe,
         ..Default::default()
     };
-    let said = proto::UpdateDataSubscription {
-        updates: vec![update("DTR_a", true), update("DTR_b", false)],
-    };
+    let said = proto::UpdateDataSubscription { updates: vec![update("DTR_a", true), update("DTR_b", false)] };
     let expected = [("DTR_a", true), ("DTR_b", false)].map(|(track, subscribe)| {
-        Reaction::Command(Command::SubscribeDataTrack {
-            track: TrackId::new(track),
-            subscribe,
-        })
+        Reaction::Command(Command::SubscribeDataTrack { track: TrackId::new(track), subscribe })
     });
     assert_eq!(reactions(Said::UpdateDataSubscription(said)), expected);
 }
@@ -309,39 +201,24 @@ fn data_subscriptions_go_one_by_one() {
 #[test]
 fn pings_are_answered_with_the_time() {
     assert_eq!(reactions(Said::Ping(1)), [answer(Answer::Pong(UNIX_MS))]);
-    let pong = proto::Pong {
-        last_ping_timestamp: 77,
-        timestamp: UNIX_MS,
-    };
+    let pong = proto::Pong { last_ping_timestamp: 77, timestamp: UNIX_MS };
     let ping = proto::Ping { timestamp: 77, rtt: 3 };
     assert_eq!(reactions(Said::PingReq(ping)), [answer(Answer::PongResp(pong))]);
 }
 
 #[test]
 fn leaving_leaves_and_data_blobs_are_unsupported() {
-    assert_eq!(
-        commanded(Said::Leave(proto::LeaveRequest::default())),
-        Command::Leave(LeaveReason::ClientLeft)
-    );
-    let store = proto::StoreDataBlobRequest {
-        request_id: 8,
-        blob: None,
-    };
+    assert_eq!(commanded(Said::Leave(proto::LeaveRequest::default())), Command::Leave(LeaveReason::ClientLeft));
+    let store = proto::StoreDataBlobRequest { request_id: 8, blob: None };
     assert_eq!(refused(Said::StoreDataBlobRequest(store)).0, Reason::UnsupportedType);
-    let get = proto::GetDataBlobRequest {
-        request_id: 9,
-        ..Default::default()
-    };
+    let get = proto::GetDataBlobRequest { request_id: 9, ..Default::default() };
     assert_eq!(refused(Said::GetDataBlobRequest(get)).0, Reason::UnsupportedType);
 }
 
 #[test]
 fn what_is_not_served_is_passed_over() {
     for said in [
-        Said::Trickle(proto::TrickleRequest {
-            candidate_init: "not json".into(),
-            ..Default::default()
-        }),
+        Said::Trickle(proto::TrickleRequest { candidate_init: "not json".into(), ..Default::default() }),
         Said::Answer(proto::SessionDescription::default()),
         Said::SyncState(proto::SyncState::default()),
         Said::Simulate(proto::SimulateScenario::default()),

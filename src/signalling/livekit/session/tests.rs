@@ -15,14 +15,8 @@ struct Test {
 
 fn start() -> Test {
     let claims = token::verify(&token::tests::token(token::tests::join_claims()), &token::tests::keys()).unwrap();
-    let now = Now {
-        instant: Instant::now(),
-        unix_ms: 5,
-    };
-    Test {
-        session: Session::new(claims, Arc::new(token::tests::keys()), 17, now.instant),
-        now,
-    }
+    let now = Now { instant: Instant::now(), unix_ms: 5 };
+    Test { session: Session::new(claims, Arc::new(token::tests::keys()), 17, now.instant), now }
 }
 
 impl Test {
@@ -42,13 +36,7 @@ impl Test {
 fn answers(outputs: Vec<Output>) -> Vec<Answer> {
     outputs
         .into_iter()
-        .filter_map(|output| {
-            if let Output::Send(answer) = output {
-                Some(*answer)
-            } else {
-                None
-            }
-        })
+        .filter_map(|output| if let Output::Send(answer) = output { Some(*answer) } else { None })
         .collect()
 }
 
@@ -56,9 +44,7 @@ fn answers(outputs: Vec<Output>) -> Vec<Answer> {
 fn the_join_is_followed_by_a_fresh_token() {
     let mut test = start();
     let told = answers(test.session.on_event(joined()));
-    let [Answer::Join(_), Answer::RefreshToken(fresh)] = told.as_slice() else {
-        panic!("{told:?}")
-    };
+    let [Answer::Join(_), Answer::RefreshToken(fresh)] = told.as_slice() else { panic!("{told:?}") };
     assert!(token::verify(fresh, &token::tests::keys()).is_ok());
 }
 
@@ -97,20 +83,13 @@ fn a_few_malformed_messages_are_borne_and_then_the_client_leaves() {
     let mut test = start();
     let mut commands = Vec::new();
     for count in 1..=limits::SIGNAL_MALFORMED + 3 {
-        let outputs = test.frame(if count % 2 == 0 {
-            Frame::Text("{")
-        } else {
-            Frame::Binary(&[0xff, 0xff])
-        });
+        let outputs = test.frame(if count % 2 == 0 { Frame::Text("{") } else { Frame::Binary(&[0xff, 0xff]) });
         assert_eq!(outputs[0], Output::Fault(fault::MALFORMED));
         if let Some(Output::Command(command)) = outputs.into_iter().nth(1) {
             commands.push((count, command));
         }
     }
-    assert_eq!(
-        commands,
-        [(limits::SIGNAL_MALFORMED, Command::Leave(LeaveReason::ProtocolError))]
-    );
+    assert_eq!(commands, [(limits::SIGNAL_MALFORMED, Command::Leave(LeaveReason::ProtocolError))]);
     let outputs = test.session.on_event(Event::Removed(LeaveReason::ProtocolError));
     assert_eq!(outputs.last(), Some(&Output::Close(code::PROTOCOL_ERROR)));
     assert!(matches!(answers(outputs).as_slice(), [Answer::Leave(leave)] if leave.action() == Action::Disconnect));
@@ -119,10 +98,7 @@ fn a_few_malformed_messages_are_borne_and_then_the_client_leaves() {
 #[test]
 fn every_length_and_mutation_of_a_message_is_read_without_panic() {
     use rand::{Rng, SeedableRng};
-    let bytes = proto::SignalRequest {
-        message: Some(Said::AddTrack(video_request())),
-    }
-    .encode_to_vec();
+    let bytes = proto::SignalRequest { message: Some(Said::AddTrack(video_request())) }.encode_to_vec();
     let mut test = start();
     for len in 0..bytes.len() {
         test.frame(Frame::Binary(&bytes[..len]));
@@ -148,24 +124,15 @@ fn a_message_of_a_newer_protocol_is_passed_over() {
 fn a_client_that_speaks_json_is_answered_in_json() {
     let mut test = start();
     assert!(!test.session.speaks_text());
-    assert_eq!(
-        answers(test.frame(Frame::Text(r#"{"pingReq": {"timestamp": "7", "rtt": "1"}}"#))).len(),
-        1
-    );
+    assert_eq!(answers(test.frame(Frame::Text(r#"{"pingReq": {"timestamp": "7", "rtt": "1"}}"#))).len(), 1);
     assert!(test.session.speaks_text());
 }
 
 #[test]
 fn a_refused_offer_ends_the_session_with_one_farewell() {
     let mut test = start();
-    let outputs = test.session.on_event(Event::OfferRefused {
-        id: 1,
-        reason: String::new(),
-    });
-    assert_eq!(
-        outputs.last(),
-        Some(&Output::Command(Command::Leave(LeaveReason::ProtocolError)))
-    );
+    let outputs = test.session.on_event(Event::OfferRefused { id: 1, reason: String::new() });
+    assert_eq!(outputs.last(), Some(&Output::Command(Command::Leave(LeaveReason::ProtocolError))));
     assert!(matches!(answers(outputs).as_slice(), [Answer::Leave(leave)] if leave.action() == Action::Disconnect));
     assert!(test.say(Said::Ping(1)).is_empty());
     let outputs = test.session.on_event(Event::Removed(LeaveReason::ProtocolError));
@@ -186,24 +153,12 @@ fn own_tracks_can_be_changed_until_they_end() {
     let mut test = start();
     let track = track_info(&video_request());
     test.session.on_event(joined());
-    test.session.on_event(Event::TrackAnnounced {
-        client_id: "cam".into(),
-        track: track.clone(),
-    });
+    test.session.on_event(Event::TrackAnnounced { client_id: "cam".into(), track: track.clone() });
     let change = || {
-        Said::UpdateVideoTrack(proto::UpdateLocalVideoTrack {
-            track_sid: track.id.to_string(),
-            width: 1,
-            height: 1,
-        })
+        Said::UpdateVideoTrack(proto::UpdateLocalVideoTrack { track_sid: track.id.to_string(), width: 1, height: 1 })
     };
-    assert!(matches!(
-        test.say(change()).as_slice(),
-        [Output::Command(Command::UpdateTrack { .. })]
-    ));
-    test.session.on_event(Event::TrackEnded {
-        track: track.id.clone(),
-    });
+    assert!(matches!(test.say(change()).as_slice(), [Output::Command(Command::UpdateTrack { .. })]));
+    test.session.on_event(Event::TrackEnded { track: track.id.clone() });
     assert!(matches!(test.say(change()).as_slice(), [Output::Send(_)]));
 }
 
@@ -215,14 +170,8 @@ fn tracks_that_ended_unsaid_do_not_pile_up() {
     for count in 0..10 * limits::TRACKS_PER_PARTICIPANT {
         let mut track = track_info(&video_request());
         track.id = TrackId::new(&format!("TR_{count}"));
-        test.session.on_event(Event::TrackAnnounced {
-            client_id: "cam".into(),
-            track: track.clone(),
-        });
-        let myself = ParticipantInfo {
-            tracks: vec![track],
-            ..inner.participant.clone()
-        };
+        test.session.on_event(Event::TrackAnnounced { client_id: "cam".into(), track: track.clone() });
+        let myself = ParticipantInfo { tracks: vec![track], ..inner.participant.clone() };
         test.session.on_event(Event::Participants(vec![myself]));
         assert!(test.session.own.len() <= limits::TRACKS_PER_PARTICIPANT);
     }

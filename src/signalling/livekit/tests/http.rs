@@ -14,11 +14,7 @@ async fn ask(router: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCo
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = router
-        .clone()
-        .oneshot(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap();
+    let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
@@ -32,13 +28,7 @@ async fn a_good_token_validates_by_header_and_by_query() {
     for (path, headers) in [
         ("/rtc/v1/validate".to_owned(), vec![("Authorization", bearer.as_str())]),
         (format!("/rtc/v1/validate?access_token={token}"), vec![]),
-        (
-            format!(
-                "/rtc/v1/validate?access_token={token}&join_request={}&new=1",
-                good_join()
-            ),
-            vec![],
-        ),
+        (format!("/rtc/v1/validate?access_token={token}&join_request={}&new=1", good_join()), vec![]),
     ] {
         let (status, headers, body) = ask(&house.router, &path, &headers).await;
         assert_eq!((status, body.as_str()), (StatusCode::OK, "success"));
@@ -52,25 +42,14 @@ async fn refusals_have_a_status_and_a_reason() {
     let token = good_token();
     let nameless = token::tests::token(json!({"video": {"roomJoin": true, "room": "den"}}));
     let foreign = token::tests::token(json!({"iss": "other", "sub": "a"}));
-    let setting = encode(
-        &proto::JoinRequest {
-            metadata: "m".into(),
-            ..said()
-        }
-        .encode_to_vec(),
-        Compression::None,
-    );
+    let setting = encode(&proto::JoinRequest { metadata: "m".into(), ..said() }.encode_to_vec(), Compression::None);
     for (query, status, reason) in [
         (String::new(), 401, "no access token"),
         ("access_token=x".to_owned(), 401, "not a JSON Web Token"),
         (format!("access_token={foreign}"), 401, "no API key"),
         (format!("access_token={nameless}"), 400, "no identity"),
         (format!("access_token={token}&join_request=!"), 400, "base64url"),
-        (
-            format!("access_token={token}&join_request={setting}"),
-            401,
-            "canUpdateOwnMetadata",
-        ),
+        (format!("access_token={token}&join_request={setting}"), 401, "canUpdateOwnMetadata"),
         (format!("access_token={token}&access_token={token}"), 400, "query"),
     ] {
         for path in ["/rtc/v1", "/rtc/v1/validate"] {
@@ -82,10 +61,7 @@ async fn refusals_have_a_status_and_a_reason() {
     }
     // Only the WebSocket address needs these.
     let (status, _, body) = ask(&house.router, &format!("/rtc/v1?access_token={token}"), &[]).await;
-    assert_eq!(
-        (status, body.as_str()),
-        (StatusCode::BAD_REQUEST, "join_request is missing")
-    );
+    assert_eq!((status, body.as_str()), (StatusCode::BAD_REQUEST, "join_request is missing"));
     let path = format!("/rtc/v1?access_token={token}&join_request={}", good_join());
     assert_eq!(ask(&house.router, &path, &[]).await.0, StatusCode::UPGRADE_REQUIRED);
     assert_eq!(house.counters.refused.with_label_values(&["401"]).get(), 8);
@@ -95,19 +71,11 @@ async fn refusals_have_a_status_and_a_reason() {
 #[tokio::test]
 async fn without_auto_create_there_is_no_room() {
     let house = house(Welcome::Admit, &["--room-auto-create=false"]);
-    let (status, _, body) = ask(
-        &house.router,
-        &format!("/rtc/v1/validate?access_token={}", good_token()),
-        &[],
-    )
-    .await;
+    let (status, _, body) = ask(&house.router, &format!("/rtc/v1/validate?access_token={}", good_token()), &[]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("requested room does not exist"));
     // Who has no right to join hears nothing of rooms.
-    assert_eq!(
-        ask(&house.router, "/rtc/v1/validate", &[]).await.0,
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(ask(&house.router, "/rtc/v1/validate", &[]).await.0, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -126,22 +94,15 @@ async fn the_protocol_of_two_connections_is_refused_without_a_loop() {
 #[tokio::test]
 async fn development_hands_out_tokens_that_let_in() {
     let house = house(Welcome::Admit, &["--dev"]);
-    let (status, headers, body) = ask(
-        &house.router,
-        "/dev/token?room=my%20den&identity=al&name=Al",
-        &[("Host", "localhost:4000")],
-    )
-    .await;
+    let (status, headers, body) =
+        ask(&house.router, "/dev/token?room=my%20den&identity=al&name=Al", &[("Host", "localhost:4000")]).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(headers["cache-control"], "no-store");
     let given: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&given["room"], &given["identity"]), (&json!("my den"), &json!("al")));
     assert_eq!(given["url"], "ws://localhost:4000");
     let claims = verify(given["token"].as_str().unwrap(), &token::tests::keys()).unwrap();
-    assert_eq!(
-        (claims.room.as_str(), claims.identity.as_str(), claims.name.as_str()),
-        ("my den", "al", "Al")
-    );
+    assert_eq!((claims.room.as_str(), claims.identity.as_str(), claims.name.as_str()), ("my den", "al", "Al"));
     let path = format!("/rtc/v1/validate?access_token={}", given["token"].as_str().unwrap());
     assert_eq!(ask(&house.router, &path, &[]).await.2, "success");
 
@@ -167,8 +128,5 @@ async fn bad_questions_for_tokens_are_answered_400_and_none_outside_development(
         assert!(body.contains(reason), "{body}");
     }
     let production = house(Welcome::Admit, &[]);
-    assert_eq!(
-        ask(&production.router, "/dev/token?room=r", &[]).await.0,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(ask(&production.router, "/dev/token?room=r", &[]).await.0, StatusCode::NOT_FOUND);
 }

@@ -56,17 +56,8 @@ impl Port for FakeRooms {
             Welcome::Gone => return None,
             Welcome::Silent => {}
         }
-        self.guests
-            .send(Guest {
-                request,
-                commands: received,
-                events,
-            })
-            .ok()?;
-        Some(FakePlace {
-            commands,
-            events: events_out,
-        })
+        self.guests.send(Guest { request, commands: received, events }).ok()?;
+        Some(FakePlace { commands, events: events_out })
     }
 }
 
@@ -88,28 +79,17 @@ struct House {
 
 fn configured(flags: &[&str]) -> Config {
     let keys = format!("app: {}", token::tests::SECRET);
-    let args = ["sfumato", "--keys", &keys]
-        .iter()
-        .chain(flags)
-        .map(std::ffi::OsString::from)
-        .collect::<Vec<_>>();
+    let args = ["sfumato", "--keys", &keys].iter().chain(flags).map(std::ffi::OsString::from).collect::<Vec<_>>();
     config::load(args, []).unwrap().config
 }
 
 fn house(welcome: Welcome, flags: &[&str]) -> House {
     let (guests_in, guests) = mpsc::unbounded_channel();
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
-    let rooms = FakeRooms {
-        welcome,
-        guests: guests_in,
-    };
+    let rooms = FakeRooms { welcome, guests: guests_in };
     let signalling = router(&configured(flags), rooms, counters.clone());
     let router = crate::api::router(signalling, Arc::new(String::new), |_| None);
-    House {
-        router,
-        guests,
-        counters,
-    }
+    House { router, guests, counters }
 }
 
 fn good_token() -> String {

@@ -29,25 +29,15 @@ async fn serve(house: &House) -> Served {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let router = house.router.clone();
-    let server = tokio::spawn(crate::api::serve(
-        vec![listener],
-        router,
-        async move { drop(stopped.await) },
-    ));
-    Served {
-        address,
-        stop: Some(stop),
-        server,
-    }
+    let server = tokio::spawn(crate::api::serve(vec![listener], router, async move { drop(stopped.await) }));
+    Served { address, stop: Some(stop), server }
 }
 
 impl Served {
     async fn connect(&self, join_request: &str) -> Result<Client, tungstenite::Error> {
         let url = format!("ws://{}/rtc/v1?join_request={join_request}", self.address);
         let mut request = url.into_client_request().unwrap();
-        request
-            .headers_mut()
-            .insert("Authorization", format!("Bearer {}", good_token()).parse().unwrap());
+        request.headers_mut().insert("Authorization", format!("Bearer {}", good_token()).parse().unwrap());
         Ok(tokio_tungstenite::connect_async(request).await?.0)
     }
 
@@ -63,11 +53,7 @@ impl Served {
 }
 
 async fn heard(client: &mut Client) -> Message {
-    tokio::time::timeout(Duration::from_secs(5), client.next())
-        .await
-        .expect("a frame in time")
-        .unwrap()
-        .unwrap()
+    tokio::time::timeout(Duration::from_secs(5), client.next()).await.expect("a frame in time").unwrap().unwrap()
 }
 
 async fn answer(client: &mut Client) -> Answer {
@@ -108,46 +94,23 @@ async fn a_client_joins_talks_with_its_room_and_leaves() {
     let mut house = house(Welcome::Admit, &[]);
     let (_served, mut client, mut guest) = joined_client(&mut house).await;
     assert_eq!(guest.request.identity.as_str(), "alice");
-    assert_eq!(
-        guest.request.offer.as_ref().map(|offer| offer.sdp.as_str()),
-        Some("v=0")
-    );
+    assert_eq!(guest.request.offer.as_ref().map(|offer| offer.sdp.as_str()), Some("v=0"));
     assert_eq!(house.counters.sessions.get(), 1);
 
-    let event = Event::Answer {
-        id: 1,
-        sdp: "v=0 answer".into(),
-        tracks_by_mid: vec![("0".into(), TrackId::new("TR_a"))],
-    };
+    let event =
+        Event::Answer { id: 1, sdp: "v=0 answer".into(), tracks_by_mid: vec![("0".into(), TrackId::new("TR_a"))] };
     guest.events.send(event).await.unwrap();
     assert!(matches!(answer(&mut client).await, Answer::Answer(answer) if answer.id == 1));
 
-    say(
-        &mut client,
-        Said::Mute(proto::MuteTrackRequest {
-            sid: "TR_a".into(),
-            muted: true,
-        }),
-    )
-    .await;
-    let muted = Command::SetMuted {
-        track: TrackId::new("TR_a"),
-        muted: true,
-    };
+    say(&mut client, Said::Mute(proto::MuteTrackRequest { sid: "TR_a".into(), muted: true })).await;
+    let muted = Command::SetMuted { track: TrackId::new("TR_a"), muted: true };
     assert_eq!(guest.commands.recv().await, Some(muted));
     say(&mut client, Said::PingReq(proto::Ping { timestamp: 9, rtt: 1 })).await;
     assert!(matches!(answer(&mut client).await, Answer::PongResp(pong) if pong.last_ping_timestamp == 9));
 
     say(&mut client, Said::Leave(proto::LeaveRequest::default())).await;
-    assert_eq!(
-        guest.commands.recv().await,
-        Some(Command::Leave(LeaveReason::ClientLeft))
-    );
-    guest
-        .events
-        .send(Event::Removed(LeaveReason::ClientLeft))
-        .await
-        .unwrap();
+    assert_eq!(guest.commands.recv().await, Some(Command::Leave(LeaveReason::ClientLeft)));
+    guest.events.send(Event::Removed(LeaveReason::ClientLeft)).await.unwrap();
     assert_eq!(close_code(&mut client).await, 1000);
 }
 
@@ -156,9 +119,7 @@ async fn a_client_of_json_hears_json() {
     let mut house = house(Welcome::Admit, &[]);
     let (_served, mut client, _guest) = joined_client(&mut house).await;
     client.send(Message::Text(r#"{"ping":"1"}"#.into())).await.unwrap();
-    let Message::Text(text) = heard(&mut client).await else {
-        panic!()
-    };
+    let Message::Text(text) = heard(&mut client).await else { panic!() };
     let response: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert!(response["pong"].as_str().unwrap().parse::<i64>().unwrap() > 1_700_000_000_000);
 }
@@ -201,18 +162,9 @@ async fn a_room_that_does_not_answer_is_not_waited_for() {
 async fn resuming_is_answered_with_joining_anew() {
     let mut house = house(Welcome::Admit, &[]);
     let served = serve(&house).await;
-    let resume = proto::JoinRequest {
-        reconnect: true,
-        participant_sid: "PA_old".into(),
-        ..said()
-    };
-    let mut client = served
-        .connect(&encode(&resume.encode_to_vec(), Compression::None))
-        .await
-        .unwrap();
-    let Answer::Leave(leave) = answer(&mut client).await else {
-        panic!()
-    };
+    let resume = proto::JoinRequest { reconnect: true, participant_sid: "PA_old".into(), ..said() };
+    let mut client = served.connect(&encode(&resume.encode_to_vec(), Compression::None)).await.unwrap();
+    let Answer::Leave(leave) = answer(&mut client).await else { panic!() };
     assert_eq!(leave.reason(), proto::DisconnectReason::StateMismatch);
     assert_eq!(leave.action(), proto::leave_request::Action::Reconnect);
     assert_eq!(close_code(&mut client).await, 1000);
@@ -224,14 +176,8 @@ async fn a_message_at_the_bound_is_read_and_one_past_it_ends_the_connection() {
     let mut house = house(Welcome::Admit, &[]);
     let (_served, mut client, mut guest) = joined_client(&mut house).await;
     let message = |bytes: usize| {
-        let offer = proto::SessionDescription {
-            sdp: "x".repeat(bytes),
-            ..Default::default()
-        };
-        proto::SignalRequest {
-            message: Some(Said::Offer(offer)),
-        }
-        .encode_to_vec()
+        let offer = proto::SessionDescription { sdp: "x".repeat(bytes), ..Default::default() };
+        proto::SignalRequest { message: Some(Said::Offer(offer)) }.encode_to_vec()
     };
     let overhead = message(limits::SIGNAL_MESSAGE_BYTES).len() - limits::SIGNAL_MESSAGE_BYTES;
     let fits = message(limits::SIGNAL_MESSAGE_BYTES - overhead);
@@ -253,21 +199,11 @@ async fn noise_ends_the_connection_and_is_counted() {
     for _ in 0..limits::SIGNAL_MALFORMED {
         client.send(Message::Binary(vec![0xff; 3].into())).await.unwrap();
     }
-    assert_eq!(
-        guest.commands.recv().await,
-        Some(Command::Leave(LeaveReason::ProtocolError))
-    );
-    guest
-        .events
-        .send(Event::Removed(LeaveReason::ProtocolError))
-        .await
-        .unwrap();
+    assert_eq!(guest.commands.recv().await, Some(Command::Leave(LeaveReason::ProtocolError)));
+    guest.events.send(Event::Removed(LeaveReason::ProtocolError)).await.unwrap();
     assert!(matches!(answer(&mut client).await, Answer::Leave(_)));
     assert_eq!(close_code(&mut client).await, 1002);
-    assert_eq!(
-        house.counters.faults.with_label_values(&["malformed"]).get(),
-        u64::from(limits::SIGNAL_MALFORMED)
-    );
+    assert_eq!(house.counters.faults.with_label_values(&["malformed"]).get(), u64::from(limits::SIGNAL_MALFORMED));
 }
 
 #[tokio::test]
@@ -285,21 +221,12 @@ async fn shutdown_waits_until_sessions_have_said_goodbye() {
     served.stop.take().unwrap().send(()).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!served.server.is_finished());
-    guest
-        .events
-        .send(Event::Removed(LeaveReason::ServerShutdown))
-        .await
-        .unwrap();
-    let Answer::Leave(leave) = answer(&mut client).await else {
-        panic!()
-    };
+    guest.events.send(Event::Removed(LeaveReason::ServerShutdown)).await.unwrap();
+    let Answer::Leave(leave) = answer(&mut client).await else { panic!() };
     assert_eq!(leave.reason(), proto::DisconnectReason::ServerShutdown);
     assert_eq!(close_code(&mut client).await, 1001);
     drop(client);
-    tokio::time::timeout(Duration::from_secs(5), served.server)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), served.server).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -310,19 +237,13 @@ async fn a_client_that_does_not_read_is_given_up() {
     let sdp = "x".repeat(1 << 20);
     let flood = async {
         loop {
-            let event = Event::Answer {
-                id: 1,
-                sdp: sdp.clone(),
-                tracks_by_mid: Vec::new(),
-            };
+            let event = Event::Answer { id: 1, sdp: sdp.clone(), tracks_by_mid: Vec::new() };
             if guest.events.send(event).await.is_err() {
                 return;
             }
         }
     };
-    tokio::time::timeout(2 * limits::SIGNAL_WRITE_TIMEOUT, flood)
-        .await
-        .expect("the place is given up");
+    tokio::time::timeout(2 * limits::SIGNAL_WRITE_TIMEOUT, flood).await.expect("the place is given up");
     assert_eq!(house.counters.faults.with_label_values(&["write_timeout"]).get(), 1);
     drop(client);
 }
