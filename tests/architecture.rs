@@ -32,6 +32,9 @@ const FORBIDDEN: [(&str, &str); 16] = [
     ("std::fs", "no I/O"),
 ];
 
+/// Queues without a bound, in all code but tests: what a peer can make grow has a constant in limits.rs.
+const UNBOUNDED: [&str; 3] = ["unbounded_channel", "std::sync::mpsc::channel", "crossbeam_channel::unbounded"];
+
 /// The protocol of the client SDKs, whose words belong in one place.
 const PROTOCOL: &str = "livekit";
 const ADAPTOR: &str = "signalling/livekit/";
@@ -68,6 +71,12 @@ fn the_core_is_sans_io() {
 #[test]
 fn one_protocols_words_stay_in_its_adaptor() {
     assert_none("words of one protocol", foreign_words);
+}
+
+#[test]
+fn every_queue_is_bounded() {
+    let judged = |source: &Source| !only_for_tests(&source.path);
+    assert_none("queues", |source| if judged(source) { unbounded(&source.text) } else { Vec::new() });
 }
 
 #[test]
@@ -135,6 +144,8 @@ fn the_rule_of_words_fails_outside_the_adaptor() {
 
 #[test]
 fn the_other_rules_fail_too() {
+    assert_eq!(unbounded("let (a, b) = mpsc::unbounded_channel();").len(), 1);
+    assert_eq!(unbounded("let (a, b) = mpsc::channel(limits::MAILBOX);"), []);
     assert_eq!(header("use std::fs;\n//! Too late.\n").len(), 1);
     assert_eq!(header("\n").len(), 1);
     assert_eq!(header("//! \n").len(), 1, "an empty header says nothing");
@@ -160,6 +171,11 @@ fn sans_io(text: &str) -> Vec<Breach> {
     let code = without_tests(&code_of(text));
     let says = |line: &str| FORBIDDEN.iter().find(|(word, _)| has_word(line, word));
     lines_where(&code, |line| says(line).map(|(word, reason)| format!("{word}: {reason}")))
+}
+
+fn unbounded(text: &str) -> Vec<Breach> {
+    let says = |line: &str| UNBOUNDED.iter().any(|word| has_word(line, word));
+    lines_where(&without_tests(&code_of(text)), |line| says(line).then(|| line.trim().to_owned()))
 }
 
 /// Comments and literals count too.
@@ -202,11 +218,11 @@ fn lines_where(text: &str, rule: impl Fn(&str) -> Option<String>) -> Vec<Breach>
 
 /// Whether `word` stands in `line`, not as part of a longer one.
 fn has_word(line: &str, word: &str) -> bool {
-    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let joined = |a: Option<char>, b: Option<char>| a.is_some_and(is_word) && b.is_some_and(is_word);
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !(part(word.chars().next()) && part(before)) && !(part(word.chars().next_back()) && part(after))
+        !joined(before, word.chars().next()) && !joined(word.chars().next_back(), after)
     })
 }
 

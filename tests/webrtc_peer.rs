@@ -10,7 +10,8 @@ use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::{DataPacket, ParticipantInfo, UserPacket, data_packet};
 use support::eventually;
 use support::media::{check_opus, check_vp8, keyframes};
-use support::peer::{AUDIO_CID, Peer, Role, VIDEO_CID};
+use support::peer::publish::{AUDIO_CID, VIDEO_CID};
+use support::peer::{Peer, Role};
 use support::server::Server;
 
 /// Two seconds of audio.

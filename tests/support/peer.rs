@@ -1,37 +1,30 @@
 //! A participant made of the `webrtc` crate, a WebRTC stack of its own: joins a room, publishes synthetic media, receives
 //! what is forwarded, talks over data channels.
 //!
-//! What always holds: it is always the offerer, with one peer connection, as the protocol asks of clients; it sends a
-//! keyframe first and then only when asked.
+//! What always holds: it is always the offerer, with one peer connection, as the protocol asks of clients.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
+use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
-use livekit_protocol::{self as proto, TrackSource, TrackType};
 use prost::Message;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
-};
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodecParameters, RtpCodecKind};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
-use webrtc::media_stream::MediaStreamTrack;
-use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState,
-    RTCSessionDescription, Registry, register_default_interceptors,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
+    RTCPeerConnectionState, RTCSessionDescription, Registry, register_default_interceptors,
 };
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-use super::media::{self, KEYFRAME_PACKETS, Numbering, OPUS_STEP, Received, VP8_STEP, Vp8Packet};
+use super::media::{self, Received};
 use super::relay::Relay;
 use super::server::Server;
 use super::signal::{Signal, join_request};
@@ -39,14 +32,8 @@ use super::{eventually, within};
 use interceptor::KeyframeRequests;
 
 mod interceptor;
+pub mod publish;
 
-pub const AUDIO_CID: &str = "synthetic-microphone";
-pub const VIDEO_CID: &str = "synthetic-camera";
-
-const AUDIO_SSRC: u32 = 0x0a0d_0001;
-const VIDEO_SSRC: u32 = 0x0b0e_0001;
-const AUDIO_EVERY: Duration = Duration::from_millis(20);
-const VIDEO_EVERY: Duration = Duration::from_millis(33);
 /// Receive-only sections of each kind that a first offer holds.
 const RECEIVE_SECTIONS: usize = 3;
 
@@ -113,16 +100,7 @@ impl Peer {
         let keyframe_requests = Arc::default();
         let publishes = role != Role::Subscriber;
         if publishes {
-            let (audio, video) = (local_track(false), local_track(true));
-            for track in [&audio, &video] {
-                let track = Arc::clone(track) as Arc<dyn TrackLocal>;
-                let init = transceiver(RTCRtpTransceiverDirection::Sendonly);
-                connection.add_transceiver_from_track(track, init).await.expect("a track can be added");
-            }
-            tasks.push(tokio::spawn(send_audio(events.connected.subscribe(), audio)));
-            let wanted = Arc::new(AtomicBool::new(true));
-            tasks.push(tokio::spawn(listen(Arc::clone(&video), Arc::clone(&wanted), Arc::clone(&keyframe_requests))));
-            tasks.push(tokio::spawn(send_video(events.connected.subscribe(), video, wanted)));
+            tasks.extend(publish::tracks(&*connection, &events.connected, &keyframe_requests).await);
         }
         add_receivers(&*connection, RECEIVE_SECTIONS, RECEIVE_SECTIONS).await;
         let offer = offer(&*connection, 1).await;
@@ -130,8 +108,7 @@ impl Peer {
         let signal = Signal::connect(server.address(), &token, &join_request(Some(offer))).await;
         signal.join().await;
         if publishes {
-            signal.send(Request::AddTrack(add_track(AUDIO_CID, TrackType::Audio, TrackSource::Microphone)));
-            signal.send(Request::AddTrack(add_track(VIDEO_CID, TrackType::Video, TrackSource::Camera)));
+            publish::announcements().into_iter().for_each(|track| signal.send(Request::AddTrack(track)));
         }
         let first = signal.find("the first answer", 0, answer_in).await;
         let relay = match role {
@@ -284,8 +261,8 @@ impl PeerConnectionEventHandler for Events {
 async fn connect(events: Arc<Events>) -> Arc<dyn PeerConnection> {
     let mut engine = MediaEngine::default();
     let codecs = [
-        (opus(), media::OPUS_PAYLOAD_TYPE, RtpCodecKind::Audio),
-        (vp8(), media::VP8_PAYLOAD_TYPE, RtpCodecKind::Video),
+        (publish::opus(), media::OPUS_PAYLOAD_TYPE, RtpCodecKind::Audio),
+        (publish::vp8(), media::VP8_PAYLOAD_TYPE, RtpCodecKind::Video),
     ];
     for (rtp_codec, payload_type, kind) in codecs {
         let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
@@ -346,6 +323,12 @@ async fn negotiate(
                 }
                 let answer = RTCSessionDescription::answer(sdp.clone()).expect("the answer parses");
                 connection.set_remote_description(answer).await.expect("the answer applies");
+                // The crate leaves out candidates of an inactive section, which the one that BUNDLE is tagged with can be.
+                let candidate = RTCIceCandidateInit {
+                    candidate: format!("candidate:{}", attribute(&sdp, "candidate:")),
+                    ..Default::default()
+                };
+                connection.add_ice_candidate(candidate).await.expect("the candidate parses");
                 outstanding = false;
                 told.send_modify(|negotiated| {
                     negotiated.answers += 1;
@@ -385,100 +368,6 @@ async fn add_receivers(connection: &dyn PeerConnection, audios: usize, videos: u
 
 fn transceiver(direction: RTCRtpTransceiverDirection) -> Option<RTCRtpTransceiverInit> {
     Some(RTCRtpTransceiverInit { direction, ..Default::default() })
-}
-
-fn local_track(video: bool) -> Arc<TrackLocalStaticRTP> {
-    let (id, kind, ssrc, codec) = match video {
-        true => (VIDEO_CID, RtpCodecKind::Video, VIDEO_SSRC, vp8()),
-        false => (AUDIO_CID, RtpCodecKind::Audio, AUDIO_SSRC, opus()),
-    };
-    let coding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
-        codec,
-        ..Default::default()
-    };
-    let track = MediaStreamTrack::new("synthetic".into(), id.into(), id.to_owned(), kind, vec![coding]);
-    Arc::new(TrackLocalStaticRTP::new(track))
-}
-
-fn add_track(cid: &str, kind: TrackType, source: TrackSource) -> proto::AddTrackRequest {
-    proto::AddTrackRequest {
-        cid: cid.to_owned(),
-        name: cid.to_owned(),
-        r#type: kind.into(),
-        source: source.into(),
-        ..Default::default()
-    }
-}
-
-fn opus() -> RTCRtpCodec {
-    RTCRtpCodec {
-        mime_type: "audio/opus".to_owned(),
-        clock_rate: 48_000,
-        channels: 2,
-        sdp_fmtp_line: "minptime=10;useinbandfec=1".to_owned(),
-        rtcp_feedback: Vec::new(),
-    }
-}
-
-fn vp8() -> RTCRtpCodec {
-    RTCRtpCodec {
-        mime_type: "video/VP8".to_owned(),
-        clock_rate: 90_000,
-        channels: 0,
-        sdp_fmtp_line: String::new(),
-        rtcp_feedback: Vec::new(),
-    }
-}
-
-async fn send_audio(mut connected: watch::Receiver<bool>, track: Arc<TrackLocalStaticRTP>) {
-    let mut numbering = Numbering::new(AUDIO_SSRC, media::OPUS_PAYLOAD_TYPE);
-    let mut ticks = tokio::time::interval(AUDIO_EVERY);
-    let _ = connected.wait_for(|connected| *connected).await;
-    for index in 0.. {
-        ticks.tick().await;
-        let packet = numbering.packet(false, media::opus_payload(index));
-        if track.write_rtp(packet).await.is_err() {
-            break;
-        }
-        numbering.advance(OPUS_STEP);
-    }
-}
-
-/// Sends a keyframe at first and whenever one is `wanted`, else small pictures.
-async fn send_video(mut connected: watch::Receiver<bool>, track: Arc<TrackLocalStaticRTP>, wanted: Arc<AtomicBool>) {
-    let mut numbering = Numbering::new(VIDEO_SSRC, media::VP8_PAYLOAD_TYPE);
-    let mut ticks = tokio::time::interval(VIDEO_EVERY);
-    let _ = connected.wait_for(|connected| *connected).await;
-    // Both wrap within the first second.
-    let (mut picture_id, mut tl0_picture) = (0x7ff0u16, 0xf0u8);
-    let mut index = 0;
-    loop {
-        ticks.tick().await;
-        let keyframe = wanted.swap(false, SeqCst);
-        let parts = if keyframe { KEYFRAME_PACKETS } else { 1 };
-        for part in 0..parts {
-            let payload = Vp8Packet { index, keyframe, part };
-            let payload = payload.payload(picture_id, tl0_picture);
-            let packet = numbering.packet(part + 1 == parts, payload);
-            if track.write_rtp(packet).await.is_err() {
-                return;
-            }
-            index += 1;
-        }
-        numbering.advance(VP8_STEP);
-        picture_id = (picture_id + 1) & 0x7fff;
-        tl0_picture = tl0_picture.wrapping_add(1);
-    }
-}
-
-/// Counts the keyframe requests that reach the publisher, and has each answered.
-async fn listen(track: Arc<TrackLocalStaticRTP>, wanted: Arc<AtomicBool>, requests: Arc<AtomicU32>) {
-    while let Some(TrackLocalEvent::OnRtcpPacket(packets)) = track.poll().await {
-        let count = packets.iter().filter(|packet| interceptor::is_keyframe_request(&***packet)).count();
-        requests.fetch_add(count as u32, SeqCst);
-        wanted.fetch_or(count > 0, SeqCst);
-    }
 }
 
 fn answer_in(response: &Response) -> Option<proto::SessionDescription> {
