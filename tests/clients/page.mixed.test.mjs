@@ -1,11 +1,11 @@
 // Owns meetings across browsers: Chromium and Firefox in one room, with different payload types and header extension ids.
 import { after, before } from 'node:test';
-import { launch, skipWithout } from './harness/browser.mjs';
+import { launch, skipCallsWithout } from './harness/browser.mjs';
 import { Meeter } from './harness/meeting.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { allMeet } from './scenarios/page.mjs';
 
-const skip = skipWithout('chromium', 'firefox');
+const skip = skipCallsWithout('chromium', 'firefox');
 const options = { timeout: 120_000, skip };
 // Two shards, so that a room is not always on the first.
 const { server, test } = serverForFile({ shards: 2 });

@@ -31,6 +31,13 @@ export function browserPath(browser) {
   return undefined;
 }
 
+/** As `skipWithout`, for tests in which these browsers have calls: Firefox has none with a server on loopback. */
+export function skipCallsWithout(...browsers) {
+  const reason = skipWithout(...browsers);
+  if (reason || !browsers.includes('firefox') || process.env.TEST_MEDIA_ADDRESS) return reason;
+  return 'Firefox needs an address beside loopback: run under scripts/private-network';
+}
+
 /** What to hand to `test` as `skip`: false, or the reason why these browsers' tests cannot run. */
 export function skipWithout(...browsers) {
   const missing = browsers.filter((browser) => !browserPath(browser));
@@ -55,8 +62,6 @@ const FIREFOX_PREFS = {
   'media.autoplay.default': 0,
   'media.autoplay.blocking_policy': 0,
   'media.peerconnection.ice.obfuscate_host_addresses': false,
-  // The server of a test is on loopback alone, where Firefox otherwise has no address of its own.
-  'media.peerconnection.ice.loopback': true,
   // enumerateDevices() otherwise waits until its window has the focus, and only one of several can have it.
   'media.devices.unfocused.enabled': true,
   // A background tab is not slowed down: several participants share one browser.

@@ -34,7 +34,10 @@ export class Server {
    * @param {{args?: string[], shards?: number, env?: Record<string, string>}} [options]
    */
   async start({ args = [], shards, env = {} } = {}) {
-    const all = ['--dev', '--bind', '127.0.0.1', '--port', '0', '--udp-port', '0', '--node-ip', '127.0.0.1'];
+    // In a network of its own (scripts/private-network) media has an address beside loopback.
+    const media = process.env.TEST_MEDIA_ADDRESS;
+    const bind = media ? `127.0.0.1,${media}` : '127.0.0.1';
+    const all = ['--dev', '--bind', bind, '--port', '0', '--udp-port', '0', '--node-ip', media ?? '127.0.0.1'];
     if (shards) all.push('--shards', String(shards));
     this.child = spawn(serverBinary(), [...all, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { launch, skipWithout } from '../harness/browser.mjs';
+import { launch, skipCallsWithout } from '../harness/browser.mjs';
 import { Meeter } from '../harness/meeting.mjs';
 import { serverForFile } from '../harness/server.mjs';
 
@@ -25,7 +25,7 @@ export async function allMeet(t, meeters) {
 
 /** Defines the tests of one browser in the calling file. @param {'chromium' | 'firefox'} name */
 export function pageTests(name) {
-  const skip = skipWithout(name);
+  const skip = skipCallsWithout(name);
   const options = { timeout: TEST_MS, skip };
   const { server, test } = serverForFile();
   let browser;
