@@ -170,7 +170,9 @@ impl Ice {
             let selected = self.selected;
             let spare = self.paths.iter().enumerate();
             let spare = spare.filter(|(_, path)| Some(path.address) != selected);
-            let (oldest, _) = spare.min_by_key(|(_, path)| path.last_check).ok_or(DropReason::TooManyPaths)?;
+            let (oldest, _) = spare
+                .min_by_key(|(_, path)| path.last_check)
+                .ok_or(DropReason::TooManyPaths)?;
             let old = self.paths.swap_remove(oldest);
             events.push(IceEvent::Forgotten(old.address));
         }

@@ -17,8 +17,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rtc_sctp::{
-    Association, AssociationHandle, Chunks, DatagramEvent, Endpoint, EndpointConfig, EndpointEvent, Event, Payload, PayloadProtocolIdentifier,
-    ServerConfig, StreamEvent, TransportConfig, max_payload_size_for_mtu,
+    Association, AssociationHandle, Chunks, DatagramEvent, Endpoint, EndpointConfig, EndpointEvent, Event, Payload,
+    PayloadProtocolIdentifier, ServerConfig, StreamEvent, TransportConfig, max_payload_size_for_mtu,
 };
 use rtc_shared::TransportProtocol;
 
@@ -61,6 +61,8 @@ pub(super) struct Sctp {
     guard: Guard,
     /// Packets that are ready.
     out: VecDeque<Bytes>,
+    /// How often the library panicked over what the peer sent.
+    contained_panics: u32,
 }
 
 impl Sctp {
@@ -72,6 +74,7 @@ impl Sctp {
             channels: BTreeMap::new(),
             guard: Guard::new(RECEIVE_BUFFER_BYTES),
             out: VecDeque::new(),
+            contained_panics: 0,
         }
     }
 
@@ -89,7 +92,9 @@ impl Sctp {
         // The library parses what the peer wrote. Should it ever panic there, this association alone is lost.
         let handled = catch_unwind(AssertUnwindSafe(|| self.hand_over(now, packet)));
         if handled.is_err() {
-            return self.give_up(events);
+            self.give_up(events);
+            self.contained_panics += 1;
+            return;
         }
         self.poll(now, events);
     }
@@ -130,8 +135,15 @@ impl Sctp {
 
     fn give_up(&mut self, events: &mut VecDeque<TransportEvent>) {
         let channels = std::mem::take(&mut self.channels);
-        *self = Sctp::new();
-        events.extend(channels.into_keys().map(|channel| TransportEvent::ChannelClosed { channel }));
+        *self = Sctp {
+            contained_panics: self.contained_panics,
+            ..Sctp::new()
+        };
+        events.extend(
+            channels
+                .into_keys()
+                .map(|channel| TransportEvent::ChannelClosed { channel }),
+        );
     }
 
     /// Queues a message; false when it cannot be.
@@ -187,7 +199,10 @@ impl Sctp {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.associations.iter().filter_map(|(_, association)| association.poll_timeout()).min()
+        self.associations
+            .iter()
+            .filter_map(|(_, association)| association.poll_timeout())
+            .min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
@@ -199,7 +214,9 @@ impl Sctp {
 
     fn association(&mut self, wanted: AssociationHandle) -> Option<&mut Association> {
         let mut associations = self.associations.iter_mut();
-        associations.find(|(handle, _)| *handle == wanted).map(|(_, association)| association)
+        associations
+            .find(|(handle, _)| *handle == wanted)
+            .map(|(_, association)| association)
     }
 
     /// Takes what the associations report.
@@ -211,17 +228,22 @@ impl Sctp {
                     Event::Connected if self.established.is_none() => self.establish(handle),
                     Event::Stream(StreamEvent::Opened { .. }) => {
                         // Takes it off the queue of those to accept.
-                        let _ = self.association(handle).map(|association| association.accept_stream().is_some());
+                        let _ = self
+                            .association(handle)
+                            .map(|association| association.accept_stream().is_some());
                     }
                     Event::Stream(StreamEvent::Readable { id }) => self.read(now, handle, id, events),
                     Event::Stream(StreamEvent::BufferedAmountReleased { id, n_bytes }) => self.release(id, n_bytes),
-                    Event::Stream(StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. }) => self.forget(id, events),
+                    Event::Stream(StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. }) => {
+                        self.forget(id, events)
+                    }
                     Event::AssociationLost { id, .. } => self.forget(id, events),
                     _ => {}
                 }
             }
             let is_drained = self.association(handle).is_some_and(|association| {
-                association.poll_endpoint_event().is_some() || (association.is_closed() && !association.is_handshaking())
+                association.poll_endpoint_event().is_some()
+                    || (association.is_closed() && !association.is_handshaking())
             });
             if is_drained {
                 self.drop_association(now, handle, events);
@@ -242,7 +264,9 @@ impl Sctp {
     }
 
     fn drop_association(&mut self, now: Instant, handle: AssociationHandle, events: &mut VecDeque<TransportEvent>) {
-        let last = self.association(handle).and_then(|association| association.poll_transmit(now));
+        let last = self
+            .association(handle)
+            .and_then(|association| association.poll_transmit(now));
         if let Some(Payload::RawEncode(packets)) = last.map(|transmit| transmit.message) {
             // SHUTDOWN COMPLETE and the like.
             self.out.extend(packets);

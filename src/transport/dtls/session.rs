@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -40,7 +41,10 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 #[derive(Debug)]
 pub(in crate::transport) enum DtlsEvent {
     /// The fingerprint matched; the exported keying material.
-    Connected { profile: Profile, material: Vec<u8> },
+    Connected {
+        profile: Profile,
+        material: Vec<u8>,
+    },
     Data(BytesMut),
     /// The peer said so, authenticated.
     Closed,
@@ -74,6 +78,8 @@ pub(in crate::transport) struct Session {
     next_sent: u64,
     out: VecDeque<Vec<u8>>,
     events: VecDeque<DtlsEvent>,
+    /// How often the library panicked over what the peer sent.
+    pub(super) contained_panics: u32,
 }
 
 impl Session {
@@ -105,6 +111,7 @@ impl Session {
             next_sent: 0,
             out: VecDeque::new(),
             events: VecDeque::new(),
+            contained_panics: 0,
         }
     }
 
@@ -133,8 +140,10 @@ impl Session {
                     Ok(())
                 }
                 (Phase::Handshake, 1, _) => self.hold(&record),
-                (Phase::Connected, 1, _) => self.feed(now, record.raw).map_err(|()| DropReason::Dtls),
-                // Plaintext alerts above all.
+                (Phase::Connected, 1, record::ALERT | record::APPLICATION_DATA) => {
+                    self.feed(now, record.raw).map_err(|()| DropReason::Dtls)
+                }
+                // Plaintext alerts above all; and there is no second handshake.
                 _ => Err(DropReason::Dtls),
             };
             outcome = outcome.or(taken);
@@ -189,8 +198,8 @@ impl Session {
                 (_, Phase::Ended) => Err(DropReason::Dtls),
                 (DtlsRole::Server, Phase::AwaitHello) => self.on_hello(&fragment, question),
                 _ if fragment.sequence < self.reassembly.next() => self.on_repeat(now, &fragment),
-                (_, Phase::Connected) => Err(DropReason::Dtls),
-                _ => self.reassembly.add(fragment),
+                (role, Phase::Handshake) if is_expected(role, fragment.kind) => self.reassembly.add(fragment),
+                _ => Err(DropReason::Dtls),
             };
             outcome = outcome.or(taken);
         }
@@ -273,7 +282,9 @@ impl Session {
     fn accept_hello(&mut self, now: Instant, hello: &[u8]) {
         let spent = std::mem::replace(&mut self.reassembly, Reassembly::starting_at(1)).take(1);
         let offered: Vec<u16> = record::hello_srtp_profiles(hello).into_iter().flatten().collect();
-        let profile = Profile::PREFERENCE.into_iter().find(|profile| offered.contains(&profile.id()));
+        let profile = Profile::PREFERENCE
+            .into_iter()
+            .find(|profile| offered.contains(&profile.id()));
         let (Some(profile), Some(first)) = (profile, record::hello_without_cookie(hello)) else {
             return;
         };
@@ -289,7 +300,13 @@ impl Session {
         let same_cookie = verify.iter().any(|datagram| datagram.ends_with(&self.cookie));
         datagram.clear();
         for hello in &spent {
-            record::write_message(&mut datagram, self.feed_number(), hello.kind, hello.sequence, &hello.body);
+            record::write_message(
+                &mut datagram,
+                self.feed_number(),
+                hello.kind,
+                hello.sequence,
+                &hello.body,
+            );
         }
         if greeted.is_ok() && same_cookie && self.feed(now, &datagram).is_ok() {
             self.phase = Phase::Handshake;
@@ -362,8 +379,11 @@ impl Session {
 
     /// Hands records to the state machine and takes its events.
     fn feed(&mut self, now: Instant, records: &[u8]) -> Result<(), ()> {
-        let outcome = self.machine.read(now, PEER, None, BytesMut::from(records));
-        let Ok(events) = outcome else {
+        // The library parses what the peer wrote. Should it ever panic there, this association alone is lost.
+        let datagram = BytesMut::from(records);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.machine.read(now, PEER, None, datagram)));
+        self.contained_panics += u32::from(outcome.is_err());
+        let Ok(Ok(events)) = outcome else {
             if self.phase == Phase::Connected {
                 // After the handshake only an authenticated record can be an error: the peer's fatal alert.
                 self.end();
@@ -399,7 +419,11 @@ impl Session {
         };
         // The machine verified it when the certificate came; nothing leaves without it.
         let certificate = state.peer_certificates.first().ok_or(())?;
-        if !self.fingerprints.iter().any(|fingerprint| fingerprint.matches(certificate)) {
+        if !self
+            .fingerprints
+            .iter()
+            .any(|fingerprint| fingerprint.matches(certificate))
+        {
             return Err(());
         }
         let material = state.export_keying_material(EXPORTER_LABEL, &[], profile.keying_material_bytes());
@@ -467,6 +491,23 @@ impl Session {
             record::renumber(&mut datagram, &mut self.next_sent);
             self.out.push_back(datagram);
         }
+    }
+}
+
+/// Whether the peer of a side in this role sends such messages after its hello: others are forged.
+fn is_expected(role: DtlsRole, kind: u8) -> bool {
+    use message::*;
+    match role {
+        DtlsRole::Server => matches!(kind, CERTIFICATE | CLIENT_KEY_EXCHANGE | CERTIFICATE_VERIFY),
+        DtlsRole::Client => matches!(
+            kind,
+            HELLO_VERIFY_REQUEST
+                | SERVER_HELLO
+                | CERTIFICATE
+                | SERVER_KEY_EXCHANGE
+                | CERTIFICATE_REQUEST
+                | SERVER_HELLO_DONE
+        ),
     }
 }
 

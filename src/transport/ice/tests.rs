@@ -201,7 +201,11 @@ fn the_latest_nomination_wins() {
     fixture.nominate(2);
     assert_eq!(fixture.ice.selected(), Some(address(2)));
     fixture.check(1, &[]).unwrap();
-    assert_eq!(fixture.ice.selected(), Some(address(2)), "a plain check does not take it back");
+    assert_eq!(
+        fixture.ice.selected(),
+        Some(address(2)),
+        "a plain check does not take it back"
+    );
     fixture.nominate(1);
     assert_eq!(fixture.ice.selected(), Some(address(1)));
 }
@@ -212,7 +216,10 @@ fn renomination_follows_the_highest_number_only() {
     let mut nominate = |port, number: u32| {
         let value = number.to_be_bytes();
         fixture
-            .check(port, &[(attribute::NOMINATION, &value), (attribute::USE_CANDIDATE, b"")])
+            .check(
+                port,
+                &[(attribute::NOMINATION, &value), (attribute::USE_CANDIDATE, b"")],
+            )
             .unwrap();
         fixture.ice.selected()
     };
@@ -229,7 +236,11 @@ fn before_nomination_the_address_in_use_is_preferred() {
     fixture.check(1, &[]).unwrap();
     fixture.check(2, &[]).unwrap();
     fixture.ice.prefer_until_nomination(address(3));
-    assert_eq!(fixture.ice.selected(), Some(address(1)), "unknown addresses change nothing");
+    assert_eq!(
+        fixture.ice.selected(),
+        Some(address(1)),
+        "unknown addresses change nothing"
+    );
     fixture.ice.prefer_until_nomination(address(2));
     assert_eq!(fixture.ice.selected(), Some(address(2)));
     fixture.nominate(1);
@@ -261,7 +272,9 @@ fn spare_addresses_expire_and_the_selected_stays() {
     fixture.check(2, &[]).unwrap();
     fixture.events();
     let deadline = fixture.ice.poll_timeout().unwrap();
-    fixture.ice.handle_timeout(deadline - Duration::from_millis(1), &mut fixture.events);
+    fixture
+        .ice
+        .handle_timeout(deadline - Duration::from_millis(1), &mut fixture.events);
     assert_eq!(fixture.events(), []);
     fixture.ice.handle_timeout(deadline, &mut fixture.events);
     assert_eq!(fixture.events(), [IceEvent::Forgotten(address(2))]);
@@ -282,11 +295,21 @@ fn a_restart_keeps_the_old_credentials_until_the_new_are_used() {
     assert_eq!(fixture.ice.local(), &new, "the same description again is no restart");
     fixture.events();
 
-    assert!(fixture.receive(address(1), &check(&old, REMOTE, &[])).is_ok(), "still valid");
+    assert!(
+        fixture.receive(address(1), &check(&old, REMOTE, &[])).is_ok(),
+        "still valid"
+    );
     let crossed = check(&old, "next", &[]);
-    assert_eq!(fixture.receive(address(1), &crossed), Err(DropReason::StunUnauthenticated));
+    assert_eq!(
+        fixture.receive(address(1), &crossed),
+        Err(DropReason::StunUnauthenticated)
+    );
     assert!(fixture.receive(address(3), &check(&new, "next", &[])).is_ok());
-    assert_eq!(fixture.ice.selected(), Some(address(1)), "media stays until the new nomination");
+    assert_eq!(
+        fixture.ice.selected(),
+        Some(address(1)),
+        "media stays until the new nomination"
+    );
     let late = check(&old, REMOTE, &[]);
     assert_eq!(fixture.receive(address(1), &late), Err(DropReason::StunUnauthenticated));
 
@@ -301,7 +324,9 @@ fn a_restart_keeps_the_old_credentials_until_the_new_are_used() {
 #[test]
 fn after_a_restart_nomination_numbers_begin_anew() {
     let mut fixture = fixture();
-    fixture.check(1, &[(attribute::NOMINATION, &9u32.to_be_bytes())]).unwrap();
+    fixture
+        .check(1, &[(attribute::NOMINATION, &9u32.to_be_bytes())])
+        .unwrap();
     fixture.ice.set_remote(credentials("next"), &mut fixture.random);
     let new = fixture.ice.local().clone();
     let raw = check(&new, "next", &[(attribute::NOMINATION, &1u32.to_be_bytes())]);

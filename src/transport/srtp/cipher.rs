@@ -34,6 +34,10 @@ pub(super) struct CounterHmac {
 }
 
 /// The session keys of one direction.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per direction and association, used per packet: no box to follow"
+)]
 pub(super) enum Suite {
     Gcm { rtp: Gcm, rtcp: Gcm },
     CounterHmac { rtp: CounterHmac, rtcp: CounterHmac },

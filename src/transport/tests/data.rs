@@ -46,7 +46,11 @@ fn a_channel_is_opened_and_acknowledged_in_both_roles() {
         });
         assert!(link.events.contains(&opened));
         assert_eq!(link.sctp.received, [(1, Identifier::Dcep, vec![2].into())]);
-        assert!(link.elapsed() < Duration::from_millis(500), "no timer was waited for: {:?}", link.elapsed());
+        assert!(
+            link.elapsed() < Duration::from_millis(500),
+            "no timer was waited for: {:?}",
+            link.elapsed()
+        );
     }
 }
 
@@ -78,9 +82,22 @@ fn messages_of_all_sizes_and_kinds_pass_both_ways() {
     assert!(link.transport.send_message(now, 1, false, b""));
     assert!(link.transport.send_message(now, 1, true, b""));
     link.run_for(Duration::from_secs(1));
-    assert_eq!(messages(&link)[sizes.len()..], [(1, false, 4), (1, false, 0), (1, true, 0)]);
-    let identifiers: Vec<_> = link.sctp.received.iter().rev().take(3).map(|(_, identifier, _)| *identifier).collect();
-    assert_eq!(identifiers, [Identifier::BinaryEmpty, Identifier::StringEmpty, Identifier::String]);
+    assert_eq!(
+        messages(&link)[sizes.len()..],
+        [(1, false, 4), (1, false, 0), (1, true, 0)]
+    );
+    let identifiers: Vec<_> = link
+        .sctp
+        .received
+        .iter()
+        .rev()
+        .take(3)
+        .map(|(_, identifier, _)| *identifier)
+        .collect();
+    assert_eq!(
+        identifiers,
+        [Identifier::BinaryEmpty, Identifier::StringEmpty, Identifier::String]
+    );
     assert_eq!(link.transport.buffered(1), 0);
 }
 
@@ -94,7 +111,11 @@ fn a_burst_of_messages_passes_through_loss() {
         assert!(link.transport.send_message(now, 1, true, &[n as u8; 1500]));
     }
     link.run_alive_for(Duration::from_secs(60));
-    let received = link.sctp.received.iter().filter(|(_, identifier, _)| *identifier == Identifier::Binary);
+    let received = link
+        .sctp
+        .received
+        .iter()
+        .filter(|(_, identifier, _)| *identifier == Identifier::Binary);
     let order: Vec<u8> = received.map(|(_, _, message)| message[0]).collect();
     assert_eq!(order, (0..count).map(|n| n as u8).collect::<Vec<_>>());
     assert_eq!(messages(&link).len(), count);
@@ -118,7 +139,12 @@ fn the_parameters_of_the_opener_hold_for_our_direction() {
     link.loses = |_| false;
     assert!(link.transport.send_message(link.now, 3, true, b"next"));
     link.run_for(Duration::from_millis(100));
-    let payloads: Vec<_> = link.sctp.received.iter().map(|(_, _, message)| message.clone()).collect();
+    let payloads: Vec<_> = link
+        .sctp
+        .received
+        .iter()
+        .map(|(_, _, message)| message.clone())
+        .collect();
     assert!(payloads.iter().any(|message| message == "next"));
     link.run_alive_for(Duration::from_secs(20));
     assert!(!link.sctp.received.iter().any(|(_, _, message)| message == "lost"));
@@ -132,7 +158,9 @@ fn sending_is_refused_on_unknown_channels_and_past_the_queue() {
     let too_long = vec![0; limits::DATA_MESSAGE_BYTES as usize + 1];
     assert!(!link.transport.send_message(link.now, 1, true, &too_long));
     let message = vec![0; 50_000];
-    let accepted = (0..100).take_while(|_| link.transport.send_message(link.now, 1, true, &message)).count();
+    let accepted = (0..100)
+        .take_while(|_| link.transport.send_message(link.now, 1, true, &message))
+        .count();
     assert_eq!(accepted, limits::DATA_QUEUE_BYTES / message.len());
     assert!(link.transport.buffered(1) <= limits::DATA_QUEUE_BYTES);
     link.run_alive_for(Duration::from_secs(20));

@@ -103,7 +103,8 @@ impl DtlsPeer {
             Machine::Dimpl(dtls) => self.seen.failed |= dtls.handle_timeout(now).is_err(),
             Machine::Rtc(endpoint) => {
                 // An error: too many repetitions.
-                self.seen.failed |= endpoint.get_connection_state(US).is_some() && endpoint.handle_timeout(US, now).is_err();
+                self.seen.failed |=
+                    endpoint.get_connection_state(US).is_some() && endpoint.handle_timeout(US, now).is_err();
             }
         }
         self.collect();
