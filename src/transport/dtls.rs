@@ -5,6 +5,7 @@
 //! profile.
 //! What always holds: the peer's certificate matches a signalled fingerprint before keys leave this module.
 
+mod config;
 mod flight;
 mod provider;
 mod reassembly;

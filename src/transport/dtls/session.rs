@@ -13,15 +13,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use rtc_dtls::cipher_suite::CipherSuiteId;
-use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
+use rtc_dtls::config::HandshakeConfig;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error;
 
+use super::config::handshake_config;
 use super::flight::Flight;
-use super::provider::{COOKIE_BYTES, Provider};
+use super::provider::COOKIE_BYTES;
 use super::reassembly::{Message, Reassembly};
 use super::record::{self, Fragment, Record, message};
 use super::{Certificate, DtlsRole, Fingerprint};
@@ -32,8 +32,6 @@ use crate::transport::srtp::Profile;
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 /// Protected records that overtook the flight that lets us read them: the Finished, and the first data.
 const HELD_RECORDS: usize = 8;
-/// Bytes of handshake message in one record; with headers a datagram stays below 1200 bytes.
-const HANDSHAKE_MTU: usize = 1150;
 /// The state machine tells associations apart by address; here there is one, wherever it moves.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
@@ -434,33 +432,15 @@ impl Session {
     }
 
     fn config(&self, profiles: &[Profile]) -> Result<Arc<HandshakeConfig>, Error> {
-        let fingerprints = self.fingerprints.clone();
         let mismatch = Arc::clone(&self.mismatch);
-        let profiles = profiles.iter().map(|profile| SrtpProtectionProfile::from(profile.id()));
-        let config = ConfigBuilder::default()
-            .with_crypto_provider(Arc::new(Provider::new(self.cookie)))
-            .with_certificates(vec![self.certificate.certificate.clone()])
-            .with_cipher_suites(vec![
-                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
-                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
-                CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
-            ])
-            .with_srtp_protection_profiles(profiles.collect())
-            .with_client_auth(ClientAuthType::RequireAnyClientCert)
-            .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            // Certificates are self-signed: the fingerprint is what is verified (RFC 8827, section 5.6).
-            .with_insecure_skip_verify(true)
-            .with_verify_peer_certificate(Some(Arc::new(move |chain, _| {
-                let certificate = chain.first();
-                if certificate.is_some_and(|der| fingerprints.iter().any(|fingerprint| fingerprint.matches(der))) {
-                    return Ok(());
-                }
-                mismatch.store(true, Ordering::Relaxed);
-                Err(Error::Other("fingerprint mismatch".to_owned()))
-            })))
-            .with_mtu(HANDSHAKE_MTU)
-            .build(self.role == DtlsRole::Client, None)?;
-        Ok(Arc::new(config))
+        handshake_config(
+            self.role,
+            &self.certificate,
+            self.fingerprints.clone(),
+            self.cookie,
+            profiles,
+            mismatch,
+        )
     }
 
     fn feed_number(&mut self) -> u64 {
