@@ -5,6 +5,7 @@
 //! profile.
 //! What always holds: the peer's certificate matches a signalled fingerprint before keys leave this module.
 
+mod config;
 mod flight;
 mod provider;
 mod reassembly;
@@ -77,7 +78,10 @@ impl FromStr for Fingerprint {
         if digest.len() > MAX_DIGEST_BYTES {
             return Err(());
         }
-        Ok(Fingerprint { hash: hash.to_ascii_lowercase(), digest })
+        Ok(Fingerprint {
+            hash: hash.to_ascii_lowercase(),
+            digest,
+        })
     }
 }
 
@@ -100,7 +104,10 @@ impl Certificate {
             hash: "sha-256".to_owned(),
             digest: digest::digest(&digest::SHA256, encoded).as_ref().to_vec(),
         };
-        Certificate { certificate, fingerprint }
+        Certificate {
+            certificate,
+            fingerprint,
+        }
     }
 
     /// SHA-256.

@@ -2,7 +2,7 @@
 
 mod connecting;
 mod data;
-mod dtls_peer;
+pub(in crate::transport) mod dtls_peer;
 mod hostile;
 mod link;
 mod paths;

@@ -7,20 +7,21 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use rtc_dtls::cipher_suite::CipherSuiteId;
-use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
+use rtc_dtls::config::HandshakeConfig;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error;
 
+use super::config::handshake_config;
 use super::flight::Flight;
-use super::provider::{COOKIE_BYTES, Provider};
+use super::provider::COOKIE_BYTES;
 use super::reassembly::{Message, Reassembly};
 use super::record::{self, Fragment, Record, message};
 use super::{Certificate, DtlsRole, Fingerprint};
@@ -31,8 +32,6 @@ use crate::transport::srtp::Profile;
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 /// Protected records that overtook the flight that lets us read them: the Finished, and the first data.
 const HELD_RECORDS: usize = 8;
-/// Bytes of handshake message in one record; with headers a datagram stays below 1200 bytes.
-const HANDSHAKE_MTU: usize = 1150;
 /// The state machine tells associations apart by address; here there is one, wherever it moves.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
@@ -77,6 +76,8 @@ pub(in crate::transport) struct Session {
     next_sent: u64,
     out: VecDeque<Vec<u8>>,
     events: VecDeque<DtlsEvent>,
+    /// How often the library panicked over what the peer sent.
+    pub(super) contained_panics: u32,
 }
 
 impl Session {
@@ -108,6 +109,7 @@ impl Session {
             next_sent: 0,
             out: VecDeque::new(),
             events: VecDeque::new(),
+            contained_panics: 0,
         }
     }
 
@@ -136,8 +138,10 @@ impl Session {
                     Ok(())
                 }
                 (Phase::Handshake, 1, _) => self.hold(&record),
-                (Phase::Connected, 1, _) => self.feed(now, record.raw).map_err(|()| DropReason::Dtls),
-                // Plaintext alerts above all.
+                (Phase::Connected, 1, record::ALERT | record::APPLICATION_DATA) => {
+                    self.feed(now, record.raw).map_err(|()| DropReason::Dtls)
+                }
+                // Plaintext alerts above all; and there is no second handshake.
                 _ => Err(DropReason::Dtls),
             };
             outcome = outcome.or(taken);
@@ -192,8 +196,8 @@ impl Session {
                 (_, Phase::Ended) => Err(DropReason::Dtls),
                 (DtlsRole::Server, Phase::AwaitHello) => self.on_hello(&fragment, question),
                 _ if fragment.sequence < self.reassembly.next() => self.on_repeat(now, &fragment),
-                (_, Phase::Connected) => Err(DropReason::Dtls),
-                _ => self.reassembly.add(fragment),
+                (role, Phase::Handshake) if is_expected(role, fragment.kind) => self.reassembly.add(fragment),
+                _ => Err(DropReason::Dtls),
             };
             outcome = outcome.or(taken);
         }
@@ -276,7 +280,9 @@ impl Session {
     fn accept_hello(&mut self, now: Instant, hello: &[u8]) {
         let spent = std::mem::replace(&mut self.reassembly, Reassembly::starting_at(1)).take(1);
         let offered: Vec<u16> = record::hello_srtp_profiles(hello).into_iter().flatten().collect();
-        let profile = Profile::PREFERENCE.into_iter().find(|profile| offered.contains(&profile.id()));
+        let profile = Profile::PREFERENCE
+            .into_iter()
+            .find(|profile| offered.contains(&profile.id()));
         let (Some(profile), Some(first)) = (profile, record::hello_without_cookie(hello)) else {
             return;
         };
@@ -292,7 +298,13 @@ impl Session {
         let same_cookie = verify.iter().any(|datagram| datagram.ends_with(&self.cookie));
         datagram.clear();
         for hello in &spent {
-            record::write_message(&mut datagram, self.feed_number(), hello.kind, hello.sequence, &hello.body);
+            record::write_message(
+                &mut datagram,
+                self.feed_number(),
+                hello.kind,
+                hello.sequence,
+                &hello.body,
+            );
         }
         if greeted.is_ok() && same_cookie && self.feed(now, &datagram).is_ok() {
             self.phase = Phase::Handshake;
@@ -365,8 +377,11 @@ impl Session {
 
     /// Hands records to the state machine and takes its events.
     fn feed(&mut self, now: Instant, records: &[u8]) -> Result<(), ()> {
-        let outcome = self.machine.read(now, PEER, None, BytesMut::from(records));
-        let Ok(events) = outcome else {
+        // The library parses what the peer wrote. Should it ever panic there, this association alone is lost.
+        let datagram = BytesMut::from(records);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.machine.read(now, PEER, None, datagram)));
+        self.contained_panics += u32::from(outcome.is_err());
+        let Ok(Ok(events)) = outcome else {
             if self.phase == Phase::Connected {
                 // After the handshake only an authenticated record can be an error: the peer's fatal alert.
                 self.end();
@@ -402,7 +417,11 @@ impl Session {
         };
         // The machine verified it when the certificate came; nothing leaves without it.
         let certificate = state.peer_certificates.first().ok_or(())?;
-        if !self.fingerprints.iter().any(|fingerprint| fingerprint.matches(certificate)) {
+        if !self
+            .fingerprints
+            .iter()
+            .any(|fingerprint| fingerprint.matches(certificate))
+        {
             return Err(());
         }
         let material = state.export_keying_material(EXPORTER_LABEL, &[], profile.keying_material_bytes());
@@ -413,33 +432,15 @@ impl Session {
     }
 
     fn config(&self, profiles: &[Profile]) -> Result<Arc<HandshakeConfig>, Error> {
-        let fingerprints = self.fingerprints.clone();
         let mismatch = Arc::clone(&self.mismatch);
-        let profiles = profiles.iter().map(|profile| SrtpProtectionProfile::from(profile.id()));
-        let config = ConfigBuilder::default()
-            .with_crypto_provider(Arc::new(Provider::new(self.cookie)))
-            .with_certificates(vec![self.certificate.certificate.clone()])
-            .with_cipher_suites(vec![
-                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
-                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
-                CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
-            ])
-            .with_srtp_protection_profiles(profiles.collect())
-            .with_client_auth(ClientAuthType::RequireAnyClientCert)
-            .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            // Certificates are self-signed: the fingerprint is what is verified (RFC 8827, section 5.6).
-            .with_insecure_skip_verify(true)
-            .with_verify_peer_certificate(Some(Arc::new(move |chain, _| {
-                let certificate = chain.first();
-                if certificate.is_some_and(|der| fingerprints.iter().any(|fingerprint| fingerprint.matches(der))) {
-                    return Ok(());
-                }
-                mismatch.store(true, Ordering::Relaxed);
-                Err(Error::Other("fingerprint mismatch".to_owned()))
-            })))
-            .with_mtu(HANDSHAKE_MTU)
-            .build(self.role == DtlsRole::Client, None)?;
-        Ok(Arc::new(config))
+        handshake_config(
+            self.role,
+            &self.certificate,
+            self.fingerprints.clone(),
+            self.cookie,
+            profiles,
+            mismatch,
+        )
     }
 
     fn feed_number(&mut self) -> u64 {
@@ -470,6 +471,23 @@ impl Session {
             record::renumber(&mut datagram, &mut self.next_sent);
             self.out.push_back(datagram);
         }
+    }
+}
+
+/// Whether the peer of a side in this role sends such messages after its hello: others are forged.
+fn is_expected(role: DtlsRole, kind: u8) -> bool {
+    use message::*;
+    match role {
+        DtlsRole::Server => matches!(kind, CERTIFICATE | CLIENT_KEY_EXCHANGE | CERTIFICATE_VERIFY),
+        DtlsRole::Client => matches!(
+            kind,
+            HELLO_VERIFY_REQUEST
+                | SERVER_HELLO
+                | CERTIFICATE
+                | SERVER_KEY_EXCHANGE
+                | CERTIFICATE_REQUEST
+                | SERVER_HELLO_DONE
+        ),
     }
 }
 

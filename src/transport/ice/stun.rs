@@ -39,6 +39,7 @@ pub(in crate::transport) mod attribute {
     pub const USE_CANDIDATE: u16 = 0x0025;
     pub const FINGERPRINT: u16 = 0x8028;
     pub const ICE_CONTROLLED: u16 = 0x8029;
+    #[cfg(test)]
     pub const ICE_CONTROLLING: u16 = 0x802a;
     /// draft-thatcher-ice-renomination, with the number that deployed stacks send.
     pub const NOMINATION: u16 = 0xc001;

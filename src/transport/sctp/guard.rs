@@ -1,6 +1,6 @@
 //! What the association behind it does not bound: how much a peer can make it hold.
 //!
-//! It counts payload bytes against its window, not chunks; accepts the next chunk in order even when the window is used up;
+//! The library counts payload bytes against its window, not chunks; accepts the next chunk in order even when the window is used up;
 //! and keeps stream resets that wait for data without a limit. The guard reads each packet before it, and the SACKs it sends.
 //! What always holds: at most twice the receive buffer, [`CHUNKS`] chunks and [`WAITING_RESETS`] resets are held.
 
@@ -17,7 +17,10 @@ const COMMON_HEADER_BYTES: usize = 12;
 const DATA: u8 = 0;
 const INIT: u8 = 1;
 const SACK: u8 = 3;
+const ABORT: u8 = 6;
+const ERROR: u8 = 9;
 const RECONFIG: u8 = 130;
+const FORWARD_TSN: u8 = 192;
 const OUTGOING_RESET_REQUEST: u16 = 13;
 
 /// What to do with a packet.
@@ -36,7 +39,8 @@ pub(super) struct Guard {
     /// Bytes that arrived since the window was used up.
     overrun: usize,
     chunks: usize,
-    acknowledged: u32,
+    /// The cumulative TSN of the last SACK.
+    acknowledged: Option<u32>,
     resets: usize,
     waiting_resets: usize,
     /// The newest TSN that a reset waits for.
@@ -50,7 +54,7 @@ impl Guard {
             window: buffer,
             overrun: 0,
             chunks: 0,
-            acknowledged: 0,
+            acknowledged: None,
             resets: 0,
             waiting_resets: 0,
             awaited: 0,
@@ -59,11 +63,15 @@ impl Guard {
 
     /// Looks at a packet from the peer.
     pub fn inspect(&mut self, packet: &[u8]) -> Verdict {
+        if !is_well_formed(packet) {
+            return Verdict::Drop;
+        }
         let mut verdict = Verdict::Pass;
         for (kind, body) in chunks(packet) {
             verdict = match kind {
                 DATA => self.inspect_data(body),
                 RECONFIG => self.inspect_reset(body),
+                FORWARD_TSN => self.inspect_forward(body),
                 _ => Verdict::Pass,
             };
             if verdict != Verdict::Pass {
@@ -96,7 +104,10 @@ impl Guard {
             return Verdict::Drop;
         };
         self.resets += 1;
-        if is_after(last, self.acknowledged) {
+        if self
+            .acknowledged
+            .is_none_or(|acknowledged| is_after(last, acknowledged))
+        {
             if self.waiting_resets >= WAITING_RESETS {
                 return Verdict::Drop;
             }
@@ -108,13 +119,26 @@ impl Guard {
         Verdict::Pass
     }
 
+    /// The library counts up to the new TSN one by one, however far it is.
+    fn inspect_forward(&self, body: &[u8]) -> Verdict {
+        let skipped = self
+            .acknowledged
+            .zip(u32_at(body, 0))
+            .map(|(from, to)| to.wrapping_sub(from));
+        let is_behind = |skipped| skipped >= 1 << 31;
+        match skipped {
+            Some(skipped) if is_behind(skipped) || skipped as usize <= CHUNKS => Verdict::Pass,
+            _ => Verdict::Drop,
+        }
+    }
+
     /// Looks at a packet of the association: its SACKs say what it holds.
     pub fn observe(&mut self, packet: &[u8]) {
         for (_, body) in chunks(packet).filter(|(kind, _)| *kind == SACK) {
             let (Some(acknowledged), Some(window)) = (u32_at(body, 0), u32_at(body, 4)) else {
                 continue;
             };
-            self.acknowledged = acknowledged;
+            self.acknowledged = Some(acknowledged);
             self.window = window;
             if window > 0 {
                 self.overrun = 0;
@@ -139,9 +163,26 @@ pub(super) fn is_init(packet: &[u8]) -> bool {
     packet.get(COMMON_HEADER_BYTES) == Some(&INIT)
 }
 
+/// Whether chunks fill the packet, and causes an ABORT or ERROR: there the library slices by a length without asking.
+fn is_well_formed(packet: &[u8]) -> bool {
+    let body = packet.get(COMMON_HEADER_BYTES..).unwrap_or_default();
+    let mut bare = chunks(packet).filter(|(kind, _)| matches!(*kind, ABORT | ERROR));
+    !body.is_empty() && is_filled(body) && bare.all(|(_, causes)| is_filled(causes))
+}
+
+/// Whether records of type, length and value fill the bytes, the last one's padding aside.
+fn is_filled(bytes: &[u8]) -> bool {
+    let filled = records(bytes).fold(0, |at, (_, value)| at + (4 + value.len()).next_multiple_of(4));
+    bytes.len() <= filled && filled <= bytes.len() + 3
+}
+
 /// Type and value of each chunk, up to the first malformed one.
 fn chunks(packet: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    let mut rest = packet.get(COMMON_HEADER_BYTES..).unwrap_or_default();
+    records(packet.get(COMMON_HEADER_BYTES..).unwrap_or_default())
+}
+
+/// Chunks, parameters and causes are alike: first byte of the type, value.
+fn records(mut rest: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let [kind, _, l0, l1] = *rest.first_chunk()?;
         let length = usize::from(u16::from_be_bytes([l0, l1]));
@@ -187,7 +228,11 @@ mod tests {
     }
 
     fn sack(acknowledged: u32, window: u32) -> Vec<u8> {
-        chunk(SACK, 0, &[acknowledged.to_be_bytes(), window.to_be_bytes(), [0; 4]].concat())
+        chunk(
+            SACK,
+            0,
+            &[acknowledged.to_be_bytes(), window.to_be_bytes(), [0; 4]].concat(),
+        )
     }
 
     fn reset(last: u32) -> Vec<u8> {
@@ -203,11 +248,34 @@ mod tests {
         let mut guard = Guard::new(BUFFER);
         guard.observe(&sack(1, 0));
         let packet = data(0, 1, 1100);
-        let passed = (0..10_000).take_while(|_| guard.inspect(&packet) == Verdict::Pass).count();
+        let passed = (0..10_000)
+            .take_while(|_| guard.inspect(&packet) == Verdict::Pass)
+            .count();
         assert_eq!(passed, BUFFER as usize / packet.len());
         assert_eq!(guard.inspect(&packet), Verdict::Abort);
         guard.observe(&sack(1, 10));
-        assert_eq!(guard.inspect(&packet), Verdict::Pass, "a window that opened again starts anew");
+        assert_eq!(
+            guard.inspect(&packet),
+            Verdict::Pass,
+            "a window that opened again starts anew"
+        );
+    }
+
+    #[test]
+    fn a_forward_tsn_skips_no_further_than_what_may_be_on_the_way() {
+        let mut guard = Guard::new(BUFFER);
+        let forward = |tsn: u32| chunk(FORWARD_TSN, 0, &tsn.to_be_bytes());
+        assert_eq!(guard.inspect(&forward(1)), Verdict::Drop, "nothing arrived yet");
+        guard.observe(&sack(u32::MAX - 5, BUFFER));
+        assert_eq!(
+            guard.inspect(&forward(u32::MAX - 9)),
+            Verdict::Pass,
+            "behind, hence without effect"
+        );
+        assert_eq!(guard.inspect(&forward(9)), Verdict::Pass);
+        assert_eq!(guard.inspect(&forward(CHUNKS as u32)), Verdict::Drop);
+        assert_eq!(guard.inspect(&forward(1 << 30)), Verdict::Drop);
+        assert_eq!(guard.inspect(&chunk(FORWARD_TSN, 0, &[])), Verdict::Drop);
     }
 
     #[test]
@@ -249,14 +317,21 @@ mod tests {
     }
 
     #[test]
-    fn malformed_packets_of_every_length_are_read() {
+    fn packets_that_their_chunks_do_not_fill_are_dropped() {
         let mut guard = Guard::new(BUFFER);
         for sample in [data(3, 1, 100), sack(1, 2), reset(3)] {
-            for len in 0..sample.len() {
-                guard.inspect(&sample[..len]);
+            assert_eq!(guard.inspect(&sample), Verdict::Pass);
+            let end = sample.len() - if sample[12] == RECONFIG { 2 } else { 0 };
+            for len in 0..end {
+                assert_eq!(guard.inspect(&sample[..len]), Verdict::Drop, "{len} of {end}");
                 guard.observe(&sample[..len]);
             }
+            for length in (0..4).chain(end as u16..2000) {
+                let mut wrong = sample.clone();
+                wrong[14..16].copy_from_slice(&length.to_be_bytes());
+                assert_eq!(guard.inspect(&wrong), Verdict::Drop, "length {length}");
+            }
         }
-        assert!(guard.chunks <= 1);
+        assert_eq!(guard.chunks, 1);
     }
 }

@@ -1,6 +1,6 @@
 //! A transport and its peer with a network between them that loses and delays, in virtual time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub fn address(port: u16) -> SocketAddr {
 
 enum Packet {
     ToTransport(SocketAddr, Vec<u8>),
-    ToPeer(SocketAddr, Vec<u8>),
+    ToPeer(Vec<u8>),
 }
 
 pub struct Link {
@@ -50,9 +50,10 @@ pub struct Link {
     pub refused: Vec<DropReason>,
     /// Datagrams to the peer: to which address, how long.
     pub sent: Vec<(SocketAddr, usize)>,
-    /// Whether the n-th DTLS datagram is lost.
+    /// Whether the n-th DTLS datagram of a direction is lost.
     pub loses: fn(usize) -> bool,
-    dtls_count: usize,
+    to_peer: usize,
+    to_transport: usize,
     wire: BTreeMap<(Instant, usize), Packet>,
     count: usize,
     /// Answers to checks that arrived and are authentic.
@@ -70,7 +71,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { library: Library::Dimpl, role: DtlsRole::Client, hashes: &["sha-256"], srtp: &Profile::PREFERENCE }
+        Options {
+            library: Library::Dimpl,
+            role: DtlsRole::Client,
+            hashes: &["sha-256"],
+            srtp: &Profile::PREFERENCE,
+        }
     }
 }
 
@@ -91,7 +97,8 @@ impl Link {
             refused: Vec::new(),
             sent: Vec::new(),
             loses: |_| false,
-            dtls_count: 0,
+            to_peer: 0,
+            to_transport: 0,
             wire: BTreeMap::new(),
             count: 0,
             answered: 0,
@@ -118,7 +125,10 @@ impl Link {
 
     pub fn parameters(&self, fingerprints: Vec<Fingerprint>) -> RemoteParameters {
         RemoteParameters {
-            ice: IceCredentials { ufrag: self.ufrag.clone(), pwd: "password-of-the-peer-...".to_owned() },
+            ice: IceCredentials {
+                ufrag: self.ufrag.clone(),
+                pwd: "password-of-the-peer-...".to_owned(),
+            },
             fingerprints,
             role: match self.dtls.role {
                 DtlsRole::Client => DtlsRole::Server,
@@ -155,15 +165,15 @@ impl Link {
 
     pub fn check(&mut self) {
         let bytes = self.check_bytes(&[]);
-        self.to_transport(self.address, bytes);
+        self.throw(self.address, bytes);
     }
 
     pub fn nominate(&mut self) {
         let bytes = self.check_bytes(&[(stun_attribute::USE_CANDIDATE, b"")]);
-        self.to_transport(self.address, bytes);
+        self.throw(self.address, bytes);
     }
 
-    pub fn to_transport(&mut self, from: SocketAddr, bytes: Vec<u8>) {
+    pub fn throw(&mut self, from: SocketAddr, bytes: Vec<u8>) {
         self.put(Packet::ToTransport(from, bytes));
     }
 
@@ -177,8 +187,9 @@ impl Link {
         while let Some(datagram) = self.transport.poll_transmit(self.now) {
             assert!(datagram.bytes.len() <= 1200, "{} bytes", datagram.bytes.len());
             self.sent.push((datagram.to, datagram.bytes.len()));
-            if !self.is_lost(&datagram.bytes) {
-                self.put(Packet::ToPeer(datagram.to, datagram.bytes));
+            let lost = is_lost(self.loses, &mut self.to_peer, &datagram.bytes);
+            if !lost {
+                self.put(Packet::ToPeer(datagram.bytes));
             }
         }
         while let Some(event) = self.transport.poll_event() {
@@ -193,16 +204,11 @@ impl Link {
             }
         }
         for bytes in self.dtls.poll_transmit() {
-            if !self.is_lost(&bytes) {
+            let lost = is_lost(self.loses, &mut self.to_transport, &bytes);
+            if !lost {
                 self.put(Packet::ToTransport(self.address, bytes));
             }
         }
-    }
-
-    fn is_lost(&mut self, bytes: &[u8]) -> bool {
-        let is_dtls = bytes.first().is_some_and(|first| (20..64).contains(first));
-        self.dtls_count += usize::from(is_dtls);
-        is_dtls && (self.loses)(self.dtls_count)
     }
 
     /// Goes on to the next thing that happens; false when nothing is to come before `until`.
@@ -211,7 +217,13 @@ impl Link {
         let peer = self.peer_dtls_runs.then(|| self.dtls.poll_timeout()).flatten();
         let timers = [self.transport.poll_timeout(), peer, self.sctp.poll_timeout()];
         let packet = self.wire.keys().next().map(|(at, _)| *at);
-        let Some(next) = timers.into_iter().flatten().chain(packet).min().filter(|at| *at <= until) else {
+        let Some(next) = timers
+            .into_iter()
+            .flatten()
+            .chain(packet)
+            .min()
+            .filter(|at| *at <= until)
+        else {
             self.now = until;
             return false;
         };
@@ -243,12 +255,12 @@ impl Link {
                     self.refused.push(reason);
                 }
             }
-            Packet::ToPeer(_, bytes) if bytes.first() == Some(&1) => {
+            Packet::ToPeer(bytes) if bytes.first() == Some(&1) => {
                 let message = StunMessage::parse(&bytes).unwrap();
                 let key = stun_key(&self.transport.local_ice().pwd);
                 self.answered += usize::from(message.kind == BINDING_SUCCESS && message.is_authentic(&key));
             }
-            Packet::ToPeer(_, bytes) => {
+            Packet::ToPeer(bytes) => {
                 self.dtls.handle(self.now, &bytes);
                 for packet in std::mem::take(&mut self.dtls.seen.data) {
                     self.sctp.handle(self.now, packet);
@@ -291,6 +303,12 @@ impl Link {
     }
 }
 
+fn is_lost(loses: fn(usize) -> bool, count: &mut usize, bytes: &[u8]) -> bool {
+    let is_dtls = bytes.first().is_some_and(|first| (20..64).contains(first));
+    *count += usize::from(is_dtls);
+    is_dtls && loses(*count)
+}
+
 /// The peer's SCTP, as client.
 pub struct SctpPeer {
     endpoint: Endpoint,
@@ -299,7 +317,6 @@ pub struct SctpPeer {
     /// Stream, identifier, bytes.
     pub received: Vec<(u16, Identifier, Bytes)>,
     pub closed: Vec<u16>,
-    out: VecDeque<Vec<u8>>,
 }
 
 const SCTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
@@ -314,7 +331,6 @@ impl SctpPeer {
             connected: false,
             received: Vec::new(),
             closed: Vec::new(),
-            out: VecDeque::new(),
         }
     }
 
@@ -342,13 +358,8 @@ impl SctpPeer {
         stream.write_with_ppi(now, message, identifier).unwrap();
     }
 
-    /// Puts raw bytes on the way as if the association had sent them.
-    pub fn inject(&mut self, packet: Vec<u8>) {
-        self.out.push_back(packet);
-    }
-
     fn poll_transmit(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        let mut packets: Vec<Vec<u8>> = self.out.drain(..).collect();
+        let mut packets = Vec::new();
         if let Some((_, association)) = &mut self.association {
             while let Some(transmit) = association.poll_transmit(now) {
                 if let Payload::RawEncode(raw) = transmit.message {
@@ -370,7 +381,9 @@ impl SctpPeer {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.association.as_ref().and_then(|(_, association)| association.poll_timeout())
+        self.association
+            .as_ref()
+            .and_then(|(_, association)| association.poll_timeout())
     }
 
     fn handle_timeout(&mut self, now: Instant) {
