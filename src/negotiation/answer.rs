@@ -30,13 +30,17 @@ pub(super) struct Identity {
 pub(super) fn write(identity: Identity, offer: &Offer, role: DtlsRole, local: &LocalParameters) -> String {
     let transport = Transport { offer, role, local };
     let mut description = session_level(identity, offer);
-    let first_used = offer.slots.iter().position(|s| !s.is_rejected());
-    for (index, slot) in offer.slots.iter().enumerate() {
-        let mut media = section(slot, offer, &transport);
-        if Some(index) == first_used {
+    description.media_descriptions = offer.slots.iter().map(|slot| section(slot, offer, &transport)).collect();
+    // BUNDLE's first section is where candidates belong (RFC 8843, section 7.3.1). Some stacks do not read those of an
+    // inactive section, so the first one in which something may flow repeats them.
+    let (mut told, mut told_where_active) = (false, false);
+    for (slot, media) in offer.slots.iter().zip(&mut description.media_descriptions) {
+        let active = media.attributes.iter().all(|attribute| attribute.key != "inactive");
+        if !slot.is_rejected() && (!told || (active && !told_where_active)) {
             media.attributes.extend(candidates(&local.candidates));
+            told = true;
+            told_where_active |= active;
         }
-        description.media_descriptions.push(media);
     }
     description.marshal()
 }

@@ -80,9 +80,10 @@ impl Outbound {
     }
 
     /// Subscriptions whose section the peer no longer receives in wait for another one.
-    pub fn displaced(&mut self, session: &Session) -> Vec<Box<Subscription>> {
+    pub fn displaced(&mut self, session: &Session) -> Vec<Subscription> {
         let filled = |mid: Mid| session.sections().iter().any(|s| s.mid == mid && s.local.is_some());
-        self.by_source.iter_mut().filter_map(|slot| slot.take_if(|subscription| !filled(subscription.mid))).collect()
+        let displaced = self.by_source.iter_mut().filter_map(|slot| slot.take_if(|s| !filled(s.mid)));
+        displaced.map(|subscription| *subscription).collect()
     }
 
     /// Puts one waiting subscription into a free section of the session; effective with the next answer.

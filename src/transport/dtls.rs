@@ -78,10 +78,7 @@ impl FromStr for Fingerprint {
         if digest.len() > MAX_DIGEST_BYTES {
             return Err(());
         }
-        Ok(Fingerprint {
-            hash: hash.to_ascii_lowercase(),
-            digest,
-        })
+        Ok(Fingerprint { hash: hash.to_ascii_lowercase(), digest })
     }
 }
 
@@ -94,6 +91,7 @@ pub struct Certificate {
 impl Certificate {
     /// # Panics
     /// When the operating system gives no randomness: there is nothing to serve with then.
+    #[expect(clippy::expect_used, reason = "fails only without randomness, and then nothing can be served")]
     pub fn generate() -> Certificate {
         let provider = AwsLcRsProvider::new();
         let names = vec!["sfumato".to_owned()];
@@ -104,10 +102,7 @@ impl Certificate {
             hash: "sha-256".to_owned(),
             digest: digest::digest(&digest::SHA256, encoded).as_ref().to_vec(),
         };
-        Certificate {
-            certificate,
-            fingerprint,
-        }
+        Certificate { certificate, fingerprint }
     }
 
     /// SHA-256.

@@ -157,11 +157,7 @@ impl Ice {
         generation: u32,
         events: &mut Vec<IceEvent>,
     ) -> Result<(), DropReason> {
-        let path = Path {
-            address: from,
-            last_check: now,
-            generation,
-        };
+        let path = Path { address: from, last_check: now, generation };
         if let Some(known) = self.paths.iter_mut().find(|known| known.address == from) {
             *known = path;
             return Ok(());
@@ -170,9 +166,7 @@ impl Ice {
             let selected = self.selected;
             let spare = self.paths.iter().enumerate();
             let spare = spare.filter(|(_, path)| Some(path.address) != selected);
-            let (oldest, _) = spare
-                .min_by_key(|(_, path)| path.last_check)
-                .ok_or(DropReason::TooManyPaths)?;
+            let (oldest, _) = spare.min_by_key(|(_, path)| path.last_check).ok_or(DropReason::TooManyPaths)?;
             let old = self.paths.swap_remove(oldest);
             events.push(IceEvent::Forgotten(old.address));
         }
@@ -212,10 +206,7 @@ impl Ice {
 
     /// Forgets addresses that were not checked for long.
     pub fn handle_timeout(&mut self, now: Instant, events: &mut Vec<IceEvent>) {
-        self.forget(
-            |path| now.saturating_duration_since(path.last_check) >= PATH_TIMEOUT,
-            events,
-        );
+        self.forget(|path| now.saturating_duration_since(path.last_check) >= PATH_TIMEOUT, events);
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -205,10 +205,7 @@ impl Transport {
         self.last_heard = now;
         self.report(changes);
         if self.answers.len() < ANSWERS {
-            self.answers.push_back(Datagram {
-                to: from,
-                bytes: answer,
-            });
+            self.answers.push_back(Datagram { to: from, bytes: answer });
         }
         if self.ice.selected().is_some() {
             self.begin_dtls(now);
@@ -349,11 +346,7 @@ impl Transport {
             return (self.last_heard + limits::CONSENT_TIMEOUT, CloseReason::ConsentExpired);
         }
         let failed = self.dtls.as_ref().is_some_and(Session::is_over);
-        let reason = if failed {
-            CloseReason::DtlsFailed
-        } else {
-            CloseReason::ConnectTimeout
-        };
+        let reason = if failed { CloseReason::DtlsFailed } else { CloseReason::ConnectTimeout };
         (self.connect_deadline, reason)
     }
 
@@ -398,10 +391,7 @@ impl Transport {
     }
 
     fn connect(&mut self, now: Instant, profile: Profile, material: &[u8]) {
-        let is_client = self
-            .identity
-            .as_ref()
-            .is_some_and(|(_, role)| *role == DtlsRole::Client);
+        let is_client = self.identity.as_ref().is_some_and(|(_, role)| *role == DtlsRole::Client);
         self.srtp = Srtp::new(profile, material, is_client);
         if self.srtp.is_none() {
             return self.end(CloseReason::DtlsFailed);

@@ -135,15 +135,8 @@ impl Sctp {
 
     fn give_up(&mut self, events: &mut VecDeque<TransportEvent>) {
         let channels = std::mem::take(&mut self.channels);
-        *self = Sctp {
-            contained_panics: self.contained_panics,
-            ..Sctp::new()
-        };
-        events.extend(
-            channels
-                .into_keys()
-                .map(|channel| TransportEvent::ChannelClosed { channel }),
-        );
+        *self = Sctp { contained_panics: self.contained_panics, ..Sctp::new() };
+        events.extend(channels.into_keys().map(|channel| TransportEvent::ChannelClosed { channel }));
     }
 
     /// Queues a message; false when it cannot be.
@@ -199,10 +192,7 @@ impl Sctp {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.associations
-            .iter()
-            .filter_map(|(_, association)| association.poll_timeout())
-            .min()
+        self.associations.iter().filter_map(|(_, association)| association.poll_timeout()).min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<TransportEvent>) {
@@ -214,9 +204,7 @@ impl Sctp {
 
     fn association(&mut self, wanted: AssociationHandle) -> Option<&mut Association> {
         let mut associations = self.associations.iter_mut();
-        associations
-            .find(|(handle, _)| *handle == wanted)
-            .map(|(_, association)| association)
+        associations.find(|(handle, _)| *handle == wanted).map(|(_, association)| association)
     }
 
     /// Takes what the associations report.
@@ -228,9 +216,7 @@ impl Sctp {
                     Event::Connected if self.established.is_none() => self.establish(handle),
                     Event::Stream(StreamEvent::Opened { .. }) => {
                         // Takes it off the queue of those to accept.
-                        let _ = self
-                            .association(handle)
-                            .map(|association| association.accept_stream().is_some());
+                        let _ = self.association(handle).map(|association| association.accept_stream().is_some());
                     }
                     Event::Stream(StreamEvent::Readable { id }) => self.read(now, handle, id, events),
                     Event::Stream(StreamEvent::BufferedAmountReleased { id, n_bytes }) => self.release(id, n_bytes),
@@ -253,9 +239,8 @@ impl Sctp {
 
     fn establish(&mut self, handle: AssociationHandle) {
         self.established = Some(handle);
-        let (kept, dropped) = std::mem::take(&mut self.associations)
-            .into_iter()
-            .partition(|(candidate, _)| *candidate == handle);
+        let (kept, dropped) =
+            std::mem::take(&mut self.associations).into_iter().partition(|(candidate, _)| *candidate == handle);
         self.associations = kept;
         let dropped: Vec<(AssociationHandle, Association)> = dropped;
         for (other, _) in dropped {
@@ -264,9 +249,7 @@ impl Sctp {
     }
 
     fn drop_association(&mut self, now: Instant, handle: AssociationHandle, events: &mut VecDeque<TransportEvent>) {
-        let last = self
-            .association(handle)
-            .and_then(|association| association.poll_transmit(now));
+        let last = self.association(handle).and_then(|association| association.poll_transmit(now));
         if let Some(Payload::RawEncode(packets)) = last.map(|transmit| transmit.message) {
             // SHUTDOWN COMPLETE and the like.
             self.out.extend(packets);
@@ -324,11 +307,7 @@ impl Sctp {
         } else if self.channels.contains_key(&id)
             && let Some((binary, message)) = channel::decode(chunks.ppi, message.freeze())
         {
-            events.push_back(TransportEvent::Message {
-                channel: id,
-                binary,
-                message,
-            });
+            events.push_back(TransportEvent::Message { channel: id, binary, message });
         }
     }
 
@@ -339,17 +318,9 @@ impl Sctp {
             return None;
         }
         let mut stream = self.association(handle)?.stream(id).ok()?;
-        stream
-            .set_reliability_params(!channel.ordered, channel.reliability, channel.reliability_value)
-            .ok()?;
-        stream
-            .write_with_ppi(now, &channel::ACK, PayloadProtocolIdentifier::Dcep)
-            .ok()?;
+        stream.set_reliability_params(!channel.ordered, channel.reliability, channel.reliability_value).ok()?;
+        stream.write_with_ppi(now, &channel::ACK, PayloadProtocolIdentifier::Dcep).ok()?;
         self.channels.insert(id, channel);
-        Some(DataChannel {
-            id,
-            label,
-            ordered: channel.ordered,
-        })
+        Some(DataChannel { id, label, ordered: channel.ordered })
     }
 }

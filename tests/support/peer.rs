@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
-    RTCPeerConnectionState, RTCSessionDescription, Registry, register_default_interceptors,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState,
+    RTCSessionDescription, Registry, register_default_interceptors,
 };
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
@@ -323,12 +323,6 @@ async fn negotiate(
                 }
                 let answer = RTCSessionDescription::answer(sdp.clone()).expect("the answer parses");
                 connection.set_remote_description(answer).await.expect("the answer applies");
-                // The crate leaves out candidates of an inactive section, which the one that BUNDLE is tagged with can be.
-                let candidate = RTCIceCandidateInit {
-                    candidate: format!("candidate:{}", attribute(&sdp, "candidate:")),
-                    ..Default::default()
-                };
-                connection.add_ice_candidate(candidate).await.expect("the candidate parses");
                 outstanding = false;
                 told.send_modify(|negotiated| {
                     negotiated.answers += 1;

@@ -1,3 +1,5 @@
+//! Scenarios of forwarding one source to one subscriber.
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 

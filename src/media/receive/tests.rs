@@ -1,3 +1,5 @@
+//! Scenarios of one incoming stream: loss, reordering, wraps, jitter and reports.
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

@@ -149,6 +149,15 @@ fn candidates_stand_once_best_first_for_both_address_families() {
 }
 
 #[test]
+fn candidates_are_repeated_where_something_flows_when_the_first_section_is_inactive() {
+    let offered = offer(&[video("0", "recvonly"), video("1", "recvonly"), data("2")]);
+    let mut session = applied(&offered);
+    let answer = answered(&mut session, &offered);
+    let told: Vec<bool> = answer.media_descriptions.iter().map(|m| has(&m.attributes, "candidate")).collect();
+    assert_eq!(told, [true, false, true]);
+}
+
+#[test]
 fn the_session_level_says_lite_and_counts_versions() {
     let offer = offer(&[video("0", "recvonly")]).replace("a=setup", "a=extmap-allow-mixed\r\na=setup");
     let mut session = Session::new(u64::MAX);

@@ -49,9 +49,7 @@ impl Flight {
 
     /// What to send again because the peer repeats what it answered.
     pub fn on_repeat(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        let is_soon = self
-            .sent
-            .is_some_and(|sent| now.saturating_duration_since(sent) < ANSWER_GAP);
+        let is_soon = self.sent.is_some_and(|sent| now.saturating_duration_since(sent) < ANSWER_GAP);
         if is_soon || self.answers >= ANSWERS {
             return Vec::new();
         }

@@ -19,13 +19,7 @@ pub(super) struct Provider {
 
 impl Provider {
     pub fn new(cookie: [u8; COOKIE_BYTES]) -> Provider {
-        Provider {
-            crypto: AwsLcRsProvider::new(),
-            random: Random {
-                cookie,
-                nonce: AtomicU64::new(0),
-            },
-        }
+        Provider { crypto: AwsLcRsProvider::new(), random: Random { cookie, nonce: AtomicU64::new(0) } }
     }
 }
 

@@ -42,11 +42,7 @@ pub(super) struct Reassembly {
 
 impl Reassembly {
     pub fn starting_at(next: u16) -> Reassembly {
-        Reassembly {
-            next,
-            messages: BTreeMap::new(),
-            spent: 0,
-        }
+        Reassembly { next, messages: BTreeMap::new(), spent: 0 }
     }
 
     /// Number of the next message that was not taken yet.
@@ -146,13 +142,7 @@ mod tests {
     use super::*;
 
     fn fragment(sequence: u16, length: usize, offset: usize, body: &[u8]) -> Fragment<'_> {
-        Fragment {
-            kind: 11,
-            length,
-            sequence,
-            offset,
-            body,
-        }
+        Fragment { kind: 11, length, sequence, offset, body }
     }
 
     fn bodies(reassembly: &Reassembly) -> Vec<Vec<u8>> {
@@ -169,11 +159,7 @@ mod tests {
         assert_eq!(bodies(&reassembly), std::slice::from_ref(&whole));
         assert_eq!(reassembly.take(5)[0].body, whole);
         assert_eq!(reassembly.next(), 3);
-        assert_eq!(
-            reassembly.add(fragment(2, 100, 0, &whole)),
-            Err(DropReason::Dtls),
-            "taken already"
-        );
+        assert_eq!(reassembly.add(fragment(2, 100, 0, &whole)), Err(DropReason::Dtls), "taken already");
     }
 
     #[test]
@@ -192,7 +178,7 @@ mod tests {
         let mut reassembly = Reassembly::starting_at(0);
         assert_eq!(reassembly.add(fragment(0, 5, 0, b"")), Err(DropReason::Dtls));
         reassembly.add(fragment(0, 0, 0, b"")).unwrap();
-        assert_eq!(bodies(&reassembly), [Vec::new()]);
+        assert_eq!(bodies(&reassembly), [Vec::<u8>::new()]);
     }
 
     #[test]
@@ -209,32 +195,15 @@ mod tests {
         let mut refused = 0;
         for sequence in 0..MESSAGES_AHEAD + 3 {
             for offset in 0..2000 {
-                refused += usize::from(
-                    reassembly
-                        .add(fragment(sequence, MESSAGE_BYTES, offset * 7, &bytes))
-                        .is_err(),
-                );
+                refused += usize::from(reassembly.add(fragment(sequence, MESSAGE_BYTES, offset * 7, &bytes)).is_err());
             }
         }
         assert!(refused > 30_000);
-        let kept: usize = reassembly
-            .messages
-            .values()
-            .flat_map(|m| &m.fragments)
-            .map(|(_, b)| b.len())
-            .sum();
+        let kept: usize = reassembly.messages.values().flat_map(|m| &m.fragments).map(|(_, b)| b.len()).sum();
         assert!(kept <= limits::HANDSHAKE_BYTES);
-        assert!(
-            reassembly
-                .messages
-                .values()
-                .all(|message| message.fragments.len() <= FRAGMENTS)
-        );
+        assert!(reassembly.messages.values().all(|message| message.fragments.len() <= FRAGMENTS));
         assert!(reassembly.messages.len() <= usize::from(MESSAGES_AHEAD));
-        assert_eq!(
-            reassembly.add(fragment(9, MESSAGE_BYTES + 1, 0, b"x")),
-            Err(DropReason::Dtls)
-        );
+        assert_eq!(reassembly.add(fragment(9, MESSAGE_BYTES + 1, 0, b"x")), Err(DropReason::Dtls));
     }
 
     #[test]

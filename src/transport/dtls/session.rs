@@ -280,9 +280,7 @@ impl Session {
     fn accept_hello(&mut self, now: Instant, hello: &[u8]) {
         let spent = std::mem::replace(&mut self.reassembly, Reassembly::starting_at(1)).take(1);
         let offered: Vec<u16> = record::hello_srtp_profiles(hello).into_iter().flatten().collect();
-        let profile = Profile::PREFERENCE
-            .into_iter()
-            .find(|profile| offered.contains(&profile.id()));
+        let profile = Profile::PREFERENCE.into_iter().find(|profile| offered.contains(&profile.id()));
         let (Some(profile), Some(first)) = (profile, record::hello_without_cookie(hello)) else {
             return;
         };
@@ -298,13 +296,7 @@ impl Session {
         let same_cookie = verify.iter().any(|datagram| datagram.ends_with(&self.cookie));
         datagram.clear();
         for hello in &spent {
-            record::write_message(
-                &mut datagram,
-                self.feed_number(),
-                hello.kind,
-                hello.sequence,
-                &hello.body,
-            );
+            record::write_message(&mut datagram, self.feed_number(), hello.kind, hello.sequence, &hello.body);
         }
         if greeted.is_ok() && same_cookie && self.feed(now, &datagram).is_ok() {
             self.phase = Phase::Handshake;
@@ -417,11 +409,7 @@ impl Session {
         };
         // The machine verified it when the certificate came; nothing leaves without it.
         let certificate = state.peer_certificates.first().ok_or(())?;
-        if !self
-            .fingerprints
-            .iter()
-            .any(|fingerprint| fingerprint.matches(certificate))
-        {
+        if !self.fingerprints.iter().any(|fingerprint| fingerprint.matches(certificate)) {
             return Err(());
         }
         let material = state.export_keying_material(EXPORTER_LABEL, &[], profile.keying_material_bytes());
@@ -433,14 +421,7 @@ impl Session {
 
     fn config(&self, profiles: &[Profile]) -> Result<Arc<HandshakeConfig>, Error> {
         let mismatch = Arc::clone(&self.mismatch);
-        handshake_config(
-            self.role,
-            &self.certificate,
-            self.fingerprints.clone(),
-            self.cookie,
-            profiles,
-            mismatch,
-        )
+        handshake_config(self.role, &self.certificate, self.fingerprints.clone(), self.cookie, profiles, mismatch)
     }
 
     fn feed_number(&mut self) -> u64 {

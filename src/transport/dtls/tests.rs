@@ -65,22 +65,10 @@ fn fingerprints_are_read_and_printed() {
     assert!(text.starts_with("sha-256 ") && text.len() == 8 + 95);
     assert_eq!(text.parse::<Fingerprint>().as_ref(), Ok(certificate.fingerprint()));
     let lower = "SHA-256 ab:cd:01".parse::<Fingerprint>().unwrap();
-    assert_eq!(
-        (lower.hash.as_str(), &lower.digest[..]),
-        ("sha-256", &[0xab, 0xcd, 1][..])
-    );
+    assert_eq!((lower.hash.as_str(), &lower.digest[..]), ("sha-256", &[0xab, 0xcd, 1][..]));
     assert_eq!(lower.to_string(), "sha-256 AB:CD:01");
     let long = format!("sha-256 {}", ["00"; 65].join(":"));
-    for wrong in [
-        "",
-        "sha-256",
-        "sha-256 ",
-        "sha-256 AB:C",
-        "sha-256 AB:+1",
-        "sha-256 AB::CD",
-        "sha-256 ABCD",
-        &long,
-    ] {
+    for wrong in ["", "sha-256", "sha-256 ", "sha-256 AB:C", "sha-256 AB:+1", "sha-256 AB::CD", "sha-256 ABCD", &long] {
         assert_eq!(wrong.parse::<Fingerprint>(), Err(()), "{wrong:?}");
     }
 }
@@ -117,13 +105,9 @@ fn protected_records_carry_counters_as_nonces() {
             assert!(session.send(now, &[n; 30]));
             sent.extend(pump(&mut session, &mut peer, now));
         }
-        let protected = sent
-            .iter()
-            .flat_map(|datagram| record::records(datagram))
-            .filter(|record| record.epoch == 1);
-        let nonces: Vec<u64> = protected
-            .map(|record| u64::from_be_bytes(record.body[..8].try_into().unwrap()))
-            .collect();
+        let protected = sent.iter().flat_map(|datagram| record::records(datagram)).filter(|record| record.epoch == 1);
+        let nonces: Vec<u64> =
+            protected.map(|record| u64::from_be_bytes(record.body[..8].try_into().unwrap())).collect();
         assert_eq!(nonces, (0..51).collect::<Vec<_>>(), "{library:?}");
         assert_eq!(peer.seen.data.len(), 50);
     }
@@ -144,11 +128,8 @@ fn plain_records_are_never_sent_under_a_number_twice() {
         now = session.poll_timeout().unwrap();
         session.handle_timeout(now);
     }
-    let numbers: Vec<u8> = sent
-        .iter()
-        .flat_map(|datagram| record::records(datagram))
-        .map(|record| record.raw[10])
-        .collect();
+    let numbers: Vec<u8> =
+        sent.iter().flat_map(|datagram| record::records(datagram)).map(|record| record.raw[10]).collect();
     assert!(numbers.len() > 20);
     assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
 }
@@ -182,11 +163,7 @@ fn a_hello_is_read_and_rewritten() {
         assert_eq!(record::hello_cookie(&first), Some(&[][..]));
         assert_eq!(record::hello_cookie(&second), Some(&COOKIE[..]));
         assert_eq!(record::hello_without_cookie(&second), Some(first.clone()));
-        assert!(
-            record::hello_srtp_profiles(&second)
-                .unwrap()
-                .any(|profile| profile == 7)
-        );
+        assert!(record::hello_srtp_profiles(&second).unwrap().any(|profile| profile == 7));
         for len in 0..second.len() {
             let cut = &second[..len];
             record::hello_cookie(cut);
@@ -202,11 +179,7 @@ fn mutated_handshake_messages_never_panic() {
     let mut random = StdRng::seed_from_u64(6347);
     let (mut connected, mut spoilt) = (0, 0);
     for round in 0..400 {
-        let role = if round % 2 == 0 {
-            DtlsRole::Server
-        } else {
-            DtlsRole::Client
-        };
+        let role = if round % 2 == 0 { DtlsRole::Server } else { DtlsRole::Client };
         let (mut session, mut peer, now) = pair_in_role(Library::Dimpl, role);
         let mut mutated = false;
         let victim = random.random_range(0..4);
@@ -240,10 +213,7 @@ fn mutated_handshake_messages_never_panic() {
 fn a_second_handshake_is_not_begun() {
     let (mut session, mut peer, now) = pair(Library::Dimpl);
     let sent = pump(&mut session, &mut peer, now);
-    let finished = sent
-        .iter()
-        .flat_map(|datagram| record::records(datagram))
-        .find(|record| record.epoch == 1);
+    let finished = sent.iter().flat_map(|datagram| record::records(datagram)).find(|record| record.epoch == 1);
     let mut protected = finished.unwrap().raw.to_vec();
     assert_eq!(protected[0], record::HANDSHAKE);
     for sequence in 0..200u8 {

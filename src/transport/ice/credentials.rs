@@ -22,9 +22,7 @@ pub struct IceCredentials {
 impl std::fmt::Debug for IceCredentials {
     /// Without the password, so that no log ever holds it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IceCredentials")
-            .field("ufrag", &self.ufrag)
-            .finish_non_exhaustive()
+        f.debug_struct("IceCredentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
     }
 }
 
@@ -40,16 +38,8 @@ pub(super) struct Generation {
 
 impl Generation {
     pub fn draw(number: u32, random: &mut dyn RngCore) -> Generation {
-        let local = IceCredentials {
-            ufrag: token(UFRAG_CHARS, random),
-            pwd: token(PASSWORD_CHARS, random),
-        };
-        Generation {
-            number,
-            key: stun::key(&local.pwd),
-            local,
-            remote: None,
-        }
+        let local = IceCredentials { ufrag: token(UFRAG_CHARS, random), pwd: token(PASSWORD_CHARS, random) };
+        Generation { number, key: stun::key(&local.pwd), local, remote: None }
     }
 
     /// Whether the message's USERNAME is `local:remote` and its MESSAGE-INTEGRITY made with the local password. The cheap
@@ -73,9 +63,5 @@ impl Generation {
 fn token(chars: usize, random: &mut dyn RngCore) -> String {
     let mut bytes = vec![0; chars];
     random.fill_bytes(&mut bytes);
-    bytes
-        .iter()
-        .filter_map(|byte| ALPHABET.get(usize::from(byte & 63)))
-        .map(|char| char::from(*char))
-        .collect()
+    bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63))).map(|char| char::from(*char)).collect()
 }

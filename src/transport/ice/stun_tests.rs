@@ -140,10 +140,7 @@ fn attributes_that_must_be_understood_are_collected_up_to_a_bound() {
     }
     let raw = writer.attribute(0x9000, b"optional").finish(&key("p"));
     let message = Message::parse(&raw).unwrap();
-    assert_eq!(
-        message.unknown.types(),
-        [0x7f00, 0x7f01, 0x7f02, 0x7f03, 0x7f04, 0x7f05, 0x7f06, 0x7f07]
-    );
+    assert_eq!(message.unknown.types(), [0x7f00, 0x7f01, 0x7f02, 0x7f03, 0x7f04, 0x7f05, 0x7f06, 0x7f07]);
 }
 
 #[test]
@@ -151,9 +148,8 @@ fn our_messages_are_read_by_an_independent_codec() {
     use rtc_stun::attributes::ATTR_USERNAME;
     use rtc_stun::fingerprint::FINGERPRINT;
     use rtc_stun::message::Message as Theirs;
-    let raw = Writer::new(BINDING_REQUEST, &[7; 12])
-        .attribute(attribute::USERNAME, b"local:remote")
-        .finish(&key(PASSWORD));
+    let raw =
+        Writer::new(BINDING_REQUEST, &[7; 12]).attribute(attribute::USERNAME, b"local:remote").finish(&key(PASSWORD));
     let mut theirs = Theirs::new();
     theirs.unmarshal_binary(&raw).unwrap();
     assert_eq!(theirs.get(ATTR_USERNAME).unwrap(), b"local:remote");

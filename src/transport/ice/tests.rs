@@ -9,10 +9,7 @@ use stun::{BINDING_ERROR, attribute};
 const REMOTE: &str = "peer";
 
 fn credentials(ufrag: &str) -> IceCredentials {
-    IceCredentials {
-        ufrag: ufrag.to_owned(),
-        pwd: "the peer's password, 22+".to_owned(),
-    }
+    IceCredentials { ufrag: ufrag.to_owned(), pwd: "the peer's password, 22+".to_owned() }
 }
 
 struct Fixture {
@@ -26,12 +23,7 @@ fn fixture() -> Fixture {
     let mut random = StdRng::seed_from_u64(8445);
     let mut ice = Ice::new(&mut random);
     ice.set_remote(credentials(REMOTE), &mut random);
-    Fixture {
-        ice,
-        random,
-        now: Instant::now(),
-        events: Vec::new(),
-    }
+    Fixture { ice, random, now: Instant::now(), events: Vec::new() }
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -99,14 +91,8 @@ fn an_authenticated_check_is_answered_and_its_address_learnt() {
 fn a_check_that_does_not_authenticate_is_not_answered_and_teaches_nothing() {
     let mut fixture = fixture();
     let local = fixture.ice.local().clone();
-    let wrong_password = IceCredentials {
-        pwd: "wrong".to_owned(),
-        ..local.clone()
-    };
-    let wrong_ufrag = IceCredentials {
-        ufrag: "AAAAAAAAAAAA".to_owned(),
-        ..local.clone()
-    };
+    let wrong_password = IceCredentials { pwd: "wrong".to_owned(), ..local.clone() };
+    let wrong_ufrag = IceCredentials { ufrag: "AAAAAAAAAAAA".to_owned(), ..local.clone() };
     let no_integrity = {
         let username = format!("{}:{REMOTE}", local.ufrag);
         let raw = Writer::new(REQUEST, &[3; 12]).attribute(attribute::USERNAME, username.as_bytes());
@@ -201,11 +187,7 @@ fn the_latest_nomination_wins() {
     fixture.nominate(2);
     assert_eq!(fixture.ice.selected(), Some(address(2)));
     fixture.check(1, &[]).unwrap();
-    assert_eq!(
-        fixture.ice.selected(),
-        Some(address(2)),
-        "a plain check does not take it back"
-    );
+    assert_eq!(fixture.ice.selected(), Some(address(2)), "a plain check does not take it back");
     fixture.nominate(1);
     assert_eq!(fixture.ice.selected(), Some(address(1)));
 }
@@ -215,12 +197,7 @@ fn renomination_follows_the_highest_number_only() {
     let mut fixture = fixture();
     let mut nominate = |port, number: u32| {
         let value = number.to_be_bytes();
-        fixture
-            .check(
-                port,
-                &[(attribute::NOMINATION, &value), (attribute::USE_CANDIDATE, b"")],
-            )
-            .unwrap();
+        fixture.check(port, &[(attribute::NOMINATION, &value), (attribute::USE_CANDIDATE, b"")]).unwrap();
         fixture.ice.selected()
     };
     assert_eq!(nominate(1, 1), Some(address(1)));
@@ -236,11 +213,7 @@ fn before_nomination_the_address_in_use_is_preferred() {
     fixture.check(1, &[]).unwrap();
     fixture.check(2, &[]).unwrap();
     fixture.ice.prefer_until_nomination(address(3));
-    assert_eq!(
-        fixture.ice.selected(),
-        Some(address(1)),
-        "unknown addresses change nothing"
-    );
+    assert_eq!(fixture.ice.selected(), Some(address(1)), "unknown addresses change nothing");
     fixture.ice.prefer_until_nomination(address(2));
     assert_eq!(fixture.ice.selected(), Some(address(2)));
     fixture.nominate(1);
@@ -272,9 +245,7 @@ fn spare_addresses_expire_and_the_selected_stays() {
     fixture.check(2, &[]).unwrap();
     fixture.events();
     let deadline = fixture.ice.poll_timeout().unwrap();
-    fixture
-        .ice
-        .handle_timeout(deadline - Duration::from_millis(1), &mut fixture.events);
+    fixture.ice.handle_timeout(deadline - Duration::from_millis(1), &mut fixture.events);
     assert_eq!(fixture.events(), []);
     fixture.ice.handle_timeout(deadline, &mut fixture.events);
     assert_eq!(fixture.events(), [IceEvent::Forgotten(address(2))]);
@@ -295,21 +266,11 @@ fn a_restart_keeps_the_old_credentials_until_the_new_are_used() {
     assert_eq!(fixture.ice.local(), &new, "the same description again is no restart");
     fixture.events();
 
-    assert!(
-        fixture.receive(address(1), &check(&old, REMOTE, &[])).is_ok(),
-        "still valid"
-    );
+    assert!(fixture.receive(address(1), &check(&old, REMOTE, &[])).is_ok(), "still valid");
     let crossed = check(&old, "next", &[]);
-    assert_eq!(
-        fixture.receive(address(1), &crossed),
-        Err(DropReason::StunUnauthenticated)
-    );
+    assert_eq!(fixture.receive(address(1), &crossed), Err(DropReason::StunUnauthenticated));
     assert!(fixture.receive(address(3), &check(&new, "next", &[])).is_ok());
-    assert_eq!(
-        fixture.ice.selected(),
-        Some(address(1)),
-        "media stays until the new nomination"
-    );
+    assert_eq!(fixture.ice.selected(), Some(address(1)), "media stays until the new nomination");
     let late = check(&old, REMOTE, &[]);
     assert_eq!(fixture.receive(address(1), &late), Err(DropReason::StunUnauthenticated));
 
@@ -324,9 +285,7 @@ fn a_restart_keeps_the_old_credentials_until_the_new_are_used() {
 #[test]
 fn after_a_restart_nomination_numbers_begin_anew() {
     let mut fixture = fixture();
-    fixture
-        .check(1, &[(attribute::NOMINATION, &9u32.to_be_bytes())])
-        .unwrap();
+    fixture.check(1, &[(attribute::NOMINATION, &9u32.to_be_bytes())]).unwrap();
     fixture.ice.set_remote(credentials("next"), &mut fixture.random);
     let new = fixture.ice.local().clone();
     let raw = check(&new, "next", &[(attribute::NOMINATION, &1u32.to_be_bytes())]);

@@ -45,12 +45,8 @@ impl Channel {
             return None;
         }
         let label = String::from_utf8(open.label).ok()?;
-        let channel = Channel {
-            ordered,
-            reliability,
-            reliability_value: open.reliability_parameter,
-            buffered: ACK.len(),
-        };
+        let channel =
+            Channel { ordered, reliability, reliability_value: open.reliability_parameter, buffered: ACK.len() };
         Some((channel, label))
     }
 }

@@ -104,10 +104,7 @@ impl Guard {
             return Verdict::Drop;
         };
         self.resets += 1;
-        if self
-            .acknowledged
-            .is_none_or(|acknowledged| is_after(last, acknowledged))
-        {
+        if self.acknowledged.is_none_or(|acknowledged| is_after(last, acknowledged)) {
             if self.waiting_resets >= WAITING_RESETS {
                 return Verdict::Drop;
             }
@@ -121,10 +118,7 @@ impl Guard {
 
     /// The library counts up to the new TSN one by one, however far it is.
     fn inspect_forward(&self, body: &[u8]) -> Verdict {
-        let skipped = self
-            .acknowledged
-            .zip(u32_at(body, 0))
-            .map(|(from, to)| to.wrapping_sub(from));
+        let skipped = self.acknowledged.zip(u32_at(body, 0)).map(|(from, to)| to.wrapping_sub(from));
         let is_behind = |skipped| skipped >= 1 << 31;
         match skipped {
             Some(skipped) if is_behind(skipped) || skipped as usize <= CHUNKS => Verdict::Pass,
@@ -228,11 +222,7 @@ mod tests {
     }
 
     fn sack(acknowledged: u32, window: u32) -> Vec<u8> {
-        chunk(
-            SACK,
-            0,
-            &[acknowledged.to_be_bytes(), window.to_be_bytes(), [0; 4]].concat(),
-        )
+        chunk(SACK, 0, &[acknowledged.to_be_bytes(), window.to_be_bytes(), [0; 4]].concat())
     }
 
     fn reset(last: u32) -> Vec<u8> {
@@ -248,17 +238,11 @@ mod tests {
         let mut guard = Guard::new(BUFFER);
         guard.observe(&sack(1, 0));
         let packet = data(0, 1, 1100);
-        let passed = (0..10_000)
-            .take_while(|_| guard.inspect(&packet) == Verdict::Pass)
-            .count();
+        let passed = (0..10_000).take_while(|_| guard.inspect(&packet) == Verdict::Pass).count();
         assert_eq!(passed, BUFFER as usize / packet.len());
         assert_eq!(guard.inspect(&packet), Verdict::Abort);
         guard.observe(&sack(1, 10));
-        assert_eq!(
-            guard.inspect(&packet),
-            Verdict::Pass,
-            "a window that opened again starts anew"
-        );
+        assert_eq!(guard.inspect(&packet), Verdict::Pass, "a window that opened again starts anew");
     }
 
     #[test]
@@ -267,11 +251,7 @@ mod tests {
         let forward = |tsn: u32| chunk(FORWARD_TSN, 0, &tsn.to_be_bytes());
         assert_eq!(guard.inspect(&forward(1)), Verdict::Drop, "nothing arrived yet");
         guard.observe(&sack(u32::MAX - 5, BUFFER));
-        assert_eq!(
-            guard.inspect(&forward(u32::MAX - 9)),
-            Verdict::Pass,
-            "behind, hence without effect"
-        );
+        assert_eq!(guard.inspect(&forward(u32::MAX - 9)), Verdict::Pass, "behind, hence without effect");
         assert_eq!(guard.inspect(&forward(9)), Verdict::Pass);
         assert_eq!(guard.inspect(&forward(CHUNKS as u32)), Verdict::Drop);
         assert_eq!(guard.inspect(&forward(1 << 30)), Verdict::Drop);

@@ -26,29 +26,16 @@ impl Pair {
         let config = Arc::new(EndpointConfig::new());
         let mut endpoint = Endpoint::new(PEER, TransportProtocol::UDP, config, None);
         let (_, theirs) = endpoint.connect(now, ClientConfig::default(), PEER).unwrap();
-        Pair {
-            now,
-            ours: Sctp::new(),
-            events: VecDeque::new(),
-            endpoint,
-            theirs,
-            sent: Vec::new(),
-            answers: 0,
-        }
+        Pair { now, ours: Sctp::new(), events: VecDeque::new(), endpoint, theirs, sent: Vec::new(), answers: 0 }
     }
 
     fn connected() -> Pair {
         let mut pair = Pair::new();
         pair.pump();
         let mut stream = pair.theirs.open_stream(0, PayloadProtocolIdentifier::Binary).unwrap();
-        stream
-            .write_with_ppi(pair.now, &OPEN, PayloadProtocolIdentifier::Dcep)
-            .unwrap();
+        stream.write_with_ppi(pair.now, &OPEN, PayloadProtocolIdentifier::Dcep).unwrap();
         pair.pump();
-        assert!(matches!(
-            pair.events.pop_front(),
-            Some(TransportEvent::ChannelOpened(_))
-        ));
+        assert!(matches!(pair.events.pop_front(), Some(TransportEvent::ChannelOpened(_))));
         pair
     }
 
@@ -119,11 +106,7 @@ fn seal(packet: &mut [u8]) {
     for byte in packet.iter() {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0x82f6_3b78
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
         }
     }
     packet[8..12].copy_from_slice(&(!crc).to_le_bytes());
@@ -157,16 +140,10 @@ fn mutated_packets_of_every_kind_never_panic() {
     let mut random = StdRng::seed_from_u64(9260);
     let mut lost = 0;
     for round in 0..150 {
-        let mut pair = if round % 10 == 0 {
-            Pair::new()
-        } else {
-            Pair::connected()
-        };
+        let mut pair = if round % 10 == 0 { Pair::new() } else { Pair::connected() };
         for message in [&b"one"[..], &[7; 5000]] {
             if let Ok(mut stream) = pair.theirs.stream(0) {
-                stream
-                    .write_with_ppi(pair.now, message, PayloadProtocolIdentifier::Binary)
-                    .unwrap();
+                stream.write_with_ppi(pair.now, message, PayloadProtocolIdentifier::Binary).unwrap();
             }
             pair.pump();
         }
@@ -250,9 +227,8 @@ fn crumbs_that_wait_for_a_gap_are_cut_off() {
     let first = first_tsn(&pair).wrapping_add(2);
     let mut sent = 0u32;
     while pair.established() {
-        let crumbs: Vec<Vec<u8>> = (0..50)
-            .map(|n| data(3, first.wrapping_add(sent + n), 0, (sent + n + 2) as u16, b"x"))
-            .collect();
+        let crumbs: Vec<Vec<u8>> =
+            (0..50).map(|n| data(3, first.wrapping_add(sent + n), 0, (sent + n + 2) as u16, b"x")).collect();
         let packet = pair.packet(&crumbs);
         pair.inject(packet);
         sent += 50;
@@ -279,14 +255,9 @@ fn a_flood_of_resets_is_cut_off() {
 #[test]
 fn a_message_over_the_limit_is_not_delivered() {
     let mut pair = Pair::connected();
-    for len in [
-        limits::DATA_MESSAGE_BYTES as usize,
-        limits::DATA_MESSAGE_BYTES as usize + 1,
-    ] {
+    for len in [limits::DATA_MESSAGE_BYTES as usize, limits::DATA_MESSAGE_BYTES as usize + 1] {
         let mut stream = pair.theirs.stream(0).unwrap();
-        stream
-            .write_with_ppi(pair.now, &vec![1; len], PayloadProtocolIdentifier::Binary)
-            .unwrap();
+        stream.write_with_ppi(pair.now, &vec![1; len], PayloadProtocolIdentifier::Binary).unwrap();
         pair.pump();
     }
     let lens: Vec<usize> = pair
@@ -305,9 +276,7 @@ fn openings_that_cannot_be_are_ignored() {
     let mut pair = Pair::connected();
     let mut opening = |id: u16, message: &[u8]| {
         let mut stream = pair.theirs.open_stream(id, PayloadProtocolIdentifier::Binary).unwrap();
-        stream
-            .write_with_ppi(pair.now, message, PayloadProtocolIdentifier::Dcep)
-            .unwrap();
+        stream.write_with_ppi(pair.now, message, PayloadProtocolIdentifier::Dcep).unwrap();
         pair.pump();
         pair.events.len()
     };
@@ -332,9 +301,7 @@ fn the_number_of_channels_is_bounded() {
     let mut pair = Pair::connected();
     for id in 1..limits::SCTP_STREAMS {
         let mut stream = pair.theirs.open_stream(id, PayloadProtocolIdentifier::Binary).unwrap();
-        stream
-            .write_with_ppi(pair.now, &OPEN, PayloadProtocolIdentifier::Dcep)
-            .unwrap();
+        stream.write_with_ppi(pair.now, &OPEN, PayloadProtocolIdentifier::Dcep).unwrap();
         pair.pump();
     }
     assert_eq!(pair.ours.channels.len(), usize::from(limits::SCTP_STREAMS));

@@ -34,10 +34,7 @@ pub(super) struct CounterHmac {
 }
 
 /// The session keys of one direction.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per direction and association, used per packet: no box to follow"
-)]
+#[expect(clippy::large_enum_variant, reason = "one per direction and association, used per packet: no box to follow")]
 pub(super) enum Suite {
     Gcm { rtp: Gcm, rtcp: Gcm },
     CounterHmac { rtp: CounterHmac, rtcp: CounterHmac },
@@ -49,10 +46,9 @@ impl Suite {
         let gcm = |key, salt| Gcm::derive(master_key, master_salt, key, salt);
         let counter = |key, salt, mac| CounterHmac::derive(master_key, master_salt, key, salt, mac);
         Some(match profile {
-            Profile::AeadAes128Gcm => Suite::Gcm {
-                rtp: gcm(RtpEncryption, RtpSalt)?,
-                rtcp: gcm(RtcpEncryption, RtcpSalt)?,
-            },
+            Profile::AeadAes128Gcm => {
+                Suite::Gcm { rtp: gcm(RtpEncryption, RtpSalt)?, rtcp: gcm(RtcpEncryption, RtcpSalt)? }
+            }
             Profile::Aes128CmHmacSha1_80 => Suite::CounterHmac {
                 rtp: counter(RtpEncryption, RtpSalt, RtpAuthentication)?,
                 rtcp: counter(RtcpEncryption, RtcpSalt, RtcpAuthentication)?,
@@ -155,9 +151,8 @@ impl Gcm {
     fn nonce(&self, ssrc: u32, index: u64) -> Nonce {
         let position = (u128::from(ssrc) << 48) | u128::from(index);
         let mut nonce = [0; 12];
-        for (byte, (salt, position)) in nonce
-            .iter_mut()
-            .zip(self.salt.iter().zip(position.to_be_bytes().iter().skip(4)))
+        for (byte, (salt, position)) in
+            nonce.iter_mut().zip(self.salt.iter().zip(position.to_be_bytes().iter().skip(4)))
         {
             *byte = salt ^ position;
         }
@@ -192,17 +187,11 @@ impl Gcm {
             // One pass: the source is read and its ciphertext written, nothing is copied first.
             out.resize(body + payload.len() + GCM_TAG_BYTES, 0);
             let (sealed, tag) = out.get_mut(body..)?.split_at_mut_checked(payload.len())?;
-            return self
-                .key
-                .seal_out_of_place_scatter(nonce, Aad::from(header), payload, sealed, &[], tag)
-                .ok();
+            return self.key.seal_out_of_place_scatter(nonce, Aad::from(header), payload, sealed, &[], tag).ok();
         }
         out.extend_from_slice(prefix);
         out.extend_from_slice(payload);
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(nonce, Aad::from(header), out.get_mut(body..)?)
-            .ok()?;
+        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(header), out.get_mut(body..)?).ok()?;
         out.extend_from_slice(tag.as_ref());
         Some(())
     }
@@ -218,10 +207,7 @@ impl Gcm {
 
     pub fn open_rtcp(&self, ssrc: u32, index: u32, packet: &mut [u8]) -> Result<usize, DropReason> {
         let aad = Gcm::rtcp_aad(packet, index).ok_or(DropReason::Malformed)?;
-        let end = packet
-            .len()
-            .checked_sub(SRTCP_INDEX_BYTES)
-            .ok_or(DropReason::Malformed)?;
+        let end = packet.len().checked_sub(SRTCP_INDEX_BYTES).ok_or(DropReason::Malformed)?;
         let body = packet.get_mut(RTCP_HEADER_BYTES..end).ok_or(DropReason::Malformed)?;
         if body.len() < GCM_TAG_BYTES {
             return Err(DropReason::Malformed);
@@ -314,9 +300,7 @@ impl CounterHmac {
             return Err(DropReason::Malformed);
         }
         self.verify(authenticated, &[], tag)?;
-        let body = authenticated
-            .get_mut(RTCP_HEADER_BYTES..end)
-            .ok_or(DropReason::Malformed)?;
+        let body = authenticated.get_mut(RTCP_HEADER_BYTES..end).ok_or(DropReason::Malformed)?;
         apply_keystream(&self.key, self.counter(ssrc, index.into()), body).ok_or(DropReason::Malformed)?;
         Ok(end)
     }

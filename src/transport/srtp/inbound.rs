@@ -26,11 +26,7 @@ pub struct Inbound {
 
 impl Inbound {
     pub(super) fn new(suite: Suite) -> Inbound {
-        Inbound {
-            suite,
-            rtp: Streams::default(),
-            rtcp: Streams::default(),
-        }
+        Inbound { suite, rtp: Streams::default(), rtcp: Streams::default() }
     }
 
     /// Decrypts an SRTP packet in place and gives the length of the plain packet. `ssrc`, `sequence` and `header_len` are what
@@ -158,11 +154,7 @@ impl Streams {
             None => Window::starting_at(index),
         };
         self.retired.retain(|(retired, _)| *retired != ssrc);
-        self.live.push(Stream {
-            ssrc,
-            window,
-            used: now,
-        });
+        self.live.push(Stream { ssrc, window, used: now });
         self.recent = self.live.len() - 1;
         self.recent
     }

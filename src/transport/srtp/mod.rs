@@ -71,9 +71,6 @@ impl Srtp {
         let client = Suite::derive(profile, client_key, client_salt)?;
         let server = Suite::derive(profile, server_key, server_salt)?;
         let (local, remote) = if is_client { (client, server) } else { (server, client) };
-        Some(Srtp {
-            inbound: Inbound::new(remote),
-            outbound: Outbound::new(local),
-        })
+        Some(Srtp { inbound: Inbound::new(remote), outbound: Outbound::new(local) })
     }
 }

@@ -26,11 +26,7 @@ pub struct Outbound {
 
 impl Outbound {
     pub(super) fn new(suite: Suite) -> Outbound {
-        Outbound {
-            suite,
-            highest: HashMap::default(),
-            next_srtcp_index: 1,
-        }
+        Outbound { suite, highest: HashMap::default(), next_srtcp_index: 1 }
     }
 
     /// Appends the SRTP packet to `out`. Refused with `Malformed` when `extended_sequence` and `header` disagree, with
@@ -48,8 +44,7 @@ impl Outbound {
             return Err(DropReason::Malformed);
         }
         self.claim(ssrc, extended_sequence)?;
-        self.suite
-            .seal_rtp(ssrc, extended_sequence, header, prefix, payload, out)
+        self.suite.seal_rtp(ssrc, extended_sequence, header, prefix, payload, out)
     }
 
     /// Appends the SRTCP packet to `out`.
@@ -101,8 +96,6 @@ impl Hasher for SsrcHasher {
     }
 
     fn write_u32(&mut self, value: u32) {
-        self.0 = (self.0 ^ u64::from(value))
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29);
+        self.0 = (self.0 ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 }

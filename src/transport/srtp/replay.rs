@@ -19,18 +19,12 @@ pub(super) struct Window {
 impl Window {
     /// A window whose only accepted index is `index`.
     pub fn starting_at(index: u64) -> Window {
-        Window {
-            highest: index,
-            seen: 1,
-        }
+        Window { highest: index, seen: 1 }
     }
 
     /// A window in which everything up to `highest` counts as accepted.
     pub fn after(highest: u64) -> Window {
-        Window {
-            highest,
-            seen: u128::MAX,
-        }
+        Window { highest, seen: u128::MAX }
     }
 
     pub fn highest(&self) -> u64 {
@@ -126,11 +120,7 @@ mod tests {
         assert_eq!(estimate_index(Some(3 * 65_536 + 65_530), 4), Some(4 * 65_536 + 4));
         assert_eq!(estimate_index(Some(3 * 65_536 + 4), 65_530), Some(2 * 65_536 + 65_530));
         assert_eq!(estimate_index(Some(10), 65_530), None, "before the stream's start");
-        assert_eq!(
-            estimate_index(Some(MAX_INDEX), 3),
-            None,
-            "past the last index of the key"
-        );
+        assert_eq!(estimate_index(Some(MAX_INDEX), 3), None, "past the last index of the key");
     }
 
     #[test]

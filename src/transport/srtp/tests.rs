@@ -36,26 +36,18 @@ fn compound(ssrc: u32, len: usize) -> Vec<u8> {
 }
 
 fn material(profile: Profile) -> Vec<u8> {
-    (0..profile.keying_material_bytes())
-        .map(|byte| byte as u8 ^ 0x5a)
-        .collect()
+    (0..profile.keying_material_bytes()).map(|byte| byte as u8 ^ 0x5a).collect()
 }
 
 /// A sender (DTLS client) and a receiver (DTLS server) with the same keys.
 fn pair(profile: Profile) -> (Srtp, Srtp) {
     let material = material(profile);
-    (
-        Srtp::new(profile, &material, true).unwrap(),
-        Srtp::new(profile, &material, false).unwrap(),
-    )
+    (Srtp::new(profile, &material, true).unwrap(), Srtp::new(profile, &material, false).unwrap())
 }
 
 fn seal(sender: &mut Srtp, ssrc: u32, extended: u64, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    sender
-        .outbound
-        .seal_rtp(extended, &header(ssrc, extended as u16), &[], payload, &mut out)
-        .unwrap();
+    sender.outbound.seal_rtp(extended, &header(ssrc, extended as u16), &[], payload, &mut out).unwrap();
     out
 }
 
@@ -63,9 +55,7 @@ fn open(receiver: &mut Srtp, now: Instant, packet: &[u8]) -> Result<Vec<u8>, Dro
     let mut packet = packet.to_vec();
     let ssrc = u32::from_be_bytes(packet[8..12].try_into().unwrap());
     let sequence = u16::from_be_bytes(packet[2..4].try_into().unwrap());
-    let len = receiver
-        .inbound
-        .open_rtp(now, ssrc, sequence, HEADER_LEN, &mut packet)?;
+    let len = receiver.inbound.open_rtp(now, ssrc, sequence, HEADER_LEN, &mut packet)?;
     packet.truncate(len);
     Ok(packet)
 }
@@ -84,17 +74,14 @@ fn srtp_aes_128_gcm_matches_the_vector() {
     let gcm = Gcm::new(&key, hex("517569642070726f2071756f").try_into().unwrap()).unwrap();
     let header = hex("8040f17b8041f8d35501a0b2");
     let payload = b"Gallia est omnis divisa in partes tres";
-    let expected = hex(
-        "8040f17b8041f8d35501a0b2f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
-         899d7f27beb16a9152cf765ee4390cce",
-    );
+    let expected =
+        hex("8040f17b8041f8d35501a0b2f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
+         899d7f27beb16a9152cf765ee4390cce");
     let mut out = header.clone();
-    gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &[], payload, &mut out)
-        .unwrap();
+    gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &[], payload, &mut out).unwrap();
     assert_eq!(out, expected);
     let mut split = header.clone();
-    gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &payload[..7], &payload[7..], &mut split)
-        .unwrap();
+    gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &payload[..7], &payload[7..], &mut split).unwrap();
     assert_eq!(split, expected, "with a prefix");
     let len = gcm.open_rtp(0x5501_a0b2, 0xf17b, HEADER_LEN, &mut out).unwrap();
     assert_eq!(&out[HEADER_LEN..len], payload);
@@ -139,11 +126,8 @@ fn what_is_sealed_here_opens_in_an_independent_implementation() {
     for profile in Profile::PREFERENCE {
         let mut ours = Srtp::new(profile, &material(profile), true).unwrap();
         let (_, mut their_inbound) = theirs(profile, false);
-        for (step, extended) in [
-            0u64, 1, 500, 32_000, 64_000, 65_535, 65_536, 65_540, 98_000, 130_000, 131_073,
-        ]
-        .into_iter()
-        .enumerate()
+        for (step, extended) in
+            [0u64, 1, 500, 32_000, 64_000, 65_535, 65_536, 65_540, 98_000, 130_000, 131_073].into_iter().enumerate()
         {
             let payload = vec![step as u8; 7 * step];
             let sealed = seal(&mut ours, 0xaabb_ccdd, extended, &payload);
@@ -206,9 +190,7 @@ fn reordering_around_the_wrap_opens_every_packet_once() {
     let now = Instant::now();
     for profile in Profile::PREFERENCE {
         let (mut sender, mut receiver) = pair(profile);
-        let mut packets: Vec<_> = (65_400u64..65_700)
-            .map(|n| seal(&mut sender, 9, n, &n.to_be_bytes()))
-            .collect();
+        let mut packets: Vec<_> = (65_400u64..65_700).map(|n| seal(&mut sender, 9, n, &n.to_be_bytes())).collect();
         open(&mut receiver, now, &packets.remove(0)).unwrap();
         for run in packets.chunks_mut(WINDOW as usize - 1) {
             run.reverse();
@@ -263,10 +245,7 @@ fn an_srtcp_packet_without_encryption_is_refused_even_with_a_right_tag() {
         };
         let mut clear = out.clone();
         clear[index_at] &= 0x7f;
-        assert_eq!(
-            open_rtcp(&mut receiver, now, &clear),
-            Err(DropReason::SrtpUnauthenticated)
-        );
+        assert_eq!(open_rtcp(&mut receiver, now, &clear), Err(DropReason::SrtpUnauthenticated));
         assert!(open_rtcp(&mut receiver, now, &out).is_ok());
     }
 }
@@ -281,10 +260,7 @@ fn garbage_of_every_length_is_an_error() {
                 let mut garbage = vec![fill; len];
                 assert!(receiver.inbound.open_rtp(now, 1, 2, HEADER_LEN, &mut garbage).is_err());
                 let mut garbage = vec![fill; len];
-                assert!(
-                    receiver.inbound.open_rtp(now, 1, 2, 500, &mut garbage).is_err(),
-                    "header past the end"
-                );
+                assert!(receiver.inbound.open_rtp(now, 1, 2, 500, &mut garbage).is_err(), "header past the end");
                 let mut garbage = vec![fill; len];
                 assert!(receiver.inbound.open_rtcp(now, &mut garbage).is_err());
             }
@@ -299,34 +275,17 @@ fn a_number_is_sealed_once_per_ssrc_and_only_upwards() {
     let mut out = Vec::new();
     let mut try_seal = |ssrc, extended: u64, sequence| {
         out.clear();
-        sender
-            .outbound
-            .seal_rtp(extended, &header(ssrc, sequence), &[], b"x", &mut out)
+        sender.outbound.seal_rtp(extended, &header(ssrc, sequence), &[], b"x", &mut out)
     };
     assert_eq!(try_seal(1, 100, 100), Ok(()));
     assert_eq!(try_seal(1, 100, 100), Err(DropReason::SrtpReplayed), "the same number");
     assert_eq!(try_seal(1, 99, 99), Err(DropReason::SrtpReplayed), "a lower number");
     assert_eq!(try_seal(2, 100, 100), Ok(()), "another SSRC");
     assert_eq!(try_seal(1, 65_636, 100), Ok(()), "the next rollover");
-    assert_eq!(
-        try_seal(1, 100, 100),
-        Err(DropReason::SrtpReplayed),
-        "a rollover counter that went back"
-    );
-    assert_eq!(
-        try_seal(1, 65_637, 9),
-        Err(DropReason::Malformed),
-        "header and number disagree"
-    );
-    assert_eq!(
-        try_seal(1, 1 << 48, 0),
-        Err(DropReason::Malformed),
-        "past the last index"
-    );
-    assert_eq!(
-        sender.outbound.seal_rtp(5, &[0x80; 11], &[], b"x", &mut Vec::new()),
-        Err(DropReason::Malformed)
-    );
+    assert_eq!(try_seal(1, 100, 100), Err(DropReason::SrtpReplayed), "a rollover counter that went back");
+    assert_eq!(try_seal(1, 65_637, 9), Err(DropReason::Malformed), "header and number disagree");
+    assert_eq!(try_seal(1, 1 << 48, 0), Err(DropReason::Malformed), "past the last index");
+    assert_eq!(sender.outbound.seal_rtp(5, &[0x80; 11], &[], b"x", &mut Vec::new()), Err(DropReason::Malformed));
 }
 
 #[test]
@@ -346,19 +305,12 @@ fn sealing_appends_within_the_capacity_and_equals_with_and_without_a_prefix() {
         let mut plain = Vec::with_capacity(2048);
         let mut prefixed = Vec::with_capacity(2048);
         let before = (plain.as_ptr(), prefixed.as_ptr());
-        one.outbound
-            .seal_rtp(3, &header(1, 3), &[], &payload, &mut plain)
-            .unwrap();
-        two.outbound
-            .seal_rtp(3, &header(1, 3), &payload[..13], &payload[13..], &mut prefixed)
-            .unwrap();
+        one.outbound.seal_rtp(3, &header(1, 3), &[], &payload, &mut plain).unwrap();
+        two.outbound.seal_rtp(3, &header(1, 3), &payload[..13], &payload[13..], &mut prefixed).unwrap();
         assert_eq!(plain, prefixed);
         assert_eq!((plain.as_ptr(), prefixed.as_ptr()), before, "no reallocation");
         assert!(plain.len() <= HEADER_LEN + payload.len() + MAX_OVERHEAD_BYTES);
-        assert_eq!(
-            open(&mut receiver, Instant::now(), &plain).unwrap()[HEADER_LEN..],
-            payload
-        );
+        assert_eq!(open(&mut receiver, Instant::now(), &plain).unwrap()[HEADER_LEN..], payload);
     }
 }
 
@@ -378,16 +330,9 @@ fn streams_are_bounded_and_an_idle_one_makes_room_and_resumes_only_upwards() {
     assert_eq!(receiver.inbound.streams().0, limits::RECEIVE_STREAMS);
 
     let late = now + Duration::from_secs(60);
-    assert!(
-        open(&mut receiver, late, &extra).is_ok(),
-        "the oldest was idle and made room"
-    );
+    assert!(open(&mut receiver, late, &extra).is_ok(), "the oldest was idle and made room");
     assert_eq!(receiver.inbound.streams().0, limits::RECEIVE_STREAMS);
-    assert_eq!(
-        open(&mut receiver, late, &first),
-        Err(DropReason::SrtpReplayed),
-        "it is not forgotten"
-    );
+    assert_eq!(open(&mut receiver, late, &first), Err(DropReason::SrtpReplayed), "it is not forgotten");
     let resumed = seal(&mut sender, 0, 8, b"resumed");
     assert!(open(&mut receiver, late, &resumed).is_ok());
 }

@@ -9,11 +9,7 @@ use crate::transport::srtp::Profile;
 use crate::transport::{CloseReason, DropReason, DtlsRole, Fingerprint, TransportEvent};
 
 fn options(library: Library, role: DtlsRole) -> Options {
-    Options {
-        library,
-        role,
-        ..Options::default()
-    }
+    Options { library, role, ..Options::default() }
 }
 
 fn rtp(sequence: u16) -> Vec<u8> {
@@ -49,15 +45,8 @@ fn connects_with_both_implementations_in_both_roles() {
             let mut link = Link::described(options(library, role));
             link.nominate();
             link.run_until(Link::is_connected);
-            assert!(
-                link.elapsed() < Duration::from_millis(300),
-                "{library:?} {role:?} {:?}",
-                link.elapsed()
-            );
-            assert_eq!(
-                link.events,
-                [TransportEvent::AddressLearnt(address(1)), TransportEvent::Connected]
-            );
+            assert!(link.elapsed() < Duration::from_millis(300), "{library:?} {role:?} {:?}", link.elapsed());
+            assert_eq!(link.events, [TransportEvent::AddressLearnt(address(1)), TransportEvent::Connected]);
             assert_eq!(link.dtls.seen.keys.as_ref().unwrap().0, Profile::AeadAes128Gcm);
             assert_eq!(link.answered, 1);
             assert_media(&mut link);
@@ -79,10 +68,7 @@ fn the_server_chooses_aes_gcm_whatever_the_client_prefers() {
 #[test]
 fn a_peer_without_aes_gcm_gets_counter_mode() {
     for role in [DtlsRole::Client, DtlsRole::Server] {
-        let old = Options {
-            srtp: &[Profile::Aes128CmHmacSha1_80],
-            ..options(Library::Rtc, role)
-        };
+        let old = Options { srtp: &[Profile::Aes128CmHmacSha1_80], ..options(Library::Rtc, role) };
         let mut link = Link::connected(old);
         assert_eq!(link.dtls.seen.keys.as_ref().unwrap().0, Profile::Aes128CmHmacSha1_80);
         assert_media(&mut link);
@@ -91,24 +77,15 @@ fn a_peer_without_aes_gcm_gets_counter_mode() {
 
 #[test]
 fn connects_through_loss_during_the_handshake() {
-    let patterns: [fn(usize) -> bool; 5] = [
-        |n| n % 2 == 0,
-        |n| n % 2 == 1,
-        |n| n % 3 == 0,
-        |n| n <= 3,
-        |n| (n * 2_654_435_761) % 100 < 40,
-    ];
+    let patterns: [fn(usize) -> bool; 5] =
+        [|n| n % 2 == 0, |n| n % 2 == 1, |n| n % 3 == 0, |n| n <= 3, |n| (n * 2_654_435_761) % 100 < 40];
     for role in [DtlsRole::Client, DtlsRole::Server] {
         for (number, loses) in patterns.into_iter().enumerate() {
             let mut link = Link::described(options(Library::Dimpl, role));
             link.loses = loses;
             link.nominate();
             link.run_until(Link::is_connected);
-            assert!(
-                link.elapsed() < Duration::from_secs(8),
-                "pattern {number} {role:?} {:?}",
-                link.elapsed()
-            );
+            assert!(link.elapsed() < Duration::from_secs(8), "pattern {number} {role:?} {:?}", link.elapsed());
             link.loses = |_| false;
             assert_media(&mut link);
         }
@@ -145,10 +122,7 @@ fn a_client_hello_that_comes_before_the_description_is_kept() {
     link.loses = |_| true;
     let fingerprint = link.dtls.fingerprint("sha-256");
     assert!(link.describe(vec![fingerprint]));
-    assert!(
-        link.transport.poll_transmit(link.now).is_some(),
-        "answered although it came before"
-    );
+    assert!(link.transport.poll_transmit(link.now).is_some(), "answered although it came before");
 }
 
 #[test]
@@ -175,23 +149,12 @@ fn connects_before_nomination() {
 
 #[test]
 fn any_fingerprint_with_a_trusted_hash_may_match() {
-    for hashes in [
-        &["sha-512"][..],
-        &["sha-384"],
-        &["sha-1", "sha-512"],
-        &["md5", "sha-256"],
-    ] {
-        let some = Options {
-            hashes,
-            ..Options::default()
-        };
+    for hashes in [&["sha-512"][..], &["sha-384"], &["sha-1", "sha-512"], &["md5", "sha-256"]] {
+        let some = Options { hashes, ..Options::default() };
         Link::connected(some);
     }
     let mut link = Link::new(Options::default());
-    let wrong = Fingerprint {
-        hash: "sha-256".to_owned(),
-        digest: vec![1; 32],
-    };
+    let wrong = Fingerprint { hash: "sha-256".to_owned(), digest: vec![1; 32] };
     let right = link.dtls.fingerprint("sha-256");
     assert!(link.describe(vec![wrong, right]));
     link.nominate();
@@ -213,10 +176,7 @@ fn a_certificate_that_matches_no_fingerprint_closes_before_any_key() {
             assert!(!link.transport.is_connected());
             assert!(!link.events.contains(&TransportEvent::Connected));
             let mut out = Vec::new();
-            assert_eq!(
-                link.transport.seal_rtp(1, &rtp(1), b"", b"", &mut out),
-                Err(DropReason::NotConnected)
-            );
+            assert_eq!(link.transport.seal_rtp(1, &rtp(1), b"", b"", &mut out), Err(DropReason::NotConnected));
             let check = link.check_bytes(&[]);
             assert_eq!(link.deliver_now(address(1), &check), Err(DropReason::NotConnected));
             assert_eq!(link.transport.poll_timeout(), None);
@@ -260,9 +220,6 @@ fn closing_is_told_to_the_peer_and_taken_from_it() {
         let mut link = Link::connected(options(library, DtlsRole::Client));
         link.dtls.close(link.now);
         link.run_for(Duration::from_millis(100));
-        assert_eq!(
-            link.events.last(),
-            Some(&TransportEvent::Closed(CloseReason::DtlsClosed))
-        );
+        assert_eq!(link.events.last(), Some(&TransportEvent::Closed(CloseReason::DtlsClosed)));
     }
 }

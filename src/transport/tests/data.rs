@@ -12,10 +12,7 @@ const RELIABLE: u8 = 0x00;
 const REXMIT_UNORDERED: u8 = 0x81;
 
 fn with_channel(role: DtlsRole) -> Link {
-    let mut link = Link::connected(Options {
-        role,
-        ..Options::default()
-    });
+    let mut link = Link::connected(Options { role, ..Options::default() });
     link.sctp.connect(link.now);
     link.run_until(|link| link.sctp.connected);
     link.sctp.open(link.now, 1, RELIABLE, 0, "_reliable");
@@ -25,11 +22,7 @@ fn with_channel(role: DtlsRole) -> Link {
 
 fn messages(link: &Link) -> Vec<(u16, bool, usize)> {
     let messages = link.events.iter().filter_map(|event| match event {
-        TransportEvent::Message {
-            channel,
-            binary,
-            message,
-        } => Some((*channel, *binary, message.len())),
+        TransportEvent::Message { channel, binary, message } => Some((*channel, *binary, message.len())),
         _ => None,
     });
     messages.collect()
@@ -39,18 +32,10 @@ fn messages(link: &Link) -> Vec<(u16, bool, usize)> {
 fn a_channel_is_opened_and_acknowledged_in_both_roles() {
     for role in [DtlsRole::Client, DtlsRole::Server] {
         let link = with_channel(role);
-        let opened = TransportEvent::ChannelOpened(DataChannel {
-            id: 1,
-            label: "_reliable".to_owned(),
-            ordered: true,
-        });
+        let opened = TransportEvent::ChannelOpened(DataChannel { id: 1, label: "_reliable".to_owned(), ordered: true });
         assert!(link.events.contains(&opened));
         assert_eq!(link.sctp.received, [(1, Identifier::Dcep, vec![2].into())]);
-        assert!(
-            link.elapsed() < Duration::from_millis(500),
-            "no timer was waited for: {:?}",
-            link.elapsed()
-        );
+        assert!(link.elapsed() < Duration::from_millis(500), "no timer was waited for: {:?}", link.elapsed());
     }
 }
 
@@ -67,11 +52,7 @@ fn messages_of_all_sizes_and_kinds_pass_both_ways() {
         link.run_until(|link| link.sctp.received.len() > before);
         let (_, identifier, received) = link.sctp.received.last().unwrap();
         assert_eq!((*identifier, &received[..]), (Identifier::Binary, &message[..]));
-        let sent = TransportEvent::Message {
-            channel: 1,
-            binary: true,
-            message: message.into(),
-        };
+        let sent = TransportEvent::Message { channel: 1, binary: true, message: message.into() };
         assert!(link.events.contains(&sent));
     }
     let now = link.now;
@@ -82,22 +63,9 @@ fn messages_of_all_sizes_and_kinds_pass_both_ways() {
     assert!(link.transport.send_message(now, 1, false, b""));
     assert!(link.transport.send_message(now, 1, true, b""));
     link.run_for(Duration::from_secs(1));
-    assert_eq!(
-        messages(&link)[sizes.len()..],
-        [(1, false, 4), (1, false, 0), (1, true, 0)]
-    );
-    let identifiers: Vec<_> = link
-        .sctp
-        .received
-        .iter()
-        .rev()
-        .take(3)
-        .map(|(_, identifier, _)| *identifier)
-        .collect();
-    assert_eq!(
-        identifiers,
-        [Identifier::BinaryEmpty, Identifier::StringEmpty, Identifier::String]
-    );
+    assert_eq!(messages(&link)[sizes.len()..], [(1, false, 4), (1, false, 0), (1, true, 0)]);
+    let identifiers: Vec<_> = link.sctp.received.iter().rev().take(3).map(|(_, identifier, _)| *identifier).collect();
+    assert_eq!(identifiers, [Identifier::BinaryEmpty, Identifier::StringEmpty, Identifier::String]);
     assert_eq!(link.transport.buffered(1), 0);
 }
 
@@ -111,11 +79,7 @@ fn a_burst_of_messages_passes_through_loss() {
         assert!(link.transport.send_message(now, 1, true, &[n as u8; 1500]));
     }
     link.run_alive_for(Duration::from_secs(60));
-    let received = link
-        .sctp
-        .received
-        .iter()
-        .filter(|(_, identifier, _)| *identifier == Identifier::Binary);
+    let received = link.sctp.received.iter().filter(|(_, identifier, _)| *identifier == Identifier::Binary);
     let order: Vec<u8> = received.map(|(_, _, message)| message[0]).collect();
     assert_eq!(order, (0..count).map(|n| n as u8).collect::<Vec<_>>());
     assert_eq!(messages(&link).len(), count);
@@ -126,11 +90,7 @@ fn the_parameters_of_the_opener_hold_for_our_direction() {
     let mut link = with_channel(DtlsRole::Client);
     link.sctp.open(link.now, 3, REXMIT_UNORDERED, 0, "_lossy");
     link.run_until(|link| link.sctp.received.len() == 2);
-    let opened = TransportEvent::ChannelOpened(DataChannel {
-        id: 3,
-        label: "_lossy".to_owned(),
-        ordered: false,
-    });
+    let opened = TransportEvent::ChannelOpened(DataChannel { id: 3, label: "_lossy".to_owned(), ordered: false });
     assert!(link.events.contains(&opened));
     // With no retransmissions allowed, what is lost is gone and does not hold up what follows.
     link.loses = |_| true;
@@ -139,12 +99,7 @@ fn the_parameters_of_the_opener_hold_for_our_direction() {
     link.loses = |_| false;
     assert!(link.transport.send_message(link.now, 3, true, b"next"));
     link.run_for(Duration::from_millis(100));
-    let payloads: Vec<_> = link
-        .sctp
-        .received
-        .iter()
-        .map(|(_, _, message)| message.clone())
-        .collect();
+    let payloads: Vec<_> = link.sctp.received.iter().map(|(_, _, message)| message.clone()).collect();
     assert!(payloads.iter().any(|message| message == "next"));
     link.run_alive_for(Duration::from_secs(20));
     assert!(!link.sctp.received.iter().any(|(_, _, message)| message == "lost"));
@@ -158,9 +113,7 @@ fn sending_is_refused_on_unknown_channels_and_past_the_queue() {
     let too_long = vec![0; limits::DATA_MESSAGE_BYTES as usize + 1];
     assert!(!link.transport.send_message(link.now, 1, true, &too_long));
     let message = vec![0; 50_000];
-    let accepted = (0..100)
-        .take_while(|_| link.transport.send_message(link.now, 1, true, &message))
-        .count();
+    let accepted = (0..100).take_while(|_| link.transport.send_message(link.now, 1, true, &message)).count();
     assert_eq!(accepted, limits::DATA_QUEUE_BYTES / message.len());
     assert!(link.transport.buffered(1) <= limits::DATA_QUEUE_BYTES);
     link.run_alive_for(Duration::from_secs(20));

@@ -55,14 +55,7 @@ impl DtlsPeer {
             Library::Dimpl => dimpl_machine(role, now),
             Library::Rtc => rtc_machine(role, now, srtp),
         };
-        let mut peer = DtlsPeer {
-            machine,
-            role,
-            certificate,
-            seen: Seen::default(),
-            out: Vec::new(),
-            timeout: None,
-        };
+        let mut peer = DtlsPeer { machine, role, certificate, seen: Seen::default(), out: Vec::new(), timeout: None };
         peer.collect();
         peer
     }
@@ -74,10 +67,7 @@ impl DtlsPeer {
             "sha-512" => &digest::SHA512,
             _ => &digest::SHA256,
         };
-        Fingerprint {
-            hash: hash.to_owned(),
-            digest: digest::digest(algorithm, &self.certificate).as_ref().to_vec(),
-        }
+        Fingerprint { hash: hash.to_owned(), digest: digest::digest(algorithm, &self.certificate).as_ref().to_vec() }
     }
 
     pub fn handle(&mut self, now: Instant, datagram: &[u8]) {

@@ -65,35 +65,21 @@ fn forgeries(random: &mut StdRng) -> Vec<Vec<u8>> {
 fn forged_hellos_and_alerts_from_known_and_unknown_addresses_do_not_stop_a_join() {
     for role in [DtlsRole::Client, DtlsRole::Server] {
         let mut random = StdRng::seed_from_u64(9);
-        let mut link = Link::described(Options {
-            role,
-            ..Options::default()
-        });
+        let mut link = Link::described(Options { role, ..Options::default() });
         link.nominate();
         let end = link.now + Duration::from_secs(2);
         let mut thrown = 0;
         while !link.is_connected() {
-            assert!(
-                link.step(end),
-                "{role:?}: not connected among forgeries; {:?}",
-                link.events
-            );
+            assert!(link.step(end), "{role:?}: not connected among forgeries; {:?}", link.events);
             for forgery in forgeries(&mut random) {
                 let spoofed = link.deliver_now(address(1), &forgery);
                 assert!(!matches!(spoofed, Err(DropReason::UnknownAddress)) || link.events.is_empty());
-                assert_eq!(
-                    link.deliver_now(address(666), &forgery),
-                    Err(DropReason::UnknownAddress)
-                );
+                assert_eq!(link.deliver_now(address(666), &forgery), Err(DropReason::UnknownAddress));
                 thrown += 1;
             }
         }
         assert!(thrown > 50);
-        assert!(
-            link.elapsed() < Duration::from_millis(350),
-            "{role:?} {:?}",
-            link.elapsed()
-        );
+        assert!(link.elapsed() < Duration::from_millis(350), "{role:?} {:?}", link.elapsed());
         for _ in 0..100 {
             for forgery in forgeries(&mut random) {
                 assert!(link.deliver_now(address(1), &forgery).is_err(), "{forgery:?}");
@@ -155,10 +141,7 @@ fn unpolled_answers_are_bounded() {
     for _ in 0..1000 {
         link.deliver_now(address(1), &check).unwrap();
     }
-    assert_eq!(
-        std::iter::from_fn(|| link.transport.poll_transmit(link.now)).count(),
-        64
-    );
+    assert_eq!(std::iter::from_fn(|| link.transport.poll_transmit(link.now)).count(), 64);
 }
 
 #[test]
@@ -191,15 +174,8 @@ fn garbage_of_every_length_and_kind_before_and_after_connecting_changes_nothing(
 fn mutations_of_a_genuine_handshake_never_panic_and_the_genuine_one_still_arrives_elsewhere() {
     let mut random = StdRng::seed_from_u64(13);
     for seed in 0..60 {
-        let role = if seed % 2 == 0 {
-            DtlsRole::Client
-        } else {
-            DtlsRole::Server
-        };
-        let mut link = Link::described(Options {
-            role,
-            ..Options::default()
-        });
+        let role = if seed % 2 == 0 { DtlsRole::Client } else { DtlsRole::Server };
+        let mut link = Link::described(Options { role, ..Options::default() });
         link.nominate();
         let end = link.now + Duration::from_secs(3);
         // Every datagram of the peer is followed by a copy with bytes changed.
@@ -214,13 +190,7 @@ fn mutations_of_a_genuine_handshake_never_panic_and_the_genuine_one_still_arrive
                 link.throw(address(1), copy);
             }
         }
-        assert!(
-            !link
-                .events
-                .iter()
-                .any(|event| matches!(event, TransportEvent::Closed(_))),
-            "seed {seed}"
-        );
+        assert!(!link.events.iter().any(|event| matches!(event, TransportEvent::Closed(_))), "seed {seed}");
     }
 }
 
@@ -242,12 +212,7 @@ fn a_bomb_of_handshake_fragments_stays_bounded_and_leaves_the_session_open() {
     }
     assert!(too_long > 0);
     link.run_for(Duration::from_secs(1));
-    assert!(
-        !link
-            .events
-            .iter()
-            .any(|event| matches!(event, TransportEvent::Closed(_)))
-    );
+    assert!(!link.events.iter().any(|event| matches!(event, TransportEvent::Closed(_))));
     link.run_for(limits::CONNECT_TIMEOUT);
 }
 
@@ -277,13 +242,7 @@ fn a_handshake_that_failed_is_given_up_with_its_reason() {
         let _ = link.deliver_now(address(1), &forged);
     }
     assert!(link.transport.poll_event().is_none(), "not ended by it");
-    assert_eq!(
-        link.deliver_now(address(1), &record(22, 9, &[0; 40])),
-        Err(DropReason::Dtls)
-    );
+    assert_eq!(link.deliver_now(address(1), &record(22, 9, &[0; 40])), Err(DropReason::Dtls));
     link.run_for(limits::CONNECT_TIMEOUT);
-    assert_eq!(
-        link.events.last(),
-        Some(&TransportEvent::Closed(CloseReason::DtlsFailed))
-    );
+    assert_eq!(link.events.last(), Some(&TransportEvent::Closed(CloseReason::DtlsFailed)));
 }

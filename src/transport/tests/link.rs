@@ -71,12 +71,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            library: Library::Dimpl,
-            role: DtlsRole::Client,
-            hashes: &["sha-256"],
-            srtp: &Profile::PREFERENCE,
-        }
+        Options { library: Library::Dimpl, role: DtlsRole::Client, hashes: &["sha-256"], srtp: &Profile::PREFERENCE }
     }
 }
 
@@ -125,10 +120,7 @@ impl Link {
 
     pub fn parameters(&self, fingerprints: Vec<Fingerprint>) -> RemoteParameters {
         RemoteParameters {
-            ice: IceCredentials {
-                ufrag: self.ufrag.clone(),
-                pwd: "password-of-the-peer-...".to_owned(),
-            },
+            ice: IceCredentials { ufrag: self.ufrag.clone(), pwd: "password-of-the-peer-...".to_owned() },
             fingerprints,
             role: match self.dtls.role {
                 DtlsRole::Client => DtlsRole::Server,
@@ -217,13 +209,7 @@ impl Link {
         let peer = self.peer_dtls_runs.then(|| self.dtls.poll_timeout()).flatten();
         let timers = [self.transport.poll_timeout(), peer, self.sctp.poll_timeout()];
         let packet = self.wire.keys().next().map(|(at, _)| *at);
-        let Some(next) = timers
-            .into_iter()
-            .flatten()
-            .chain(packet)
-            .min()
-            .filter(|at| *at <= until)
-        else {
+        let Some(next) = timers.into_iter().flatten().chain(packet).min().filter(|at| *at <= until) else {
             self.now = until;
             return false;
         };
@@ -381,9 +367,7 @@ impl SctpPeer {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.association
-            .as_ref()
-            .and_then(|(_, association)| association.poll_timeout())
+        self.association.as_ref().and_then(|(_, association)| association.poll_timeout())
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -39,10 +39,7 @@ fn dtls_from_an_address_without_a_check_is_refused() {
     let mut link = Link::described(Options::default());
     link.nominate();
     link.run_for(Duration::from_millis(30));
-    assert_eq!(
-        link.deliver_now(address(66), &[22; 100]),
-        Err(DropReason::UnknownAddress)
-    );
+    assert_eq!(link.deliver_now(address(66), &[22; 100]), Err(DropReason::UnknownAddress));
     assert!(link.sent.iter().all(|(to, _)| *to == address(1)));
 }
 
@@ -73,10 +70,7 @@ fn silence_ends_the_transport_and_any_authenticated_packet_prevents_it() {
         "forgeries do not"
     );
     link.run_for(Duration::from_millis(2));
-    assert_eq!(
-        link.events.last(),
-        Some(&TransportEvent::Closed(CloseReason::ConsentExpired))
-    );
+    assert_eq!(link.events.last(), Some(&TransportEvent::Closed(CloseReason::ConsentExpired)));
     assert!(link.now - heard < limits::CONSENT_TIMEOUT + Duration::from_millis(5));
 }
 
@@ -89,11 +83,7 @@ fn an_ice_restart_keeps_media_and_moves_to_the_new_address() {
     let fingerprint = link.dtls.fingerprint("sha-256");
     assert!(link.describe(vec![fingerprint]));
     assert_ne!(link.transport.local_ice(), &old);
-    assert_eq!(
-        link.deliver_now(address(1), &old_check),
-        Ok(()),
-        "both are valid for now"
-    );
+    assert_eq!(link.deliver_now(address(1), &old_check), Ok(()), "both are valid for now");
     assert!(link.transport.is_connected());
 
     link.address = address(9);
@@ -101,10 +91,7 @@ fn an_ice_restart_keeps_media_and_moves_to_the_new_address() {
     link.run_for(Duration::from_millis(100));
     assert_eq!(link.transport.remote_address(), Some(address(9)));
     assert!(link.events.contains(&TransportEvent::AddressForgotten(address(1))));
-    assert_eq!(
-        link.deliver_now(address(1), &old_check),
-        Err(DropReason::StunUnauthenticated)
-    );
+    assert_eq!(link.deliver_now(address(1), &old_check), Err(DropReason::StunUnauthenticated));
     assert!(link.transport.is_connected());
     link.run_alive_for(2 * limits::CONSENT_TIMEOUT);
     assert!(link.transport.is_connected());
@@ -114,12 +101,8 @@ fn an_ice_restart_keeps_media_and_moves_to_the_new_address() {
 fn an_ipv4_mapped_source_is_the_same_address() {
     let mut link = Link::described(Options::default());
     let check = link.check_bytes(&[]);
-    link.deliver_now("[::ffff:198.51.100.7]:1".parse().unwrap(), &check)
-        .unwrap();
-    assert_eq!(
-        link.transport.poll_event(),
-        Some(TransportEvent::AddressLearnt(address(1)))
-    );
+    link.deliver_now("[::ffff:198.51.100.7]:1".parse().unwrap(), &check).unwrap();
+    assert_eq!(link.transport.poll_event(), Some(TransportEvent::AddressLearnt(address(1))));
     assert_eq!(link.transport.poll_transmit(link.now).unwrap().to, address(1));
 }
 

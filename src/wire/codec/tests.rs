@@ -1,3 +1,5 @@
+//! Payload descriptors and keyframes of each codec, from bytes written by hand and by other implementations.
+
 use ::rtp::codec::vp8::Vp8Packet;
 use ::rtp::codec::vp9::Vp9Packet;
 use ::rtp::packetizer::Depacketizer;

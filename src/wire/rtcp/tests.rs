@@ -1,3 +1,5 @@
+//! Compound packets, read and written, against another implementation and damaged.
+
 use std::collections::VecDeque;
 
 use ::rtcp::Packet as OraclePacket;

@@ -1,3 +1,5 @@
+//! Headers and extensions, read and written, against another implementation and damaged.
+
 use ::rtp::header as oracle;
 use bytes::Bytes;
 use rand::rngs::StdRng;
