@@ -105,8 +105,13 @@ fn check_answer(offer: &SessionDescription, answer: &SessionDescription) {
     } else {
         assert!(used.len() <= 1);
     }
-    let with_candidates = answer.media_descriptions.iter().filter(|m| has(&m.attributes, "candidate")).count();
-    assert_eq!(with_candidates, usize::from(!used.is_empty()));
+    // Candidates stand in the first section in use, and in the first that is not inactive.
+    let in_use = || answer.media_descriptions.iter().filter(|m| m.media_name.port.value != 0);
+    let first_active = in_use().position(|m| !has(&m.attributes, "inactive"));
+    let expected = |index: usize| index == 0 || Some(index) == first_active;
+    for (index, section) in in_use().enumerate() {
+        assert_eq!(has(&section.attributes, "candidate"), expected(index), "section {index}");
+    }
 }
 
 fn check_used_section(offered: &MediaDescription, answered: &MediaDescription) {

@@ -137,6 +137,7 @@ export class Meeter {
   }
 
   async reads(text) {
+    await this.openChat();
     const messages = () => this.page.$$eval(hook('chat-message'), (all) => all.map((one) => one.textContent));
     await until(`chat message "${text}" at ${this.name}`, async () => (await messages()).some((one) => one.includes(text)), { describe: messages });
   }
