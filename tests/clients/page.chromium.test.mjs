@@ -35,7 +35,7 @@ test('chromium: a machine without camera is explained', options, async (t) => {
 
 test('chromium: a page that is not served securely is explained', options, () =>
   explains('insecure', {
-    url: Object.assign(new URL(server.url), { hostname: 'meeting.test' }).href,
+    url: Object.assign(new URL(server.url), { hostname: 'meeting.test' }).origin,
     flags: ['--host-resolver-rules=MAP meeting.test 127.0.0.1'],
   }),
 );
