@@ -253,7 +253,7 @@ impl Transport {
     /// 64-bit extended sequence number, whose low 16 bits stand in `header`; its next 32 bits are the ROC.
     /// `prefix` (often empty) is payload that replaces the first bytes of the source's payload and is followed by `payload`.
     ///
-    /// Refused with `SrtpReplayed` when the number is not above every one sealed before on its SSRC.
+    /// Refused with `SrtpReplayed` when the number was sealed before on its SSRC, or lies behind the replay window.
     pub fn seal_rtp(
         &mut self,
         extended_sequence: u64,

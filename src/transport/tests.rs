@@ -6,3 +6,30 @@ pub(in crate::transport) mod dtls_peer;
 mod hostile;
 mod link;
 mod paths;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Transport;
+use super::srtp::Srtp;
+use link::{Link, Options};
+
+/// A connected transport with its peer's address and SRTP session, for tests of what stands on a transport.
+pub(crate) struct Connected {
+    pub transport: Transport,
+    pub address: SocketAddr,
+    pub peer: Srtp,
+    pub now: Instant,
+}
+
+impl Connected {
+    /// `port` tells peers apart.
+    pub fn new(port: u16) -> Connected {
+        let mut link = Link::described(Options::default());
+        link.address = link::address(port);
+        link.nominate();
+        link.run_until(|link| link.is_connected());
+        let (address, peer, now) = (link.address, link.peer_srtp(), link.now);
+        Connected { transport: link.transport, address, peer, now }
+    }
+}

@@ -1,16 +1,17 @@
 //! Sealing what is sent (RFC 3711, section 3.3).
 //!
-//! What always holds: per SSRC the extended sequence numbers sealed only grow, so that no two plaintexts ever share an
-//! (SSRC, ROC, SEQ): under AES-GCM that would give the key away. The SRTCP index only grows too.
+//! What always holds: per SSRC each extended sequence number is sealed once at most, so that no two plaintexts ever share an
+//! (SSRC, ROC, SEQ): under AES-GCM that would give the key away. A packet that was reordered on its way here may still be
+//! sealed late, within the window of a receiver's replay protection. The SRTCP index only grows.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::cipher::Suite;
-use super::replay::MAX_INDEX;
+use super::replay::{MAX_INDEX, Window};
 use crate::transport::DropReason;
 
-/// SSRCs one association may send under one key, never forgotten: 16 bytes each. A subscriber to everything in the largest
+/// SSRCs one association may send under one key, never forgotten: 48 bytes each. A subscriber to everything in the largest
 /// room, with retransmission streams, stays below.
 const SEND_STREAMS: usize = 1 << 15;
 /// SRTCP indices are 31 bits.
@@ -19,18 +20,18 @@ const MAX_SRTCP_INDEX: u32 = (1 << 31) - 1;
 /// The sending half of an SRTP session.
 pub struct Outbound {
     suite: Suite,
-    /// The highest extended sequence number sealed, by SSRC.
-    highest: HashMap<u32, u64, BuildHasherDefault<SsrcHasher>>,
+    /// The extended sequence numbers sealed, by SSRC.
+    sealed: HashMap<u32, Window, BuildHasherDefault<SsrcHasher>>,
     next_srtcp_index: u32,
 }
 
 impl Outbound {
     pub(super) fn new(suite: Suite) -> Outbound {
-        Outbound { suite, highest: HashMap::default(), next_srtcp_index: 1 }
+        Outbound { suite, sealed: HashMap::default(), next_srtcp_index: 1 }
     }
 
     /// Appends the SRTP packet to `out`. Refused with `Malformed` when `extended_sequence` and `header` disagree, with
-    /// `SrtpReplayed` when the number is not above all sealed before on this SSRC.
+    /// `SrtpReplayed` when the number was sealed before on this SSRC, or is too old to know.
     pub fn seal_rtp(
         &mut self,
         extended_sequence: u64,
@@ -59,16 +60,16 @@ impl Outbound {
 
     /// Takes the number for good, before anything is sealed under it.
     fn claim(&mut self, ssrc: u32, extended_sequence: u64) -> Result<(), DropReason> {
-        if let Some(highest) = self.highest.get_mut(&ssrc) {
-            if extended_sequence <= *highest {
+        if let Some(sealed) = self.sealed.get_mut(&ssrc) {
+            if !sealed.is_fresh(extended_sequence) {
                 return Err(DropReason::SrtpReplayed);
             }
-            *highest = extended_sequence;
+            sealed.accept(extended_sequence);
         } else {
-            if self.highest.len() >= SEND_STREAMS {
+            if self.sealed.len() >= SEND_STREAMS {
                 return Err(DropReason::TooManyStreams);
             }
-            self.highest.insert(ssrc, extended_sequence);
+            self.sealed.insert(ssrc, Window::starting_at(extended_sequence));
         }
         Ok(())
     }

@@ -270,7 +270,7 @@ fn garbage_of_every_length_is_an_error() {
 }
 
 #[test]
-fn a_number_is_sealed_once_per_ssrc_and_only_upwards() {
+fn a_number_is_sealed_once_per_ssrc_and_late_only_within_the_window() {
     let (mut sender, _) = pair(Profile::AeadAes128Gcm);
     let mut out = Vec::new();
     let mut try_seal = |ssrc, extended: u64, sequence| {
@@ -279,7 +279,11 @@ fn a_number_is_sealed_once_per_ssrc_and_only_upwards() {
     };
     assert_eq!(try_seal(1, 100, 100), Ok(()));
     assert_eq!(try_seal(1, 100, 100), Err(DropReason::SrtpReplayed), "the same number");
-    assert_eq!(try_seal(1, 99, 99), Err(DropReason::SrtpReplayed), "a lower number");
+    assert_eq!(try_seal(1, 99, 99), Ok(()), "a packet that was overtaken");
+    assert_eq!(try_seal(1, 99, 99), Err(DropReason::SrtpReplayed), "the overtaken one again");
+    assert_eq!(try_seal(1, 300, 300), Ok(()), "a gap");
+    assert_eq!(try_seal(1, 172, 172), Err(DropReason::SrtpReplayed), "older than the window");
+    assert_eq!(try_seal(1, 173, 173), Ok(()), "the oldest in the window");
     assert_eq!(try_seal(2, 100, 100), Ok(()), "another SSRC");
     assert_eq!(try_seal(1, 65_636, 100), Ok(()), "the next rollover");
     assert_eq!(try_seal(1, 100, 100), Err(DropReason::SrtpReplayed), "a rollover counter that went back");
