@@ -28,25 +28,32 @@ pub const ICE_PATHS: usize = 16;
 pub const SCTP_STREAMS: u16 = 1024;
 /// Largest data channel message, bytes. Clients cap theirs at 64,000.
 pub const DATA_MESSAGE_BYTES: u32 = 65_536;
-/// Bytes queued towards one participant's data channels; past that lossy messages are dropped, and a
-/// participant whose reliable channel stays full is disconnected.
-pub const DATA_QUEUE_BYTES: usize = 1 << 20;
+/// Bytes queued towards one participant's data channels; a participant whose reliable messages do not fit any more is put
+/// out, since it would miss some without knowing.
+pub const DATA_QUEUE_BYTES: usize = 4 << 20;
+/// Bytes queued on one of its lossy channels, past which messages are dropped: late ones are of no use, and they must
+/// not take the room of reliable ones.
+pub const LOSSY_QUEUE_BYTES: usize = 256 * 1024;
 /// Data tracks one participant may publish.
 pub const DATA_TRACKS: usize = 64;
 
 // ---- SDP ----
 
-/// Size of a session description, bytes.
-pub const SDP_BYTES: usize = 64 * 1024;
-/// Lines of a session description.
-pub const SDP_LINES: usize = 4096;
+/// Size of a session description, bytes. A browser writes 5 KB for each video and 1 KB for each audio section, in every
+/// offer anew: what `RECEIVE_SECTIONS` needs must fit, or a full room would throw its participants out.
+pub const SDP_BYTES: usize = 960 * 1024;
+/// Lines of a session description: about 130 for a video section.
+pub const SDP_LINES: usize = 32_768;
 /// One line of a session description, bytes. The longest that browsers write (m-lines, candidates) take some hundred.
 pub const SDP_LINE_BYTES: usize = 4096;
 /// Simulcast encodings of one media section, and half the SSRCs and RIDs it may name: browsers send at most 3 encodings,
 /// each with RTX.
 pub const SDP_ENCODINGS: usize = 16;
 /// Media sections of one session.
-pub const SDP_SECTIONS: usize = 64;
+pub const SDP_SECTIONS: usize = 256;
+/// Sections a client is asked to have in all; subscriptions beyond them wait until one is free. 80 cameras with
+/// microphones.
+pub const RECEIVE_SECTIONS: usize = 160;
 
 // ---- rooms ----
 
@@ -65,8 +72,8 @@ pub const PENDING_SUBSCRIPTIONS: usize = 256;
 
 // ---- signalling ----
 
-/// One signalling message, bytes, after inflation.
-pub const SIGNAL_MESSAGE_BYTES: usize = 256 * 1024;
+/// One signalling message, bytes, after inflation: the largest session description and some air.
+pub const SIGNAL_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Request line and headers of an HTTP request, bytes: a join request holds an offer.
 pub const HTTP_HEADER_BYTES: usize = 128 * 1024;
 /// Inflated join request, bytes.

@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::limits;
-use crate::shard::send::{SendBatch, Transmit};
+use crate::shard::send::{Route, SendBatch, Transmit};
 
 /// Kernel buffers, bytes: 100 ms of a loaded shard, so that a short stall loses nothing. The kernel may give less.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -117,20 +117,29 @@ impl UdpPort {
             .unwrap_or(0)
     }
 
-    /// Sends one run. A full socket buffer drops it, as a network would.
+    /// Sends one run: in one call where the kernel and device can, else datagram by datagram. A full socket buffer drops it,
+    /// as a network would.
     pub fn send(&self, batch: &SendBatch, transmit: &Transmit) -> io::Result<()> {
-        let datagram = quinn_udp::Transmit {
-            destination: transmit.route.to,
-            ecn: None,
-            contents: batch.contents(transmit),
-            segment_size: (transmit.datagrams() > 1).then_some(transmit.segment),
-            src_ip: transmit.route.local.ip,
-        };
+        let contents = batch.contents(transmit);
+        if transmit.datagrams() <= self.max_segments() {
+            let segment = (transmit.datagrams() > 1).then_some(transmit.segment);
+            let sent = self.send_run(transmit.route, contents, segment);
+            // A refusal of segmentation teaches `state`; any other error is what it is.
+            if sent.is_ok() || transmit.datagrams() <= self.max_segments() {
+                return sent;
+            }
+        }
+        contents.chunks(transmit.segment.max(1)).try_for_each(|one| self.send_run(transmit.route, one, None))
+    }
+
+    fn send_run(&self, route: Route, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
+        let Route { to: destination, local } = route;
+        let datagram = quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip: local.ip };
         self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &datagram))
     }
 
     /// Most datagrams the kernel takes in one call; 1 without segmentation offload.
-    pub fn max_segments(&self) -> usize {
+    fn max_segments(&self) -> usize {
         self.state.max_gso_segments()
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The publisher chooses its handles; every subscriber gets handles of its own, unique over all publishers.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use rand::RngCore;
 
@@ -73,6 +75,12 @@ impl Room {
     }
 
     fn reconcile_all_data_tracks(&mut self) {
+        let published =
+            self.participants.values().flat_map(|p| p.info.data_tracks.iter().map(|track| track.id.clone()));
+        let published: HashSet<TrackId> = published.collect();
+        for participant in self.participants.values_mut() {
+            participant.data_wishes.retain(|track, _| published.contains(track));
+        }
         let everybody: Vec<ParticipantKey> = self.participants.keys().copied().collect();
         for key in everybody {
             self.reconcile_data_tracks(key);

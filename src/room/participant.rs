@@ -108,13 +108,19 @@ impl Participant {
         }
     }
 
-    /// Remembers a wish about a track. `false` when the table of wishes is full.
-    pub fn wish(&mut self, track: &TrackId) -> Option<&mut Wish> {
-        let known = self.wishes.contains_key(track);
-        if !known && self.wishes.len() >= limits::PENDING_SUBSCRIPTIONS {
-            return None;
+    /// What is wished of a track that exists.
+    pub fn wish(&mut self, track: &TrackId) -> &mut Wish {
+        self.wishes.entry(track.clone()).or_default()
+    }
+
+    /// Remembers that a track that does not exist yet is wanted, until `give_up`. `false` when too many are.
+    pub fn wish_for_unknown(&mut self, track: &TrackId, give_up: Instant) -> bool {
+        let waiting = self.wishes.values().filter(|wish| wish.give_up.is_some()).count();
+        if waiting >= limits::PENDING_SUBSCRIPTIONS {
+            return false;
         }
-        Some(self.wishes.entry(track.clone()).or_default())
+        self.wishes.insert(track.clone(), Wish { subscribe: Some(true), wanted: None, give_up: Some(give_up) });
+        true
     }
 
     pub fn wants(&self, track: &TrackId) -> bool {

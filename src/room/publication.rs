@@ -13,6 +13,8 @@ pub struct Publication {
     pub layers: Vec<Layer>,
     /// Set once an offered section was matched: media can flow.
     pub mid: Option<Mid>,
+    /// The track id of the matched section: another one in the same section is another track.
+    section_track: String,
     /// The publisher was told of its first subscriber.
     pub had_subscriber: bool,
 }
@@ -46,6 +48,7 @@ impl Publication {
             },
             layers: announcement.layers.clone(),
             mid: None,
+            section_track: String::new(),
             had_subscriber: false,
         }
     }
@@ -54,7 +57,13 @@ impl Publication {
         self.mid.is_some()
     }
 
+    /// Whether it is this section that the publication was matched to.
+    pub fn is_in(&self, section: &OfferedTrack) -> bool {
+        self.mid == Some(section.mid) && self.section_track == section.track_id
+    }
+
     fn bind(&mut self, offered: &OfferedTrack) {
+        self.section_track = offered.track_id.clone();
         self.mid = Some(offered.mid);
         self.info.mid = Some(offered.mid.to_string());
         self.info.mime_type = offered.mime_type.to_owned();

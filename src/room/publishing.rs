@@ -34,7 +34,7 @@ impl Room {
         let waiting = participant
             .publications
             .iter()
-            .find(|p| !announcement.client_id.is_empty() && p.info.client_id == announcement.client_id);
+            .find(|p| !p.is_live() && !p.info.client_id.is_empty() && p.info.client_id == announcement.client_id);
         let track = match waiting {
             Some(publication) => publication.info.clone(),
             None => {
@@ -56,7 +56,7 @@ impl Room {
         let ended: Vec<TrackId> = participant
             .publications
             .iter()
-            .filter(|p| p.mid.is_some_and(|mid| !offered.iter().any(|o| o.mid == mid)))
+            .filter(|p| p.is_live() && !offered.iter().any(|section| p.is_in(section)))
             .map(|p| p.info.id.clone())
             .collect();
         participant.offered = offered;

@@ -21,7 +21,8 @@ impl Room {
         let (Some(from), Some(to)) = (self.participants.get(&publisher), self.participants.get(&subscriber)) else {
             return;
         };
-        let live = from.publication(track).is_some_and(|p| p.is_live());
+        // A hidden publisher's tracks would name it.
+        let live = !from.hidden() && from.publication(track).is_some_and(|p| p.is_live());
         let wants = live && to.wants(track);
         let admitted = from.admits(to, track);
         let publisher_id = from.info.id.clone();
@@ -107,21 +108,29 @@ impl Room {
 
     pub(super) fn subscribe(&mut self, now: Instant, key: ParticipantKey, tracks: Vec<TrackId>, subscribe: bool) {
         for track in tracks {
-            let publisher = self.publisher_of(&track);
-            let Some(wish) = self.participants.get_mut(&key).and_then(|p| p.wish(&track)) else {
-                self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
-                continue;
-            };
-            wish.subscribe = Some(subscribe);
-            match publisher {
-                Some(publisher) => self.reconcile(key, publisher, &track),
-                None if subscribe => {
-                    let deadline = now + UNKNOWN_TRACK_TIMEOUT;
-                    wish.give_up = Some(deadline);
-                    self.timers.wake_at(deadline);
+            match self.publisher_of(&track) {
+                Some(publisher) => {
+                    let Some(participant) = self.participants.get_mut(&key) else { return };
+                    participant.wish(&track).subscribe = Some(subscribe);
+                    self.reconcile(key, publisher, &track);
                 }
-                None => {}
+                None if subscribe => self.subscribe_to_unknown(now, key, track),
+                None => {
+                    if let Some(participant) = self.participants.get_mut(&key) {
+                        participant.wishes.remove(&track);
+                    }
+                }
             }
+        }
+    }
+
+    fn subscribe_to_unknown(&mut self, now: Instant, key: ParticipantKey, track: TrackId) {
+        let give_up = now + UNKNOWN_TRACK_TIMEOUT;
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        if participant.wish_for_unknown(&track, give_up) {
+            self.timers.wake_at(give_up);
+        } else {
+            self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
         }
     }
 
@@ -150,12 +159,14 @@ impl Room {
 
     pub(super) fn want(&mut self, key: ParticipantKey, tracks: Vec<TrackId>, wanted: Wanted) {
         for track in tracks {
+            let exists = self.publisher_of(&track).is_some();
             let Some(participant) = self.participants.get_mut(&key) else {
                 return;
             };
             let subscribed = participant.subscribed.contains_key(&track);
-            let Some(wish) = participant.wish(&track) else { continue };
-            wish.wanted = Some(wanted);
+            if exists {
+                participant.wish(&track).wanted = Some(wanted);
+            }
             if subscribed {
                 self.effects.push(Effect::SetWanted { subscriber: key, track, wanted });
             }

@@ -343,6 +343,40 @@ fn a_hidden_participant_is_seen_by_nobody_but_itself() {
 }
 
 #[test]
+fn a_hidden_participants_track_is_forwarded_to_nobody() {
+    let mut world = World::new();
+    world.join(ANNA, "anna");
+    world.join_as(BERT, &request("bert", Grants { hidden: true, ..grants() })).unwrap();
+    world.publish(BERT);
+    assert!(!world.forwards_to(ANNA));
+}
+
+#[test]
+fn wishes_about_tracks_that_exist_need_no_place_among_the_unknown() {
+    let mut world = World::new();
+    world.join(ANNA, "anna");
+    world.join(BERT, "bert");
+    let unknown = (0..limits::PENDING_SUBSCRIPTIONS).map(|index| TrackId::new(&format!("TR_{index}"))).collect();
+    world.command(BERT, Command::Subscribe { tracks: unknown, subscribe: true });
+    let track = world.publish(ANNA);
+    world.command(BERT, Command::Want { tracks: vec![track.clone()], wanted: Wanted::Nothing });
+    assert!(world.effects.contains(&Effect::SetWanted { subscriber: BERT, track, wanted: Wanted::Nothing }));
+}
+
+#[test]
+fn another_track_in_the_same_section_is_another_publication() {
+    let mut world = World::new();
+    world.join(ANNA, "anna");
+    let first = world.publish(ANNA);
+    world.command(ANNA, Command::Announce(camera("cam2")));
+    world.offered(ANNA, vec![section("0", "cam2")]);
+    let tracks = &world.room.participant(ANNA).unwrap().info.tracks;
+    assert_eq!(tracks.len(), 1);
+    assert_ne!(tracks[0].id, first);
+    assert!(world.effects.contains(&Effect::StopSource { publisher: ANNA, track: first }));
+}
+
+#[test]
 fn a_full_room_refuses() {
     let mut world = World::new();
     for (key, identity) in [(ANNA, "anna"), (BERT, "bert"), (CLEO, "cleo")] {

@@ -6,13 +6,24 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Shard;
+use crate::limits;
 use crate::room::command::{DataChannelKind, DataSender, Recipients};
+use crate::room::model::LeaveReason;
 use crate::room::participant::ParticipantKey;
 use crate::transport::{DataChannel, Transport};
 
 /// Reliable messages kept for a participant whose channel is not open yet, bytes: those of the moment between its being
 /// seen as connected and its channels opening.
 const BACKLOG_BYTES: usize = 256 * 1024;
+
+/// What became of a message to one peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Delivery {
+    Sent,
+    Dropped,
+    /// A reliable message could not be taken: the channel is not reliable any more.
+    Broken,
+}
 
 /// One peer's data channels.
 #[derive(Default)]
@@ -49,17 +60,32 @@ impl Channels {
         }
     }
 
-    /// Sends, or keeps what must not be lost. `false` when the message was dropped.
-    fn send(&mut self, now: Instant, kind: DataChannelKind, message: &Bytes, transport: &mut Transport) -> bool {
-        if let Some(id) = self.id(kind) {
-            return transport.send_message(now, id, true, message);
+    /// Sends, or keeps what must not be lost.
+    fn send(&mut self, now: Instant, kind: DataChannelKind, message: &Bytes, transport: &mut Transport) -> Delivery {
+        let reliable = kind == DataChannelKind::Reliable;
+        let sent = match self.id(kind) {
+            Some(id) if reliable => transport.send_message(now, id, true, message),
+            Some(id) => {
+                let fits = transport.buffered(id) + message.len() <= limits::LOSSY_QUEUE_BYTES;
+                fits && transport.send_message(now, id, true, message)
+            }
+            None => reliable && self.keep(message),
+        };
+        match (sent, reliable) {
+            (true, _) => Delivery::Sent,
+            (false, false) => Delivery::Dropped,
+            (false, true) => Delivery::Broken,
         }
-        if kind != DataChannelKind::Reliable || self.backlog_bytes + message.len() > BACKLOG_BYTES {
-            return false;
+    }
+
+    /// Keeps a reliable message until the channel opens; `false` when there is no more room.
+    fn keep(&mut self, message: &Bytes) -> bool {
+        let fits = self.backlog_bytes + message.len() <= BACKLOG_BYTES;
+        if fits {
+            self.backlog_bytes += message.len();
+            self.backlog.push_back(message.clone());
         }
-        self.backlog_bytes += message.len();
-        self.backlog.push_back(message.clone());
-        true
+        fits
     }
 
     /// Whether a reliable message is new; 0 is a message without a sequence.
@@ -90,6 +116,9 @@ impl Shard {
         };
         if !delivered {
             self.counters.data_messages_dropped.add(1);
+        }
+        if let Some(room) = self.peers.get(key).map(|peer| peer.room).filter(|_| !self.doomed.is_empty()) {
+            self.run_effects(now, room);
         }
     }
 
@@ -149,10 +178,16 @@ impl Shard {
 
     fn send_data(&mut self, now: Instant, to: usize, kind: DataChannelKind, message: &Bytes) {
         let Some(peer) = self.peers.get_mut(to) else { return };
-        if peer.channels.send(now, kind, message, &mut peer.transport) {
-            self.counters.data_messages_out.add(1);
-        } else {
-            self.counters.data_messages_dropped.add(1);
+        match peer.channels.send(now, kind, message, &mut peer.transport) {
+            Delivery::Sent => self.counters.data_messages_out.add(1),
+            Delivery::Dropped => self.counters.data_messages_dropped.add(1),
+            Delivery::Broken => {
+                self.counters.data_messages_dropped.add(1);
+                // A peer without channels misses nothing it could have read.
+                if peer.channels.id(kind).is_some() {
+                    self.doomed.push((to, LeaveReason::TooSlow));
+                }
+            }
         }
         self.flush(now, to);
     }

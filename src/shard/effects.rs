@@ -24,7 +24,8 @@ impl Shard {
             }
             let doomed = std::mem::take(&mut self.doomed);
             for (key, reason) in &doomed {
-                if let Some(entry) = self.rooms.get_mut(room) {
+                let owner = self.peers.get(*key).and_then(|peer| self.rooms.get_mut(peer.room));
+                if let Some(entry) = owner {
                     entry.state.leave(now, ParticipantKey(*key), *reason);
                 }
             }

@@ -30,6 +30,8 @@ struct Lane {
     source: Option<SourceKey>,
     payload_types: Vec<PayloadType>,
     ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
+    /// Packets without a rid cannot be told apart.
+    simulcast: bool,
 }
 
 #[derive(Default)]
@@ -41,7 +43,7 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// Takes the sections of a newly applied offer; known SSRCs of sections that went are forgotten.
+    /// Takes the sections of a newly applied offer. Known SSRCs stay: senders leave mid and rid out once they were heard.
     pub fn update(&mut self, sections: &[Section]) {
         let sources: Vec<(Mid, Option<SourceKey>)> = self.lanes.iter().map(|lane| (lane.mid, lane.source)).collect();
         self.lanes.clear();
@@ -56,6 +58,7 @@ impl Inbound {
                 source: sources.iter().find(|(mid, _)| *mid == section.mid).and_then(|(_, source)| *source),
                 payload_types: section.codecs.iter().map(|codec| codec.payload_type).collect(),
                 ssrcs: remote.ssrcs.clone(),
+                simulcast: remote.encodings.len() > 1,
             });
         }
     }
@@ -127,6 +130,7 @@ impl Lane {
         if !self.payload_types.contains(&payload_type) {
             return Some(Route::Repair);
         }
-        self.source.map(|source| Route::Media { source, rid })
+        let source = self.source.filter(|_| rid.is_some() || !self.simulcast)?;
+        Some(Route::Media { source, rid })
     }
 }

@@ -139,6 +139,11 @@ impl Shard {
         &mut self.batch
     }
 
+    /// Everybody was told that the server ends.
+    pub fn is_drained(&self) -> bool {
+        self.draining
+    }
+
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
@@ -216,6 +221,7 @@ impl Shard {
         joined?;
         if let Some(offer) = &request.offer {
             self.offer(now, key, offer);
+            self.run_effects(now, room);
         }
         self.log_joined(key);
         Ok(())
@@ -287,6 +293,10 @@ impl Shard {
         if !peer.ufrags.contains(ufrag) {
             peer.ufrags.push(ufrag.clone());
             self.by_ufrag.insert(ufrag.clone(), key);
+            // Of a restart only the credentials before it stay valid for a while.
+            if peer.ufrags.len() > 2 {
+                self.by_ufrag.remove(&peer.ufrags.remove(0));
+            }
         }
     }
 
@@ -355,6 +365,7 @@ impl Shard {
         }
         let feedback_due = peer.next_feedback.is_some_and(|at| at <= now);
         self.flush(now, key);
+        self.repeat_keyframe_requests(now, key);
         if feedback_due {
             self.send_transport_feedback(key);
         }

@@ -5,6 +5,7 @@ use rand::{Rng, RngCore};
 
 use super::inbound::SourceKey;
 use super::source::Source;
+use crate::limits;
 use crate::media::forward::{SendStream, Target};
 use crate::media::layers::{Wanted, choose};
 use crate::negotiation::{CodecDescription, LocalTrack, MediaKind, Section, Session};
@@ -150,18 +151,26 @@ impl Outbound {
             let waiting = self.waiting.iter().filter(|waiting| waiting.kind == kind).count();
             u32::try_from(waiting.saturating_sub(free_sections(session, kind).count())).unwrap_or(0)
         };
-        let needed = (lacking(MediaKind::Audio), lacking(MediaKind::Video));
+        let more = limits::RECEIVE_SECTIONS.saturating_sub(session.sections().len());
+        let room = u32::try_from(more).unwrap_or(u32::MAX);
+        let audio = lacking(MediaKind::Audio).min(room);
+        let needed = (audio, lacking(MediaKind::Video).min(room - audio));
         let more = match self.asked {
             Some((audio, video)) => {
                 let more = (needed.0.saturating_sub(audio), needed.1.saturating_sub(video));
                 (more != (0, 0)).then_some(more)?
             }
-            None if changed || !self.waiting.is_empty() => needed,
+            None if changed || needed != (0, 0) || self.placeable(session) => needed,
             None => return None,
         };
         let (audio, video) = self.asked.unwrap_or_default();
         self.asked = Some((audio + more.0, video + more.1));
         Some(more)
+    }
+
+    /// Whether something that waits would find a section at the next offer.
+    fn placeable(&self, session: &Session) -> bool {
+        self.waiting.iter().any(|waiting| free_sections(session, waiting.kind).next().is_some())
     }
 }
 

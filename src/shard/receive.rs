@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::inbound::Route as Destination;
-use super::send::LocalEnd;
+use super::send::{LocalEnd, Route};
 use super::timers::Owner;
 use super::{Arrival, Arrived, Shard};
 use crate::congestion::feedback::FEEDBACK_INTERVAL;
@@ -14,7 +14,7 @@ use crate::media::receive::ReceiveStream;
 use crate::room::model::LeaveReason;
 use crate::room::participant::ParticipantKey;
 use crate::transport::ice::local_ufrag;
-use crate::transport::{DropReason, TransportEvent};
+use crate::transport::{CloseReason, DropReason, TransportEvent};
 use crate::wire::codec::inspect;
 use crate::wire::demux::{Protocol, classify};
 use crate::wire::extension::Extension;
@@ -163,7 +163,15 @@ impl Shard {
         };
         let peer = self.peers.get_mut(key).ok_or(DropReason::StunUnauthenticated)?;
         peer.transport.handle_stun(now, arrival.from, datagram)?;
-        peer.learn_path(arrival.from, LocalEnd { socket: arrival.socket, ip: arrival.local_ip });
+        let local = LocalEnd { socket: arrival.socket, ip: arrival.local_ip };
+        if peer.transport.knows_address(arrival.from) {
+            peer.learn_path(arrival.from, local);
+            // Every check confirms whose the address is: one that was taken over comes back with its owner's next check.
+            self.claim_address(key, arrival.from);
+        } else if let Some(answer) = peer.transport.poll_transmit(now) {
+            // An error response goes back the way the request came, and teaches nothing.
+            self.batch.push_bytes(Route { to: arrival.from, local }, &answer.bytes);
+        }
         self.flush(now, key);
         Ok(())
     }
@@ -196,7 +204,7 @@ impl Shard {
 
     fn transport_event(&mut self, now: Instant, key: usize, event: TransportEvent) {
         match event {
-            TransportEvent::AddressLearnt(address) => self.address_learnt(key, address),
+            TransportEvent::AddressLearnt(address) => self.claim_address(key, address),
             TransportEvent::AddressForgotten(address) => {
                 if self.by_address.get(&address) == Some(&key) {
                     self.by_address.remove(&address);
@@ -215,6 +223,9 @@ impl Shard {
             }
             TransportEvent::Closed(reason) => {
                 tracing::debug!(?reason, "transport closed");
+                if reason == CloseReason::DtlsClosed {
+                    return self.put_out(now, key, LeaveReason::ClientLeft);
+                }
                 self.counters.transports_failed.add(1);
                 self.put_out(now, key, LeaveReason::TransportFailed);
             }
@@ -222,7 +233,10 @@ impl Shard {
     }
 
     /// An address belongs to whoever authenticated from it last; its old owner loses it.
-    fn address_learnt(&mut self, key: usize, address: std::net::SocketAddr) {
+    pub(super) fn claim_address(&mut self, key: usize, address: std::net::SocketAddr) {
+        if self.by_address.get(&address) == Some(&key) {
+            return;
+        }
         if let Some(old) = self.by_address.insert(address, key).filter(|old| *old != key)
             && let Some(peer) = self.peers.get_mut(old)
         {

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::inbound::SourceKey;
+use super::source::Source;
+use super::timers::Owner;
 use super::{Arrival, Shard};
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::MediaKind;
@@ -83,6 +85,8 @@ impl Shard {
         };
         if encoding.keyframes.request(now) {
             self.send_picture_loss_indication(publisher, ssrc);
+        } else if let Some(at) = encoding.keyframes.poll_timeout() {
+            self.timers.arm(Owner::Peer(publisher), at);
         }
     }
 
@@ -112,7 +116,6 @@ impl Shard {
     /// The periodic reports to one peer, and what is looked at as often.
     pub(super) fn report(&mut self, now: Instant, key: usize) {
         self.send_reports(now, key);
-        self.repeat_keyframe_requests(now, key);
         self.request_awaited_keyframes(now, key);
     }
 
@@ -180,7 +183,7 @@ impl Shard {
     }
 
     /// Requests that the gates held back and whose time has come.
-    fn repeat_keyframe_requests(&mut self, now: Instant, key: usize) {
+    pub(super) fn repeat_keyframe_requests(&mut self, now: Instant, key: usize) {
         let Some(peer) = self.peers.get(key) else { return };
         let Some(entry) = self.rooms.get_mut(peer.room) else {
             return;
@@ -268,11 +271,12 @@ impl Shard {
         let mut networks = Vec::new();
         for key in &entry.peers {
             let Some(peer) = self.peers.get(*key) else { continue };
-            let received = peer.outbound.subscriptions().map(|subscription| subscription.loss());
-            let sources = peer.inbound.sources().filter_map(|source| entry.sources.get(source));
-            let sent = sources
-                .flat_map(|source| source.encodings.iter().filter_map(|encoding| encoding.stream.as_ref()))
-                .map(|stream| f32::from(stream.fraction_lost()) / 256.0);
+            let received = peer.outbound.subscriptions().filter(|s| s.stream.current().is_some()).map(|subscription| {
+                // The publisher's own loss passes through and is not the subscriber's.
+                let source = entry.sources.get(subscription.source).map_or(0.0, Source::loss);
+                (subscription.loss() - source).max(0.0)
+            });
+            let sent = peer.inbound.sources().filter_map(|source| entry.sources.get(source)).map(Source::loss);
             let round_trips = peer.outbound.subscriptions().filter_map(|s| s.stream.round_trip_time());
             networks.push(MeasuredNetwork {
                 participant: ParticipantKey(*key),

@@ -74,6 +74,12 @@ impl Source {
         }
     }
 
+    /// Worst share of packets lost on the way here, 0 to 1, of the last report interval.
+    pub fn loss(&self) -> f32 {
+        let streams = self.encodings.iter().filter_map(|encoding| encoding.stream.as_ref());
+        streams.map(|stream| f32::from(stream.fraction_lost()) / 256.0).fold(0.0, f32::max)
+    }
+
     /// Which encodings flow, low to high.
     pub fn active(&self) -> Vec<bool> {
         self.encodings.iter().map(|encoding| encoding.active).collect()

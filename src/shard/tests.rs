@@ -232,3 +232,28 @@ fn a_leaving_publisher_takes_its_source_and_subscriptions_along() {
     assert!(world.shard.rooms.iter().all(|(_, room)| room.sources.is_empty() && room.peers.len() == 1));
     assert!(!world.shard.by_address.contains_key(&world.anna.0));
 }
+
+#[test]
+fn an_address_that_was_taken_over_comes_back_with_its_owners_next_check() {
+    let mut world = World::new();
+    let (anna, bert) = (world.shard.by_seat[&SeatId(0)], world.shard.by_seat[&SeatId(1)]);
+    let address = world.anna.0;
+    world.shard.claim_address(bert, address);
+    assert!(world.shard.peers[anna].paths.is_empty());
+    world.shard.claim_address(anna, address);
+    assert_eq!(world.shard.by_address[&address], anna);
+}
+
+#[test]
+fn restarts_of_ice_leave_two_generations_of_credentials() {
+    let mut world = World::new();
+    for restart in 0..5 {
+        let mut again = offer("sendonly");
+        again.sdp = again.sdp.replace("ice-ufrag:remo", &format!("ice-ufrag:remo{restart}"));
+        let (now, certificate) = (world.now, world.shard.certificate.clone());
+        world.shard.peers[0].transport = Transport::new(now, certificate, &mut StdRng::seed_from_u64(restart));
+        world.shard.handle_message(now, Message::Command { seat: SeatId(0), command: Command::Offer(again) });
+    }
+    assert_eq!(world.shard.peers[0].ufrags.len(), 2);
+    assert_eq!(world.shard.by_ufrag.values().filter(|key| **key == 0).count(), 2);
+}

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use super::mailbox::Message;
@@ -20,6 +21,9 @@ const BATCHES_PER_ROUND: usize = 16;
 /// Messages taken before the sockets are looked at again: an offer takes about a millisecond.
 const MESSAGES_PER_ROUND: usize = 8;
 
+/// Datagrams handled before what they caused is sent: as many runs, and no more memory than these times the subscribers.
+const DATAGRAMS_PER_SEND: usize = 64;
+
 pub struct ShardThread {
     shard: Shard,
     ports: Vec<UdpPort>,
@@ -30,7 +34,8 @@ pub struct ShardThread {
 }
 
 impl ShardThread {
-    /// Runs a shard on the calling thread, with a runtime of its own, until the mailbox is closed.
+    /// Runs a shard on the calling thread, with a runtime of its own, until it was told to shut down or nobody can tell it
+    /// anything any more.
     pub fn run(
         shard: Shard,
         ports: Vec<BoundPort>,
@@ -54,10 +59,13 @@ impl ShardThread {
             self.send();
             let (open, messages) = self.take_messages(now);
             self.send();
-            if !open {
+            if !open || self.shard.is_drained() {
                 return;
             }
-            if !busy && !messages && !self.wait().await {
+            if busy || messages {
+                // Only a pause lets the runtime look at the sockets again; without it what one of them lacked stays so.
+                yield_now().await;
+            } else if !self.wait().await {
                 return;
             }
         }
@@ -74,7 +82,6 @@ impl ShardThread {
                 }
                 busy |= round + 1 == BATCHES_PER_ROUND;
                 self.handle_batch(now, socket, count);
-                self.send();
             }
         }
         busy
@@ -82,12 +89,17 @@ impl ShardThread {
 
     fn handle_batch(&mut self, now: Instant, socket: usize, count: usize) {
         self.buffers.datagrams(count, &mut self.received);
-        let buffer = self.buffers.bytes_mut();
-        for datagram in &self.received {
-            let arrival = Arrival { from: datagram.from, socket, local_ip: datagram.local_ip };
-            self.shard.handle_datagram(now, arrival, buffer, datagram.range.clone());
+        let received = std::mem::take(&mut self.received);
+        for slice in received.chunks(DATAGRAMS_PER_SEND) {
+            let buffer = self.buffers.bytes_mut();
+            for datagram in slice {
+                let arrival = Arrival { from: datagram.from, socket, local_ip: datagram.local_ip };
+                self.shard.handle_datagram(now, arrival, buffer, datagram.range.clone());
+            }
+            self.shard.end_batch(now, buffer);
+            self.send();
         }
-        self.shard.end_batch(now, buffer);
+        self.received = received;
     }
 
     fn send(&mut self) {
@@ -116,7 +128,7 @@ impl ShardThread {
         (true, true)
     }
 
-    /// Blocks until a datagram, a message or a timer. False when the mailbox was closed.
+    /// Blocks until a datagram, a message or a timer. False when it is time to end.
     async fn wait(&mut self) -> bool {
         let ports = &self.ports;
         let readable = poll_fn(|cx| {
@@ -139,7 +151,7 @@ impl ShardThread {
             Some(message) => {
                 self.shard.handle_message(Instant::now(), message);
                 self.send();
-                true
+                !self.shard.is_drained()
             }
             None => false,
         }

@@ -194,6 +194,11 @@ impl Transport {
         self.ice.selected()
     }
 
+    /// Whether an authenticated check came from this address, and it was not forgotten since.
+    pub fn knows_address(&self, address: SocketAddr) -> bool {
+        self.ice.knows(ice::canonical(address))
+    }
+
     /// A STUN message from anywhere, already found to carry this transport's ufrag or come from a learnt address.
     pub fn handle_stun(&mut self, now: Instant, from: SocketAddr, message: &[u8]) -> Result<(), DropReason> {
         if self.is_closed {
