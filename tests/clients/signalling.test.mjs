@@ -5,7 +5,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { serverForFile } from './harness/server.mjs';
 import { address, joinRequest, RawClient, refused, wrap } from './harness/signal.mjs';
-import { G722, H261, isActive, offerSdp, OPUS, sectionsOf, VP8 } from './harness/sdp.mjs';
+import { GSM, H261, isActive, offerSdp, OPUS, sectionsOf, VP8 } from './harness/sdp.mjs';
 import { accessToken } from './harness/token.mjs';
 import { until, within } from './harness/wait.mjs';
 
@@ -235,13 +235,13 @@ function neverCodecless(sdp, offered) {
 for (const when of ['in the join request', 'in a later message']) {
   test(`an offer with no codec in common is answered without an active section, ${when}`, options, () =>
     withWitness('codecs', async () => {
-      const sdp = offerSdp([{ kind: 'audio', codecs: [G722] }, { kind: 'video', codecs: [H261] }]);
+      const sdp = offerSdp([{ kind: 'audio', codecs: [GSM] }, { kind: 'video', codecs: [H261] }]);
       const early = when === 'in the join request';
       const eve = await join('codecs', `eve-${randomUUID().slice(0, 8)}`, early ? { fields: { publisherOffer: { type: 'offer', sdp, id: 1 } } } : {});
       const from = early ? 0 : eve.received.length;
       if (!early) eve.offer(sdp);
       const reaction = await eve.reaction(from);
-      if (reaction.kind === 'answer') neverCodecless(reaction.value.sdp, [G722, H261]);
+      if (reaction.kind === 'answer') neverCodecless(reaction.value.sdp, [GSM, H261]);
       refusesAll(reaction);
       eve.socket.terminate();
     }),

@@ -5,7 +5,7 @@ const FINGERPRINT = `sha-256 ${Array.from({ length: 32 }, (_, i) => (i * 7 % 256
 /** Codecs: payload type and rtpmap. */
 export const OPUS = [111, 'opus/48000/2'];
 export const VP8 = [96, 'VP8/90000'];
-export const G722 = [9, 'G722/8000'];
+export const GSM = [3, 'GSM/8000'];
 export const H261 = [31, 'H261/90000'];
 
 /**

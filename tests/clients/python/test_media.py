@@ -193,3 +193,27 @@ def test_nothing_is_received_without_the_right(meeting: Meeting) -> None:
         assert not deaf.seen("track_subscribed")
 
     meeting.run(scenario)
+
+
+def test_a_room_of_many_tracks(meeting: Meeting) -> None:
+    """More sections than a first offer has, and offers far longer than it."""
+    publishers, tracks = 2, 20
+
+    async def scenario(join) -> None:
+        receiver = await join("receiver")
+        for index in range(publishers):
+            publisher = await join(f"publisher-{index}")
+            for number in range(tracks // 2):
+                video = rtc.LocalVideoTrack.create_video_track(f"video-{number}", rtc.VideoSource(320, 180))
+                audio = rtc.LocalAudioTrack.create_audio_track(f"audio-{number}", rtc.AudioSource(48_000, 1))
+                await publisher.me.publish_track(video, video_options())
+                await publisher.me.publish_track(audio, AUDIO)
+
+        def subscribed() -> int:
+            remote = receiver.room.remote_participants.values()
+            return sum(track.track is not None for one in remote for track in one.track_publications.values())
+
+        await until("all tracks at the receiver", lambda: subscribed() == publishers * tracks, seconds=40)
+        assert not receiver.seen("disconnected")
+
+    meeting.run(scenario, seconds=90)
