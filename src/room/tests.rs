@@ -429,6 +429,40 @@ fn a_data_track_gets_a_handle_of_its_own_at_each_subscriber() {
 }
 
 #[test]
+fn the_data_tracks_of_one_participant_are_bounded_and_told_apart() {
+    let mut world = World::new();
+    world.join(ANNA, "anna");
+    for handle in 1..=limits::DATA_TRACKS as u16 + 1 {
+        let publish = |handle, name: String| Command::PublishDataTrack { handle, name, opaque: Bytes::new() };
+        world.command(ANNA, publish(handle, handle.to_string()));
+        world.command(ANNA, publish(1, "again".to_owned()));
+        world.command(ANNA, publish(0, "zero".to_owned()));
+    }
+    let refused = |wanted| {
+        let told = world.told(ANNA);
+        let of_kind = |event: &&&Event| matches!(event, Event::DataTrackRefused { reason, .. } if *reason == wanted);
+        told.iter().filter(of_kind).count()
+    };
+    assert_eq!(refused(RequestRefusal::LimitExceeded), 1);
+    assert_eq!(refused(RequestRefusal::Duplicate), limits::DATA_TRACKS + 1);
+    assert_eq!(refused(RequestRefusal::Invalid), limits::DATA_TRACKS + 1);
+}
+
+#[test]
+fn no_room_outgrows_the_servers_own_bound() {
+    let mut world = World::new();
+    world.room.config.max_participants = 0;
+    for index in 0..limits::ROOM_PARTICIPANTS {
+        // Hidden, so that nobody is told of anybody and the test stays small.
+        let request = request(&index.to_string(), Grants { hidden: true, ..grants() });
+        assert_eq!(world.join_as(ParticipantKey(index), &request), Ok(()));
+        world.effects.clear();
+    }
+    let late = ParticipantKey(limits::ROOM_PARTICIPANTS);
+    assert_eq!(world.join_as(late, &request("late", grants())), Err(JoinError::RoomFull));
+}
+
+#[test]
 fn an_empty_room_outlives_its_last_participant_by_the_departure_timeout() {
     let mut world = World::new();
     world.join(ANNA, "anna");

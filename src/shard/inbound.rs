@@ -77,6 +77,12 @@ impl Inbound {
         self.routes.retain(|(_, route)| !matches!(route, Route::Media { source: bound, .. } if *bound == source));
     }
 
+    /// Entries in the table of SSRCs.
+    #[cfg(test)]
+    pub fn streams(&self) -> usize {
+        self.routes.len()
+    }
+
     pub fn sources(&self) -> impl Iterator<Item = SourceKey> + '_ {
         self.lanes.iter().filter_map(|lane| lane.source)
     }

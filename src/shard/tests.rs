@@ -127,7 +127,11 @@ impl World {
 
     /// One of Anna's packets as it is on the wire.
     fn sealed(&mut self, sequence: u16, keyframe: bool) -> Vec<u8> {
-        let mut writer = HeaderWriter::new(true, PayloadType(96), sequence, 3_000 * u32::from(sequence), Ssrc(77));
+        self.sealed_from(Ssrc(77), sequence, keyframe)
+    }
+
+    fn sealed_from(&mut self, ssrc: Ssrc, sequence: u16, keyframe: bool) -> Vec<u8> {
+        let mut writer = HeaderWriter::new(true, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
         assert!(writer.extension(1, b"0"));
         let mut payload = vec![0x10, u8::from(!keyframe)];
         payload.extend([sequence as u8; 1_000]);
@@ -256,4 +260,39 @@ fn restarts_of_ice_leave_two_generations_of_credentials() {
     }
     assert_eq!(world.shard.peers[0].ufrags.len(), 2);
     assert_eq!(world.shard.by_ufrag.values().filter(|key| **key == 0).count(), 2);
+}
+
+#[test]
+fn the_streams_of_one_publisher_are_bounded() {
+    let mut world = World::new();
+    let mut buffer = vec![0; 2_048];
+    for ssrc in 1..=200 {
+        let packet = world.sealed_from(Ssrc(ssrc), 1, true);
+        world.receive(&[packet], &mut buffer);
+    }
+    assert_eq!(world.shard.peers[0].inbound.streams(), limits::RECEIVE_STREAMS);
+    assert_eq!(
+        world.shard.counters.dropped.iter().find(|(label, _)| *label == "too_many_streams").map(|d| d.1),
+        Some(136)
+    );
+}
+
+#[test]
+fn a_client_is_asked_for_no_more_sections_than_an_offer_may_have() {
+    let mut session = crate::negotiation::Session::new(1);
+    session.apply_offer(&offer("recvonly").sdp).unwrap();
+    let mut outbound = Outbound::default();
+    outbound.waiting = (0..2 * limits::RECEIVE_SECTIONS)
+        .map(|index| outbound::Waiting {
+            track: crate::room::model::TrackId::new(&format!("TR_{index}")),
+            source: index,
+            publisher: crate::room::model::ParticipantId::new("PA_a"),
+            kind: MediaKind::Video,
+            codecs: session.sections()[0].codecs.clone(),
+            wanted: crate::media::layers::Wanted::Nothing,
+        })
+        .collect();
+    let most = limits::RECEIVE_SECTIONS as u32 - 1;
+    assert_eq!(outbound.sections_to_ask(&session, false), Some((0, most)));
+    assert_eq!(outbound.sections_to_ask(&session, false), None, "already asked");
 }

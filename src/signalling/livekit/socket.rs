@@ -115,7 +115,11 @@ impl Wire {
         let error = error.into_inner();
         if let Some(WebSocketError::Capacity(CapacityError::MessageTooLong { .. })) = error.downcast_ref() {
             self.counters.fault(fault::TOO_LARGE);
-            self.close(code::TOO_LARGE).await;
+            let frame = CloseFrame { code: code::TOO_LARGE, reason: Utf8Bytes::default() };
+            if self.send(Message::Close(Some(frame))).await.is_continue() {
+                // The rest of the message cannot be read any more, and closing over it would take the farewell back.
+                tokio::time::sleep(CLOSE_WAIT).await;
+            }
         } else {
             tracing::debug!(%error, "signalling connection failed");
         }
