@@ -16,6 +16,8 @@ use crate::wire::{Mid, PayloadType, Ssrc};
 /// A subscription in place.
 pub struct Subscription {
     pub track: TrackId,
+    /// Its id is the CNAME of what is sent, in SDP and RTCP alike: tracks of one publisher play in step.
+    pub publisher: ParticipantId,
     pub source: SourceKey,
     pub mid: Mid,
     pub wanted: Wanted,
@@ -114,6 +116,7 @@ impl Outbound {
         };
         let subscription = Subscription {
             track: waiting.track.clone(),
+            publisher: waiting.publisher.clone(),
             source: waiting.source,
             mid,
             wanted: waiting.wanted,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::inbound::SourceKey;
+use super::outbound::Subscription;
 use super::source::Source;
 use super::timers::Owner;
 use super::{Arrival, Shard};
@@ -123,18 +124,19 @@ impl Shard {
         let ntp = self.wall.ntp(now);
         let Some(peer) = self.peers.get_mut(key) else { return };
         let (rtcp_ssrc, room) = (peer.rtcp_ssrc, peer.room);
-        let senders: Vec<_> = peer
-            .outbound
-            .subscriptions_mut()
-            .filter_map(|subscription| subscription.stream.sender_report(now, ntp))
-            .collect();
+        let report = |subscription: &mut Subscription| {
+            Some((subscription.stream.sender_report(now, ntp)?, subscription.publisher.clone()))
+        };
+        let senders: Vec<_> = peer.outbound.subscriptions_mut().filter_map(report).collect();
         let receptions = self.receptions(now, key, room);
         self.scratch.clear();
-        for info in &senders {
+        for (info, cname) in &senders {
             if self.scratch.len() >= COMPOUND_BYTES {
                 self.end_compound(key, rtcp_ssrc);
             }
-            Writer { out: &mut self.scratch }.sender_report(info, &[]);
+            let mut writer = Writer { out: &mut self.scratch };
+            writer.sender_report(info, &[]);
+            writer.cname(info.ssrc, cname.as_str());
         }
         for reports in receptions.chunks(REPORTS_PER_BLOCK) {
             if self.scratch.len() >= COMPOUND_BYTES / 2 {

@@ -60,15 +60,14 @@ impl Shard {
         for subscription in peer.outbound.displaced(&peer.session) {
             if let Some(source) = entry.sources.get_mut(subscription.source) {
                 source.subscribers.retain(|other| *other != key);
-                let publisher = entry.state.participant(ParticipantKey(source.publisher)).map(|p| p.info.id.clone());
-                peer.outbound.waiting.extend(publisher.map(|publisher| Waiting {
-                    track: subscription.track.clone(),
+                peer.outbound.waiting.push(Waiting {
+                    track: subscription.track,
                     source: subscription.source,
-                    publisher,
+                    publisher: subscription.publisher,
                     kind: source.kind,
                     codecs: source.codecs.clone(),
                     wanted: subscription.wanted,
-                }));
+                });
             }
         }
         self.run_effects(now, room);
