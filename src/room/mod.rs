@@ -22,7 +22,7 @@ mod subscriptions;
 mod timers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -41,7 +41,7 @@ const ANNA: ParticipantKey = ParticipantKey(1);
 const BERT: ParticipantKey = ParticipantKey(2);
 const CLEO: ParticipantKey = ParticipantKey(3);
 
-fn grants() -> Grants {
+pub(crate) fn grants() -> Grants {
     Grants {
         publish: true,
         publish_sources: Vec::new(),
@@ -54,7 +54,7 @@ fn grants() -> Grants {
     }
 }
 
-fn request(identity: &str, grants: Grants) -> JoinRequest {
+pub(crate) fn request(identity: &str, grants: Grants) -> JoinRequest {
     JoinRequest {
         room: RoomName::new("r"),
         identity: Identity::new(identity),

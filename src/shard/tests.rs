@@ -1,7 +1,5 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -9,29 +7,13 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::limits;
 use crate::negotiation::MediaKind;
-use crate::room::command::{DataChannelKind, DataError, DataProtocol, DataSender, Offer, RoutedData};
-use crate::room::model::{Announcement, Grants, Identity, TrackSource};
+use crate::room::command::Offer;
+use crate::room::model::{Announcement, TrackSource};
+use crate::room::tests as room_tests;
 use crate::transport::srtp::Srtp;
 use crate::transport::tests::Connected;
 use crate::wire::PayloadType;
 use crate::wire::rtp::{Header, HeaderWriter};
-
-struct NoData;
-
-impl DataProtocol for NoData {
-    fn channel_kind(&self, _: &str) -> Option<DataChannelKind> {
-        None
-    }
-    fn route(&self, _: DataSender<'_>, _: DataChannelKind, _: &[u8]) -> Result<RoutedData, DataError> {
-        Err(DataError::Malformed)
-    }
-    fn track_handle(&self, _: &[u8]) -> Option<u16> {
-        None
-    }
-    fn with_track_handle(&self, _: &[u8], _: u16) -> Bytes {
-        Bytes::new()
-    }
-}
 
 fn offer(direction: &str) -> Offer {
     let digest = ["AB"; 32].join(":");
@@ -45,29 +27,7 @@ fn offer(direction: &str) -> Offer {
 }
 
 fn request(identity: &str, direction: &str, announcements: Vec<Announcement>) -> JoinRequest {
-    JoinRequest {
-        room: RoomName::new("r"),
-        identity: Identity::new(identity),
-        name: String::new(),
-        metadata: String::new(),
-        attributes: BTreeMap::new(),
-        grants: Grants {
-            publish: true,
-            publish_sources: Vec::new(),
-            publish_data: true,
-            subscribe: true,
-            update_own_metadata: false,
-            hidden: false,
-            recorder: false,
-            agent: false,
-        },
-        auto_subscribe: true,
-        auto_subscribe_data: false,
-        offer: Some(offer(direction)),
-        announcements,
-        opaque: Bytes::new(),
-        data_protocol: Arc::new(NoData),
-    }
+    JoinRequest { offer: Some(offer(direction)), announcements, ..room_tests::request(identity, room_tests::grants()) }
 }
 
 /// A shard in which Anna publishes a camera that Bert receives.
