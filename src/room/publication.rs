@@ -13,8 +13,6 @@ pub struct Publication {
     pub layers: Vec<Layer>,
     /// Set once an offered section was matched: media can flow.
     pub mid: Option<Mid>,
-    /// The track id of the matched section: another one in the same section is another track.
-    section_track: String,
     /// The publisher was told of its first subscriber.
     pub had_subscriber: bool,
 }
@@ -48,7 +46,6 @@ impl Publication {
             },
             layers: announcement.layers.clone(),
             mid: None,
-            section_track: String::new(),
             had_subscriber: false,
         }
     }
@@ -57,13 +54,7 @@ impl Publication {
         self.mid.is_some()
     }
 
-    /// Whether it is this section that the publication was matched to.
-    pub fn is_in(&self, section: &OfferedTrack) -> bool {
-        self.mid == Some(section.mid) && self.section_track == section.track_id
-    }
-
     fn bind(&mut self, offered: &OfferedTrack) {
-        self.section_track = offered.track_id.clone();
         self.mid = Some(offered.mid);
         self.info.mid = Some(offered.mid.to_string());
         self.info.mime_type = offered.mime_type.to_owned();
@@ -95,4 +86,16 @@ pub fn match_offered(publications: &mut [Publication], offered: &[OfferedTrack])
         }
     }
     live
+}
+
+/// Live publications whose section is gone, or now carries the track of a waiting announcement.
+pub fn ended_by(publications: &[Publication], offered: &[OfferedTrack]) -> Vec<TrackId> {
+    let names =
+        |p: &Publication, track_id: &str| p.mid.is_none() && !track_id.is_empty() && p.info.client_id == track_id;
+    let waiting = |track_id: &str| publications.iter().any(|p| names(p, track_id));
+    let ended = publications.iter().filter(|publication| {
+        let section = offered.iter().find(|section| Some(section.mid) == publication.mid);
+        publication.is_live() && section.is_none_or(|section| waiting(&section.track_id))
+    });
+    ended.map(|publication| publication.info.id.clone()).collect()
 }

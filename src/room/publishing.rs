@@ -7,7 +7,7 @@ use super::admission::source_allowed;
 use super::event::{Event, RequestRefusal};
 use super::model::*;
 use super::participant::ParticipantKey;
-use super::publication::{OfferedTrack, Publication, match_offered};
+use super::publication::{OfferedTrack, Publication, ended_by, match_offered};
 use super::{Effect, Room, ids};
 use crate::limits;
 
@@ -53,12 +53,7 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
-        let ended: Vec<TrackId> = participant
-            .publications
-            .iter()
-            .filter(|p| p.is_live() && !offered.iter().any(|section| p.is_in(section)))
-            .map(|p| p.info.id.clone())
-            .collect();
+        let ended = ended_by(&participant.publications, &offered);
         participant.offered = offered;
         for track in &ended {
             self.end_publication(key, track);
