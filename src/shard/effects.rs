@@ -15,11 +15,11 @@ use crate::room::participant::ParticipantKey;
 use crate::wire::Mid;
 
 impl Shard {
-    /// Carries out a room's effects until it has none, then puts out whoever they doomed.
+    /// Carries out a room's effects until it has none, puts out whoever they doomed, and arms the room's timer.
     pub(super) fn run_effects(&mut self, now: Instant, room: usize) {
         loop {
             let effects = self.rooms.get_mut(room).map(|entry| entry.state.take_effects()).unwrap_or_default();
-            for effect in effects.into_iter() {
+            for effect in effects {
                 self.carry_out(now, room, effect);
             }
             let doomed = std::mem::take(&mut self.doomed);

@@ -24,7 +24,7 @@ mod tests;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::RngCore;
 use slab::Slab;
@@ -394,9 +394,6 @@ impl Shard {
             self.measure_networks(room);
         }
         self.run_effects(now, room);
-        if let Some(entry) = self.rooms.get(room) {
-            self.timers.arm(Owner::Room(room), entry.state.poll_timeout().max(now + Duration::from_millis(1)));
-        }
     }
 
     fn count(&self) {

@@ -131,8 +131,8 @@ impl Outbound {
         Placed::InSection
     }
 
-    /// An SSRC this peer does not know yet; never one used before in this session, since the pair of SSRC and index
-    /// must not come again under one key (RFC 3711, section 9.1).
+    /// An SSRC that no present subscription has. That chance draws one of an ended subscription again is left to the guard
+    /// in the transport, which never seals one index of an SSRC twice (RFC 3711, section 9.1).
     fn draw_ssrc(&self, random: &mut dyn RngCore) -> Ssrc {
         loop {
             let ssrc = Ssrc(random.random_range(1..u32::MAX));

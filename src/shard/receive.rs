@@ -48,7 +48,8 @@ impl Shard {
         }
     }
 
-    fn owner(&self, arrival: &Arrival) -> Result<usize, DropReason> {
+    /// Whose datagram it is, by an address that passed an authenticated check.
+    pub(super) fn owner(&self, arrival: &Arrival) -> Result<usize, DropReason> {
         self.by_address.get(&arrival.from).copied().ok_or(DropReason::UnknownAddress)
     }
 
@@ -103,10 +104,10 @@ impl Shard {
             return Ok(());
         };
         let extended_sequence = stream.receive(now, &header, len);
+        let clock = stream.clock_reference();
         if info.starts_keyframe {
             encoding.keyframes.keyframe_arrived(now);
         }
-        let clock = encoding.stream.as_ref().and_then(ReceiveStream::clock_reference);
         if entry.arrivals.is_empty() {
             self.dirty_rooms.push(room);
         }

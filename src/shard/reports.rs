@@ -14,13 +14,11 @@ use crate::room::quality::MeasuredNetwork;
 use crate::room::speakers::MeasuredLevel;
 use crate::transport::DropReason;
 use crate::wire::Ssrc;
-use crate::wire::rtcp::{ReceptionReport, Report, Writer, read};
+use crate::wire::rtcp::{REPORTS_PER_BLOCK, ReceptionReport, Report, Writer, read};
 
 /// How often reports are sent to each peer. Browsers do so about once a second; loss and round-trip time of connection
 /// quality are as fresh as this.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Report blocks in one receiver report (5 bits of count).
-const REPORTS_PER_BLOCK: usize = 31;
 /// Compounds are ended at this size, bytes, to stay under the path MTU with SRTCP's overhead.
 const COMPOUND_BYTES: usize = 1_100;
 
@@ -31,7 +29,7 @@ impl Shard {
         arrival: Arrival,
         datagram: &mut [u8],
     ) -> Result<(), DropReason> {
-        let key = self.by_address.get(&arrival.from).copied().ok_or(DropReason::UnknownAddress)?;
+        let key = self.owner(&arrival)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let len = peer.transport.open_rtcp(now, datagram)?;
         let compound = datagram.get(..len).ok_or(DropReason::Malformed)?;

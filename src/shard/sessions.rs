@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Shard;
 use super::outbound::{Placed, Waiting};
-use crate::negotiation::{LocalParameters, MediaKind, OfferError, Section};
+use crate::negotiation::{LocalParameters, OfferError, Section};
 use crate::room::command::Offer;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, TrackId};
@@ -133,22 +133,22 @@ fn offered_track(section: &Section) -> Option<OfferedTrack> {
         mid: section.mid,
         kind: section.kind,
         track_id: remote.track_id.clone(),
-        mime_type: mime_type(section.kind, section.codecs.first()?.codec),
+        mime_type: mime_type(section.codecs.first()?.codec),
         simulcast: remote.encodings.len() > 1,
     })
 }
 
 /// The IANA media type of a codec; redundant audio counts as the Opus it carries.
-fn mime_type(kind: MediaKind, codec: Codec) -> &'static str {
-    match (codec, kind) {
-        (Codec::Opus | Codec::Red, _) => "audio/opus",
-        (Codec::Pcmu, _) => "audio/PCMU",
-        (Codec::Pcma, _) => "audio/PCMA",
-        (Codec::G722, _) => "audio/G722",
-        (Codec::Vp8, _) => "video/VP8",
-        (Codec::Vp9, _) => "video/VP9",
-        (Codec::H264, _) => "video/H264",
-        (Codec::H265, _) => "video/H265",
-        (Codec::Av1, _) => "video/AV1",
+fn mime_type(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus | Codec::Red => "audio/opus",
+        Codec::Pcmu => "audio/PCMU",
+        Codec::Pcma => "audio/PCMA",
+        Codec::G722 => "audio/G722",
+        Codec::Vp8 => "video/VP8",
+        Codec::Vp9 => "video/VP9",
+        Codec::H264 => "video/H264",
+        Codec::H265 => "video/H265",
+        Codec::Av1 => "video/AV1",
     }
 }

@@ -1,5 +1,7 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
