@@ -44,7 +44,7 @@ pub struct Options {
     pub warmup: Duration,
     /// Joins a second.
     pub join_rate: f64,
-    /// Where the search for the highest rate begins: video packets a second of each publisher.
+    /// Where the search for the highest rate begins: video packets a second of all publishers.
     pub max_from: f64,
     /// Length of one of its steps.
     pub step: Duration,
@@ -110,7 +110,11 @@ fn subcommands() -> Vec<Command> {
         ),
         scenario("churn", "Viewers come and go", &[viewers("50"), leaving]),
         scenario("layers", "Simulcast; a third of the viewers wants each layer", &[viewers("30")]),
-        scenario("max", "Searches the highest packet rate that is forwarded with at most 1 % loss", &[viewers("50")]),
+        scenario(
+            "max",
+            "Searches the highest packet rate that is forwarded with at most 1 % loss",
+            &[speakers("1"), viewers("50")],
+        ),
         scenario("suite", "A short set of all these, each against a fresh server (--server)", &[]),
     ]
 }
@@ -147,7 +151,7 @@ fn command() -> Command {
         .arg(seconds("warmup", "3", DURATION, "Time between the last join and the measurement"))
         .arg(rate("join-rate", "100", "Clients that join"))
         .arg(seconds("timeout", "15", TIMEOUT, "Time for one client to join"))
-        .arg(rate("max-from", "2000", "max: video packets a second of the publisher in the first step"))
+        .arg(rate("max-from", "2000", "max: video packets a second of all publishers in the first step"))
         .arg(seconds("step", "3", DURATION, "max: time that a step is measured"))
         .arg(switch("busy", "The media thread never sleeps: lower delays, a whole core"))
         .arg(switch("allow-remote", "Load servers that are not on this machine"))
@@ -179,7 +183,7 @@ fn scenarios(name: &str, matches: &ArgMatches) -> Result<Vec<Scenario>, Error> {
             Scenario { course: Course::Churn { per_second: positive(matches, "churn-rate")? }, ..one_to("churn") }
         }
         "layers" => Scenario { simulcast: true, ..one_to("layers") },
-        "max" => Scenario { course: Course::Max, ..one_to("max") },
+        "max" => Scenario { course: Course::Max, ..Scenario::steady("max", of("speakers"), of("viewers")) },
         _ => return Ok(suite::scenarios()),
     }])
 }

@@ -4,6 +4,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 
 use super::summary::{Spread, Summary};
+use crate::run::Step;
 
 const MIB: f64 = 1_048_576.0;
 
@@ -143,17 +144,25 @@ pub fn show(summary: &Summary) -> String {
         }
     }
     for step in summary.runs.iter().flat_map(|run| &run.steps) {
-        let verdict = match (step.holds, step.generator_limits) {
-            (true, _) => "holds",
-            (false, true) => "the generator limits",
-            (false, false) => "fails",
-        };
-        let (rate, loss, us) = (step.packets_per_second, step.loss * 100.0, step.server_us_per_packet);
-        let (cores, own) = (step.server_cores, step.generator_cores);
-        let text = format!("{loss:.3} % lost, {us:.3} us, {cores:.2} cores, generator {own:.2}: {verdict}");
-        table.add_row([format!("at {rate:.0} packets/s"), text]);
+        table.add_row(step_row(step));
     }
     table.to_string()
+}
+
+fn step_row(step: &Step) -> [String; 2] {
+    let verdict = match (step.holds, step.generator_limits) {
+        (true, _) => "holds",
+        (false, true) => "the generator limits",
+        (false, false) => "fails",
+    };
+    let Step { packets_per_second, loss, kernel_drops, server_us_per_packet, server_cores, generator_cores, .. } = step;
+    let text = format!(
+        "{verdict}: {:.3} % lost, {kernel_drops} kernel drops, {server_us_per_packet:.3} us, {server_cores:.2} cores, \
+        p99 {:.1} ms, generator {generator_cores:.2} cores",
+        loss * 100.0,
+        step.delay_p99_ms
+    );
+    [format!("at {packets_per_second:.0} packets/s"), text]
 }
 
 /// `None` when the runs have none of its figures.

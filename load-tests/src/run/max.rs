@@ -32,7 +32,7 @@ const SENT: f64 = 0.98;
 /// One rate that was tried.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Step {
-    /// Video packets a second of each publisher.
+    /// Video packets a second of all publishers.
     pub video_rate: f64,
     pub packets_per_second: f64,
     /// The larger of lost and missing.
@@ -42,6 +42,8 @@ pub struct Step {
     pub generator_cores: f64,
     pub delay_p50_ms: f64,
     pub delay_p99_ms: f64,
+    /// Dropped by the kernel at sockets that are not the generator's: most likely the server's.
+    pub kernel_drops: u64,
     pub holds: bool,
     /// The publishers could not send as fast, or the generator's sockets overflowed.
     pub generator_limits: bool,
@@ -87,7 +89,8 @@ impl Run<'_> {
         let Some(video) = self.options.media.video else {
             return Err(Error::Usage("the highest rate is that of video: --video-rate must not be 0".to_owned()));
         };
-        let shape = Shape::of_rate(rate, video.burst, video.packet_bytes, video.uneven);
+        let of_each = rate / self.scenario.speakers as f64;
+        let shape = Shape::of_rate(of_each, video.burst, video.packet_bytes, video.uneven);
         self.source.engine.shape(Kind::Video, shape)?;
         tokio::time::sleep(SETTLE).await;
         self.source.engine.clear(false)?;
@@ -104,8 +107,8 @@ impl Run<'_> {
         let loss = window.loss().max(window.missing(self.scenario.receivers()));
         let server = before.server.zip(after.server).map_or(0.0, |(before, after)| after.cpu.since(&before.cpu).total);
         let sent = window.sent_packets as f64 / seconds;
-        let asked =
-            (rate + self.options.media.audio.map_or(0.0, Shape::packets_per_second)) * self.scenario.speakers as f64;
+        let audio = self.options.media.audio.map_or(0.0, Shape::packets_per_second);
+        let asked = rate + audio * self.scenario.speakers as f64;
         let delay = after.snapshot.delays.video.percentiles();
         let generator_limits = sent < SENT * asked || after.drops.since(&before.drops).own > 0;
         Step {
@@ -117,6 +120,7 @@ impl Run<'_> {
             generator_cores: after.own.since(&before.own).total / seconds,
             delay_p50_ms: delay.p50,
             delay_p99_ms: delay.p99,
+            kernel_drops: after.drops.since(&before.drops).others,
             holds: loss <= LOSS && !generator_limits,
             generator_limits,
         }
