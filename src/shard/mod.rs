@@ -6,9 +6,11 @@
 
 mod data;
 mod effects;
+mod fan_out;
 mod inbound;
 pub mod mailbox;
 mod outbound;
+mod patience;
 mod peer;
 mod receive;
 mod reports;
@@ -32,7 +34,6 @@ use tokio::sync::mpsc;
 
 use crate::clock::WallClock;
 use crate::congestion::feedback::ArrivalLog;
-use crate::media::forward::Packet;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 use crate::room::model::{JoinError, LeaveReason, RoomName};
@@ -41,6 +42,7 @@ use crate::room::{Moment, Room, RoomConfig, admission};
 use crate::telemetry::counters::ShardCounters;
 use crate::transport::{Certificate, Transport};
 use crate::wire::Ssrc;
+use fan_out::{Arrived, FanOut};
 use inbound::{Inbound, SourceKey};
 use mailbox::{Message, SeatId};
 use outbound::Outbound;
@@ -88,7 +90,10 @@ pub struct Shard {
     doomed: Vec<(usize, LeaveReason)>,
     /// Rooms with packets of the present batch to forward.
     dirty_rooms: Vec<usize>,
+    fan_out: FanOut,
+    /// An RTCP compound that is written, and what becomes of it.
     scratch: Vec<u8>,
+    sealed: Vec<u8>,
     batch: SendBatch,
     draining: bool,
 }
@@ -100,14 +105,6 @@ struct RoomOnShard {
     peers: Vec<usize>,
     /// Packets of the present batch, in order of arrival.
     arrivals: Vec<Arrived>,
-}
-
-/// A media packet of the present batch: parsed, opened in its receive buffer.
-struct Arrived {
-    source: SourceKey,
-    packet: Packet,
-    /// Where the plain packet lies in the receive buffer.
-    range: std::ops::Range<usize>,
 }
 
 impl Shard {
@@ -128,7 +125,9 @@ impl Shard {
             timers: Timers::default(),
             doomed: Vec::new(),
             dirty_rooms: Vec::new(),
+            fan_out: FanOut::default(),
             scratch: Vec::with_capacity(2048),
+            sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),
             draining: false,
         }
@@ -277,6 +276,7 @@ impl Shard {
             next_report: now + reports::REPORT_INTERVAL,
             arrivals: ArrivalLog::new(now),
             next_feedback: None,
+            last_batch: 0,
             answered: false,
         };
         let key = self.peers.insert(peer);
