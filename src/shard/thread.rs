@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
+use super::load::LoadMeter;
 use super::mailbox::Message;
 use super::{Arrival, Shard};
 use crate::net::udp::{BoundPort, ReceiveBuffers, Received, UdpPort};
@@ -29,6 +30,7 @@ pub struct ShardThread {
     ports: Vec<UdpPort>,
     mailbox: mpsc::Receiver<Message>,
     counters: Arc<ShardCounters>,
+    meter: LoadMeter,
     buffers: ReceiveBuffers,
     received: Vec<Received>,
 }
@@ -46,7 +48,8 @@ impl ShardThread {
         runtime.block_on(async {
             let ports = ports.into_iter().map(UdpPort::attach).collect::<io::Result<_>>()?;
             let (buffers, received) = (ReceiveBuffers::default(), Vec::new());
-            ShardThread { shard, ports, mailbox, counters, buffers, received }.turn().await;
+            let meter = LoadMeter::new(Instant::now());
+            ShardThread { shard, ports, mailbox, counters, meter, buffers, received }.turn().await;
             Ok(())
         })
     }
@@ -54,6 +57,9 @@ impl ShardThread {
     async fn turn(mut self) {
         loop {
             let now = Instant::now();
+            if let Some(share) = self.meter.turn(now) {
+                self.counters.busy_percent.set(share);
+            }
             let busy = self.receive(now);
             self.shard.handle_timeout(now);
             self.send();
@@ -130,12 +136,13 @@ impl ShardThread {
 
     /// Blocks until a datagram, a message or a timer. False when it is time to end.
     async fn wait(&mut self) -> bool {
+        self.meter.sleeps(Instant::now());
         let ports = &self.ports;
         let readable = poll_fn(|cx| {
             let ready = ports.iter().any(|port| port.poll_readable(cx).is_ready());
             if ready { Poll::Ready(()) } else { Poll::Pending }
         });
-        let deadline = self.shard.poll_timeout();
+        let deadline = self.shard.poll_timeout().into_iter().chain(self.meter.poll_timeout()).min();
         let timer = async {
             match deadline {
                 Some(at) => sleep_until(at.into()).await,

@@ -29,6 +29,8 @@ impl Counter {
 /// What one shard counts.
 #[derive(Default, Debug)]
 pub struct ShardCounters {
+    /// Share of time its thread did not sleep, percent.
+    pub busy_percent: Counter,
     pub rooms: Counter,
     pub participants: Counter,
     pub tracks: Counter,
