@@ -1,13 +1,15 @@
 //! One shard: the rooms it owns, their peers, and everything between a datagram in and a datagram out. Sans-IO: time, bytes,
 //! messages and randomness are arguments; what is to be sent is left in the [`SendBatch`].
 //!
-//! What always holds: nothing is shared with another shard but counters; no state is made for a datagram that is not from
+//! What always holds: nothing is shared with another shard but counters and the directory of rooms; no state is made for a datagram that is not from
 //! an address which passed an authenticated ICE check; what one peer sends can only end that peer.
 
 mod data;
+pub mod directory;
 mod effects;
 mod fan_out;
 mod inbound;
+pub mod load;
 pub mod mailbox;
 mod outbound;
 mod patience;
@@ -26,7 +28,7 @@ mod tests;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngCore;
 use slab::Slab;
@@ -42,6 +44,7 @@ use crate::room::{Moment, Room, RoomConfig, admission};
 use crate::telemetry::counters::ShardCounters;
 use crate::transport::{Certificate, Transport};
 use crate::wire::Ssrc;
+use directory::Directory;
 use fan_out::{Arrived, FanOut};
 use inbound::{Inbound, SourceKey};
 use mailbox::{Message, SeatId};
@@ -50,6 +53,9 @@ use peer::Peer;
 use send::SendBatch;
 use source::Source;
 use timers::{Owner, Timers};
+
+/// When a room that was to close looks again, because a join is on its way to it.
+const JOIN_PATIENCE: Duration = Duration::from_millis(10);
 
 /// What a shard is made of.
 pub struct ShardConfig {
@@ -60,6 +66,7 @@ pub struct ShardConfig {
     pub wall: WallClock,
     pub random: Box<dyn RngCore + Send>,
     pub counters: Arc<ShardCounters>,
+    pub directory: Arc<Directory>,
 }
 
 /// Where a datagram came from and to.
@@ -79,6 +86,7 @@ pub struct Shard {
     wall: WallClock,
     random: Box<dyn RngCore + Send>,
     counters: Arc<ShardCounters>,
+    directory: Arc<Directory>,
     peers: Slab<Peer>,
     rooms: Slab<RoomOnShard>,
     by_name: HashMap<RoomName, usize>,
@@ -116,6 +124,7 @@ impl Shard {
             wall: config.wall,
             random: config.random,
             counters: config.counters,
+            directory: config.directory,
             peers: Slab::new(),
             rooms: Slab::new(),
             by_name: HashMap::new(),
@@ -189,6 +198,10 @@ impl Shard {
         if let Err(error) = self.try_join(now, seat, &request, events.clone()) {
             self.counters.joins_refused.add(1);
             let _ = events.try_send(Event::Refused(error));
+        }
+        self.directory.arrived(&request.room);
+        if !self.by_name.contains_key(&request.room) {
+            self.directory.release(&request.room);
         }
     }
 
@@ -380,6 +393,10 @@ impl Shard {
         let due = entry.state.handle_timeout(now);
         if due.close {
             let name = entry.state.info().name.clone();
+            if !self.directory.release(&name) {
+                self.timers.arm(Owner::Room(room), now + JOIN_PATIENCE);
+                return;
+            }
             tracing::info!(room = %entry.state.info().id, "room closed");
             self.rooms.remove(room);
             self.by_name.remove(&name);

@@ -50,13 +50,15 @@ impl World {
             departure_timeout: Duration::from_secs(20),
             max_participants: 0,
         };
+        let counters = Arc::<ShardCounters>::default();
         let mut shard = Shard::new(ShardConfig {
             room,
             certificate: Arc::new(Certificate::generate()),
             candidates: vec![SocketAddr::from(([192, 0, 2, 1], 7882))],
             wall: WallClock::new(now, Duration::from_secs(1_000_000_000)),
             random: Box::new(StdRng::seed_from_u64(3)),
-            counters: Arc::default(),
+            counters: counters.clone(),
+            directory: Arc::new(Directory::new(vec![counters])),
         });
         let camera = Announcement {
             client_id: "cam".to_owned(),
@@ -268,4 +270,24 @@ fn a_client_is_asked_for_no_more_sections_than_an_offer_may_have() {
     let most = limits::RECEIVE_SECTIONS as u32 - 1;
     assert_eq!(outbound.sections_to_ask(&session, false), Some((0, most)));
     assert_eq!(outbound.sections_to_ask(&session, false), None, "already asked");
+}
+
+#[test]
+fn a_room_that_was_to_close_stays_for_a_join_on_its_way() {
+    let mut world = World::new();
+    let room = crate::room::model::RoomName::new("r");
+    for seat in [0, 1] {
+        world.shard.handle_message(world.now, Message::Gone { seat: SeatId(seat) });
+    }
+    assert!(world.shard.directory.enter(&room, 0, || {}), "an adaptor has sent a join");
+    let mut now = world.now + Duration::from_secs(400);
+    world.shard.handle_timeout(now);
+    assert_eq!(world.shard.counters.rooms.get(), 1);
+    let (events, _keep) = mpsc::channel(limits::EVENT_QUEUE);
+    let join = Message::Join { seat: SeatId(2), request: Box::new(request("cleo", "recvonly", Vec::new())), events };
+    world.shard.handle_message(now, join);
+    world.shard.handle_message(now, Message::Gone { seat: SeatId(2) });
+    now += Duration::from_secs(400);
+    world.shard.handle_timeout(now);
+    assert_eq!(world.shard.counters.rooms.get(), 0);
 }

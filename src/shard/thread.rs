@@ -10,6 +10,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::load::LoadMeter;
 use super::mailbox::Message;
 use super::patience::Patience;
 use super::{Arrival, Shard};
@@ -30,6 +31,7 @@ pub struct ShardThread {
     ports: Vec<Port>,
     mailbox: mpsc::Receiver<Message>,
     counters: Arc<ShardCounters>,
+    meter: LoadMeter,
     buffers: ReceiveBuffers,
     received: Vec<Received>,
     patience: Patience,
@@ -53,9 +55,18 @@ impl ShardThread {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let attach = |bound| Ok(Port { udp: UdpPort::attach(bound)?, readable: true });
-            let ports = ports.into_iter().map(attach).collect::<io::Result<_>>()?;
-            let (buffers, received, patience) = (ReceiveBuffers::default(), Vec::new(), Patience::default());
-            ShardThread { shard, ports, mailbox, counters, buffers, received, patience }.turn().await;
+            let thread = ShardThread {
+                shard,
+                ports: ports.into_iter().map(attach).collect::<io::Result<_>>()?,
+                mailbox,
+                counters,
+                meter: LoadMeter::new(Instant::now()),
+                buffers: ReceiveBuffers::default(),
+                received: Vec::new(),
+                patience: Patience::default(),
+            };
+            thread.tell_offload();
+            thread.turn().await;
             Ok(())
         })
     }
@@ -69,6 +80,10 @@ impl ShardThread {
             rounds += 1;
             let busy = self.receive();
             let now = Instant::now();
+            if let Some(share) = self.meter.turn(now) {
+                self.counters.busy_percent.set(share);
+                self.tell_offload();
+            }
             self.shard.handle_timeout(now);
             self.send();
             let (open, messages) = self.take_messages(now);
@@ -145,6 +160,13 @@ impl ShardThread {
         batch.clear();
     }
 
+    /// Says whether the kernel still joins datagrams: a refusal is learnt from a send.
+    fn tell_offload(&self) {
+        let least = |segments: fn(&UdpPort) -> usize| self.ports.iter().map(|port| segments(&port.udp)).min();
+        self.counters.send_segments.set(least(UdpPort::max_segments).unwrap_or(1) as u64);
+        self.counters.receive_segments.set(least(UdpPort::receive_segments).unwrap_or(1) as u64);
+    }
+
     /// Whether the mailbox is still open, and whether there may be more in it.
     fn take_messages(&mut self, now: Instant) -> (bool, bool) {
         for _ in 0..MESSAGES_PER_ROUND {
@@ -159,6 +181,7 @@ impl ShardThread {
 
     /// Blocks until a datagram, a message or a timer. False when it is time to end.
     async fn wait(&mut self) -> bool {
+        self.meter.sleeps(Instant::now());
         let ports = &mut self.ports;
         let readable = poll_fn(|cx| {
             for port in ports.iter_mut() {
@@ -166,7 +189,7 @@ impl ShardThread {
             }
             if ports.iter().any(|port| port.readable) { Poll::Ready(()) } else { Poll::Pending }
         });
-        let deadline = self.shard.poll_timeout();
+        let deadline = self.shard.poll_timeout().into_iter().chain(self.meter.poll_timeout()).min();
         let timer = async {
             match deadline {
                 Some(at) => sleep_until(at.into()).await,

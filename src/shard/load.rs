@@ -1,0 +1,96 @@
+//! How busy a shard is, and which of several is the least: from the time its thread did not sleep.
+//!
+//! What always holds: an idle shard is not woken to measure; once it has told that it is idle it sleeps for good.
+
+use std::time::{Duration, Instant};
+
+use crate::telemetry::counters::ShardCounters;
+
+/// How long is measured before a share is told: long enough to even out bursts, short enough for a join storm of some
+/// seconds to be spread.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Shares that differ by less count as equal, percent: they move by as much from one window to the next.
+const NOISE: u64 = 10;
+
+/// Measures one shard's thread, which says when it wakes and when it goes to sleep.
+#[derive(Debug)]
+pub struct LoadMeter {
+    began: Instant,
+    slept: Duration,
+    asleep_since: Option<Instant>,
+    /// The share told last, percent.
+    told: u64,
+}
+
+impl LoadMeter {
+    pub fn new(now: Instant) -> LoadMeter {
+        LoadMeter { began: now, slept: Duration::ZERO, asleep_since: None, told: 0 }
+    }
+
+    /// The thread goes to sleep.
+    pub fn sleeps(&mut self, now: Instant) {
+        self.asleep_since = Some(now);
+    }
+
+    /// A turn of the thread begins. Gives the busy share, percent, at the end of each window.
+    pub fn turn(&mut self, now: Instant) -> Option<u64> {
+        if let Some(since) = self.asleep_since.take() {
+            self.slept += now.saturating_duration_since(since);
+        }
+        let window = now.saturating_duration_since(self.began);
+        if window < WINDOW {
+            return None;
+        }
+        let busy = window.saturating_sub(self.slept);
+        self.told = u64::try_from(busy.as_micros() * 100 / window.as_micros().max(1)).unwrap_or(100);
+        (self.began, self.slept) = (now, Duration::ZERO);
+        Some(self.told)
+    }
+
+    /// When a sleeping thread must wake to tell that it is not busy any more; `None` once that was told.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (self.told > 0).then(|| self.began + WINDOW)
+    }
+}
+
+/// Orders shards by load; the least loaded is the least. `coming`: participants on their way to it.
+pub fn load(counters: &ShardCounters, coming: u64) -> (u64, u64) {
+    (counters.busy_percent.get() / NOISE, counters.participants.get() + coming)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_is_the_part_of_a_window_without_sleep() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut meter = LoadMeter::new(start);
+        assert_eq!(meter.poll_timeout(), None);
+        for wake in 1..10 {
+            meter.sleeps(at(100 * wake - 30));
+            assert_eq!(meter.turn(at(100 * wake)), None);
+        }
+        assert_eq!(meter.turn(at(1_000)), Some(73));
+        assert_eq!(meter.poll_timeout(), Some(at(2_000)), "the next window ends while it sleeps");
+        meter.sleeps(at(1_000));
+        assert_eq!(meter.turn(at(2_000)), Some(0));
+        assert_eq!(meter.poll_timeout(), None, "idle was told");
+        meter.sleeps(at(2_000));
+        assert_eq!(meter.turn(at(100_000)), Some(0));
+    }
+
+    #[test]
+    fn the_busier_shard_is_the_more_loaded_and_participants_decide_between_equals() {
+        let shard = |busy, participants| {
+            let counters = ShardCounters::default();
+            counters.busy_percent.set(busy);
+            counters.participants.set(participants);
+            counters
+        };
+        assert!(load(&shard(35, 1), 0) > load(&shard(12, 90), 0));
+        assert!(load(&shard(12, 1), 0) < load(&shard(17, 2), 0));
+        assert!(load(&shard(17, 1), 2) > load(&shard(12, 2), 0), "who is on the way counts");
+    }
+}
