@@ -13,6 +13,10 @@ pub const DATAGRAM_BYTES: usize = 2048;
 pub const RTCP_BLOCKS: usize = 64;
 /// Receive streams (SSRC) of one publisher: 3 layers + RTX for several tracks fit; a scan of SSRCs does not.
 pub const RECEIVE_STREAMS: usize = 64;
+/// Packets kept of one RTP stream for its subscribers, bytes: one second at 8 Mbit/s.
+pub const CACHE_BYTES: usize = 1 << 20;
+/// Packets kept of one RTP stream: one second at 4,000 packets a second.
+pub const CACHE_RECORDS: usize = 4096;
 /// DTLS handshake bytes accepted before keys exist. A handshake with certificates takes about 4 KiB.
 pub const HANDSHAKE_BYTES: usize = 64 * 1024;
 /// Time from a participant's offer to a connected transport, after which it is given up.

@@ -137,6 +137,7 @@ impl Shard {
             arrivals: ArrivalLog::new(now),
             next_feedback: None,
             answered: false,
+            last_batch: 0,
         });
         if let Some(entry) = self.rooms.get_mut(room) {
             entry.peers.push(key);

@@ -7,6 +7,7 @@
 mod data;
 pub mod directory;
 mod effects;
+mod fan_out;
 mod home;
 mod hosting;
 mod inbound;
@@ -14,6 +15,7 @@ pub mod leg;
 pub mod load;
 pub mod mailbox;
 mod outbound;
+mod patience;
 mod peer;
 mod receive;
 mod reports;
@@ -35,7 +37,6 @@ use rand::RngCore;
 use slab::Slab;
 
 use crate::clock::WallClock;
-use crate::media::forward::Packet;
 use crate::room::command::Command;
 use crate::room::model::{LeaveReason, RoomName};
 use crate::room::participant::ParticipantKey;
@@ -43,6 +44,7 @@ use crate::room::{Moment, RoomConfig};
 use crate::telemetry::counters::ShardCounters;
 use crate::transport::Certificate;
 use directory::Directory;
+use fan_out::{Arrived, FanOut};
 use home::Home;
 use inbound::SourceKey;
 use leg::{RoomKey, ShardId, SourceId};
@@ -104,7 +106,10 @@ pub struct Shard {
     doomed: Vec<(usize, LeaveReason)>,
     /// Rooms with packets of the present batch to forward.
     dirty_rooms: Vec<usize>,
+    fan_out: FanOut,
+    /// An RTCP compound that is written, and what becomes of it.
     scratch: Vec<u8>,
+    sealed: Vec<u8>,
     batch: SendBatch,
     draining: bool,
 }
@@ -117,14 +122,6 @@ struct RoomOnShard {
     participants: HashMap<ParticipantKey, usize>,
     /// Packets of the present batch, in order of arrival.
     arrivals: Vec<Arrived>,
-}
-
-/// A media packet of the present batch: parsed, opened in its receive buffer.
-struct Arrived {
-    source: SourceKey,
-    packet: Packet,
-    /// Where the plain packet lies in the receive buffer.
-    range: std::ops::Range<usize>,
 }
 
 impl Shard {
@@ -151,7 +148,9 @@ impl Shard {
             timers: Timers::default(),
             doomed: Vec::new(),
             dirty_rooms: Vec::new(),
+            fan_out: FanOut::default(),
             scratch: Vec::with_capacity(2048),
+            sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),
             draining: false,
         }

@@ -41,6 +41,8 @@ pub struct Peer {
     pub arrivals: ArrivalLog,
     /// When feedback is due; `None` while nothing arrived since the last.
     pub next_feedback: Option<Instant>,
+    /// The last batch of packets that had something for the peer.
+    pub last_batch: u64,
     /// An offer was answered.
     pub answered: bool,
 }

@@ -106,9 +106,10 @@ impl Shard {
         let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
             return;
         };
-        let (transport, compound) = (&mut peer.transport, &self.scratch);
-        if let Err(reason) = self.batch.push(route, |out| transport.seal_rtcp(compound, out)) {
-            self.counters.dropped.count(reason);
+        self.sealed.clear();
+        match peer.transport.seal_rtcp(&self.scratch, &mut self.sealed) {
+            Ok(()) => self.batch.push_bytes(route, &self.sealed),
+            Err(reason) => self.counters.dropped.count(reason),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::leg::{Origin, SourceDescription};
 use crate::media::audio_level::AudioLevel;
+use crate::media::cache::PacketCache;
 use crate::media::keyframe::KeyframeGate;
 use crate::media::layers::Layer;
 use crate::media::receive::ReceiveStream;
@@ -22,6 +23,8 @@ pub struct Encoding {
     pub rid: Option<Rid>,
     /// Set with the first authenticated packet.
     pub stream: Option<ReceiveStream>,
+    /// Packets of `stream`.
+    pub cache: PacketCache,
     pub keyframes: KeyframeGate,
     active: bool,
 }
@@ -123,7 +126,16 @@ impl Source {
 }
 
 impl Encoding {
+    /// The stream of this SSRC, which takes the place of the one before where that had another.
+    pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32) -> &mut ReceiveStream {
+        if self.stream.as_ref().is_some_and(|stream| stream.ssrc() != ssrc) {
+            self.stream = None;
+            self.cache.clear();
+        }
+        self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate))
+    }
+
     fn new(rid: Option<Rid>) -> Encoding {
-        Encoding { rid, stream: None, keyframes: KeyframeGate::new(), active: false }
+        Encoding { rid, stream: None, cache: PacketCache::default(), keyframes: KeyframeGate::new(), active: false }
     }
 }

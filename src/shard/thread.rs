@@ -1,4 +1,4 @@
-//! The thread around a shard: its sockets, its mailbox, its clock. Idle it blocks.
+//! The thread around a shard: its sockets, its mailbox, its clock. Idle it blocks; under load it polls a little first.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,31 +8,39 @@ use std::time::Instant;
 
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
-use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use super::load::LoadMeter;
 use super::mailbox::Message;
+use super::patience::Patience;
 use super::{Arrival, Shard};
-use crate::net::udp::{BoundPort, ReceiveBuffers, Received, UdpPort};
+use crate::net::udp::{BATCH, BoundPort, ReceiveBuffers, Received, UdpPort};
 use crate::telemetry::counters::ShardCounters;
 
 /// Batches received from one socket before the mailbox and timers are looked at again.
 const BATCHES_PER_ROUND: usize = 16;
 /// Messages taken before the sockets are looked at again: an offer takes about a millisecond.
 const MESSAGES_PER_ROUND: usize = 8;
-
-/// Datagrams handled before what they caused is sent: as many runs, and no more memory than these times the subscribers.
-const DATAGRAMS_PER_SEND: usize = 64;
+/// Rounds without a pause after which sockets are looked at that nothing was told of.
+const ROUNDS_BETWEEN_LOOKS: usize = 8;
+/// Datagrams handled before they are forwarded: a kernel's buffers may hold hundreds, and audio among them is not to wait.
+const DATAGRAMS_PER_FORWARDING: usize = 64;
 
 pub struct ShardThread {
     shard: Shard,
-    ports: Vec<UdpPort>,
+    ports: Vec<Port>,
     mailbox: mpsc::Receiver<Message>,
     counters: Arc<ShardCounters>,
     meter: LoadMeter,
     buffers: ReceiveBuffers,
     received: Vec<Received>,
+    patience: Patience,
+}
+
+/// A socket, and whether it may hold datagrams.
+struct Port {
+    udp: UdpPort,
+    readable: bool,
 }
 
 impl ShardThread {
@@ -46,21 +54,36 @@ impl ShardThread {
     ) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let ports = ports.into_iter().map(UdpPort::attach).collect::<io::Result<_>>()?;
-            let (buffers, received) = (ReceiveBuffers::default(), Vec::new());
-            let meter = LoadMeter::new(Instant::now());
-            ShardThread { shard, ports, mailbox, counters, meter, buffers, received }.turn().await;
+            let attach = |bound| Ok(Port { udp: UdpPort::attach(bound)?, readable: true });
+            let thread = ShardThread {
+                shard,
+                ports: ports.into_iter().map(attach).collect::<io::Result<_>>()?,
+                mailbox,
+                counters,
+                meter: LoadMeter::new(Instant::now()),
+                buffers: ReceiveBuffers::default(),
+                received: Vec::new(),
+                patience: Patience::default(),
+            };
+            thread.tell_offload();
+            thread.turn().await;
             Ok(())
         })
     }
 
     async fn turn(mut self) {
+        let mut rounds = 0;
         loop {
+            if rounds % ROUNDS_BETWEEN_LOOKS == 0 {
+                self.ports.iter_mut().for_each(|port| port.readable = true);
+            }
+            rounds += 1;
+            let busy = self.receive();
             let now = Instant::now();
             if let Some(share) = self.meter.turn(now) {
                 self.counters.busy_percent.set(share);
+                self.tell_offload();
             }
-            let busy = self.receive(now);
             self.shard.handle_timeout(now);
             self.send();
             let (open, messages) = self.take_messages(now);
@@ -69,40 +92,55 @@ impl ShardThread {
                 return;
             }
             if busy || messages {
-                // Only a pause lets the runtime look at the sockets again; without it what one of them lacked stays so.
-                yield_now().await;
-            } else if !self.wait().await {
+                continue;
+            }
+            if self.patience.polls(now) {
+                rounds = 0;
+            } else if self.wait().await {
+                rounds = 1;
+            } else {
                 return;
             }
         }
     }
 
     /// Takes what the sockets hold, within bounds. True when there may be more.
-    fn receive(&mut self, now: Instant) -> bool {
+    fn receive(&mut self) -> bool {
         let mut busy = false;
         for socket in 0..self.ports.len() {
-            for round in 0..BATCHES_PER_ROUND {
-                let count = self.ports[socket].receive(&mut self.buffers);
-                if count == 0 {
+            for _ in 0..BATCHES_PER_ROUND {
+                let Some(port) = self.ports.get_mut(socket).filter(|port| port.readable) else {
                     break;
+                };
+                let count = port.udp.receive(&mut self.buffers);
+                port.readable = count == BATCH;
+                if count > 0 {
+                    self.handle_batch(socket, count);
                 }
-                busy |= round + 1 == BATCHES_PER_ROUND;
-                self.handle_batch(now, socket, count);
             }
+            busy |= self.ports.get(socket).is_some_and(|port| port.readable);
         }
         busy
     }
 
-    fn handle_batch(&mut self, now: Instant, socket: usize, count: usize) {
+    /// One clock reading is the time of arrival of the whole batch.
+    fn handle_batch(&mut self, socket: usize, count: usize) {
+        let now = Instant::now();
+        self.patience.arrived(now);
         self.buffers.datagrams(count, &mut self.received);
         let received = std::mem::take(&mut self.received);
-        for slice in received.chunks(DATAGRAMS_PER_SEND) {
-            let buffer = self.buffers.bytes_mut();
+        for slice in received.chunks(DATAGRAMS_PER_FORWARDING) {
             for datagram in slice {
                 let arrival = Arrival { from: datagram.from, socket, local_ip: datagram.local_ip };
-                self.shard.handle_datagram(now, arrival, buffer, datagram.range.clone());
+                if let Some(bytes) = self.buffers.bytes_mut().get_mut(datagram.range.clone()) {
+                    self.shard.handle_datagram(now, arrival, bytes);
+                }
             }
-            self.shard.end_batch(now, buffer);
+            self.send();
+            while self.shard.forward(now) {
+                self.send();
+            }
+            // A change of layers may ask for keyframes.
             self.send();
         }
         self.received = received;
@@ -114,12 +152,19 @@ impl ShardThread {
             let Some(port) = self.ports.get(transmit.route.local.socket) else {
                 continue;
             };
-            match port.send(batch, transmit) {
+            match port.udp.send(batch, transmit) {
                 Ok(()) => self.counters.sends.add(1),
                 Err(_) => self.counters.send_errors.add(1),
             }
         }
         batch.clear();
+    }
+
+    /// Says whether the kernel still joins datagrams: a refusal is learnt from a send.
+    fn tell_offload(&self) {
+        let least = |segments: fn(&UdpPort) -> usize| self.ports.iter().map(|port| segments(&port.udp)).min();
+        self.counters.send_segments.set(least(UdpPort::max_segments).unwrap_or(1) as u64);
+        self.counters.receive_segments.set(least(UdpPort::receive_segments).unwrap_or(1) as u64);
     }
 
     /// Whether the mailbox is still open, and whether there may be more in it.
@@ -137,10 +182,12 @@ impl ShardThread {
     /// Blocks until a datagram, a message or a timer. False when it is time to end.
     async fn wait(&mut self) -> bool {
         self.meter.sleeps(Instant::now());
-        let ports = &self.ports;
+        let ports = &mut self.ports;
         let readable = poll_fn(|cx| {
-            let ready = ports.iter().any(|port| port.poll_readable(cx).is_ready());
-            if ready { Poll::Ready(()) } else { Poll::Pending }
+            for port in ports.iter_mut() {
+                port.readable |= port.udp.poll_readable(cx).is_ready();
+            }
+            if ports.iter().any(|port| port.readable) { Poll::Ready(()) } else { Poll::Pending }
         });
         let deadline = self.shard.poll_timeout().into_iter().chain(self.meter.poll_timeout()).min();
         let timer = async {

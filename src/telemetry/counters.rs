@@ -46,6 +46,10 @@ pub struct ShardCounters {
     /// Datagrams the kernel took in one call each; less than `packets_out` with segmentation offload.
     pub sends: Counter,
     pub send_errors: Counter,
+    /// Most datagrams one send may have; 1 without segmentation offload.
+    pub send_segments: Counter,
+    /// Most datagrams the kernel joins in one receive buffer; 1 without receive offload.
+    pub receive_segments: Counter,
     pub keyframe_requests_in: Counter,
     pub keyframe_requests_out: Counter,
     pub data_messages_in: Counter,

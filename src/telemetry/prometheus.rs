@@ -17,7 +17,7 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 22] = [
+const FIGURES: [Figure; 24] = [
     gauge("sfumato_shard_busy_percent", "Time shards did not sleep, summed: 100 for each busy core.", |c| {
         &c.busy_percent
     }),
@@ -36,6 +36,14 @@ const FIGURES: [Figure; 22] = [
     counter("sfumato_udp_sends_total", "System calls that sent datagrams; fewer than datagrams with GSO.", |c| {
         &c.sends
     }),
+    gauge("sfumato_udp_gso_segments", "Most datagrams in one send, of all shards; 1 a shard without GSO.", |c| {
+        &c.send_segments
+    }),
+    gauge(
+        "sfumato_udp_gro_segments",
+        "Most datagrams in one receive buffer, of all shards; 1 a shard without GRO.",
+        |c| &c.receive_segments,
+    ),
     counter("sfumato_udp_send_errors_total", "Sends that the kernel refused.", |c| &c.send_errors),
     counter("sfumato_keyframe_requests_received_total", "PLI and FIR from subscribers.", |c| &c.keyframe_requests_in),
     counter("sfumato_keyframe_requests_sent_total", "PLI to publishers, after merging.", |c| &c.keyframe_requests_out),
