@@ -24,6 +24,7 @@ use crate::net::addresses::{candidates, node_addresses, wildcards};
 use crate::net::udp::BoundPort;
 use crate::room::RoomConfig;
 use crate::shard::directory::Directory;
+use crate::shard::leg::ShardId;
 use crate::shard::mailbox::Message;
 use crate::shard::thread::ShardThread;
 use crate::shard::{Shard, ShardConfig};
@@ -168,6 +169,7 @@ impl Shards {
                 return Err(ServerError::NoCandidates);
             }
             let shard = Shard::new(ShardConfig {
+                id: ShardId(shards.threads.len()),
                 room: RoomConfig {
                     empty_timeout: config.rooms.empty_timeout,
                     departure_timeout: config.rooms.departure_timeout,

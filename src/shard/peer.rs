@@ -8,18 +8,19 @@ use tokio::sync::mpsc;
 
 use super::data::Channels;
 use super::inbound::Inbound;
-use super::mailbox::SeatId;
 use super::outbound::Outbound;
 use super::send::{LocalEnd, Route};
 use crate::congestion::feedback::ArrivalLog;
 use crate::negotiation::Session;
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
+use crate::room::participant::ParticipantKey;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
 pub struct Peer {
-    pub seat: SeatId,
+    /// Who it is in its room.
+    pub participant: ParticipantKey,
     /// Place of its room in the shard's table.
     pub room: usize,
     pub transport: Transport,

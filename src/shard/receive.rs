@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::fan_out::Arrived;
 use super::inbound::Route as Destination;
+use super::leg::Report;
 use super::send::{LocalEnd, Route};
 use super::timers::Owner;
 use super::{Arrival, Shard};
@@ -11,7 +12,6 @@ use crate::congestion::feedback::FEEDBACK_INTERVAL;
 use crate::media::audio_level::LevelSample;
 use crate::media::forward::Packet;
 use crate::room::model::LeaveReason;
-use crate::room::participant::ParticipantKey;
 use crate::transport::ice::local_ufrag;
 use crate::transport::{CloseReason, DropReason, TransportEvent};
 use crate::wire::codec::inspect;
@@ -152,7 +152,7 @@ impl Shard {
             }
             TransportEvent::Connected => self.transport_connected(now, key),
             TransportEvent::ChannelOpened(channel) => self.channel_opened(now, key, &channel),
-            TransportEvent::Message { channel, message, .. } => self.message_received(now, key, channel, &message),
+            TransportEvent::Message { channel, message, .. } => self.message_received(now, key, channel, message),
             TransportEvent::ChannelClosed { channel } => {
                 if let Some(peer) = self.peers.get_mut(key) {
                     peer.channels.closed(channel);
@@ -183,13 +183,11 @@ impl Shard {
 
     fn transport_connected(&mut self, now: Instant, key: usize) {
         self.counters.connected.add(1);
-        let Some(room) = self.peers.get(key).map(|peer| peer.room) else {
+        let Some((room, participant)) = self.seat_of(key) else {
             return;
         };
-        if let Some(entry) = self.rooms.get_mut(room) {
-            entry.state.connected(ParticipantKey(key));
-        }
-        self.run_effects(now, room);
+        self.report(now, room, Report::Connected { participant });
+        self.settle(now, room);
         self.request_awaited_keyframes(now, key);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::leg::{Origin, SourceDescription};
 use crate::media::audio_level::AudioLevel;
 use crate::media::cache::PacketCache;
 use crate::media::keyframe::KeyframeGate;
 use crate::media::layers::Layer;
 use crate::media::receive::ReceiveStream;
-use crate::negotiation::{CodecDescription, MediaKind, Section};
-use crate::room::model::TrackId;
+use crate::negotiation::{CodecDescription, MediaKind};
+use crate::room::model::{ParticipantId, TrackId};
+use crate::room::participant::ParticipantKey;
 use crate::wire::extension::ExtensionMap;
 use crate::wire::{PayloadType, Rid, Ssrc};
 
@@ -28,7 +30,9 @@ pub struct Encoding {
 }
 
 pub struct Source {
-    pub publisher: usize,
+    pub origin: Origin,
+    pub publisher: ParticipantKey,
+    pub publisher_id: ParticipantId,
     pub track: TrackId,
     pub kind: MediaKind,
     pub codecs: Vec<CodecDescription>,
@@ -43,19 +47,22 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(publisher: usize, track: TrackId, section: &Section, mut layers: Vec<Layer>) -> Source {
-        let offered = section.remote.as_ref().map(|remote| remote.encodings.as_slice()).unwrap_or_default();
-        let mut rids: Vec<Option<Rid>> = offered.iter().map(|encoding| Some(encoding.rid)).collect();
+    pub fn new(origin: Origin, description: &SourceDescription) -> Source {
+        let media = &description.media;
+        let mut rids: Vec<Option<Rid>> = media.rids.iter().copied().map(Some).collect();
         if rids.is_empty() {
             rids.push(None);
         }
+        let mut layers = description.layers.clone();
         layers.sort_by_key(|layer| layer.quality);
         Source {
-            publisher,
-            track,
-            kind: section.kind,
-            codecs: section.codecs.clone(),
-            extensions: section.extensions.clone(),
+            origin,
+            publisher: description.publisher,
+            publisher_id: description.publisher_id.clone(),
+            track: description.track.clone(),
+            kind: media.kind,
+            codecs: media.codecs.clone(),
+            extensions: media.extensions.clone(),
             encodings: rids.into_iter().map(Encoding::new).collect(),
             layers,
             subscribers: Vec::new(),

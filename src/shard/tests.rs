@@ -6,16 +6,21 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use tokio::sync::mpsc;
+
+use super::outbound::Outbound;
 use super::*;
 use crate::limits;
 use crate::negotiation::MediaKind;
-use crate::room::command::Offer;
+use crate::room::command::{JoinRequest, Offer};
+use crate::room::event::Event;
 use crate::room::model::{Announcement, TrackSource};
 use crate::room::tests as room_tests;
+use crate::transport::Transport;
 use crate::transport::srtp::{Plain, Srtp};
 use crate::transport::tests::Connected;
-use crate::wire::PayloadType;
 use crate::wire::rtp::{Header, HeaderWriter};
+use crate::wire::{PayloadType, Ssrc};
 
 fn offer(direction: &str) -> Offer {
     let digest = ["AB"; 32].join(":");
@@ -30,6 +35,14 @@ fn offer(direction: &str) -> Offer {
 
 fn request(identity: &str, direction: &str, announcements: Vec<Announcement>) -> JoinRequest {
     JoinRequest { offer: Some(offer(direction)), announcements, ..room_tests::request(identity, room_tests::grants()) }
+}
+
+impl Shard {
+    /// Place of the peer that has a seat at home here and is hosted here.
+    fn peer_of(&self, seat: SeatId) -> usize {
+        let (serial, participant) = self.by_seat[&seat];
+        self.rooms[self.by_key[&RoomKey { home: self.id, serial }]].participants[&participant]
+    }
 }
 
 /// A shard in which Anna publishes a camera that Bert receives.
@@ -52,6 +65,7 @@ impl World {
         };
         let counters = Arc::<ShardCounters>::default();
         let mut shard = Shard::new(ShardConfig {
+            id: ShardId(0),
             room,
             certificate: Arc::new(Certificate::generate()),
             candidates: vec![SocketAddr::from(([192, 0, 2, 1], 7882))],
@@ -78,7 +92,7 @@ impl World {
         }
         let mut ends = Vec::new();
         for (seat, end) in [anna, bert].into_iter().enumerate() {
-            let key = shard.by_seat[&SeatId(seat as u64)];
+            let key = shard.peer_of(SeatId(seat as u64));
             shard.peers[key].transport = end.transport;
             shard.peers[key].learn_path(end.address, send::LocalEnd { socket: 0, ip: None });
             shard.by_address.insert(end.address, key);
@@ -216,7 +230,7 @@ fn a_leaving_publisher_takes_its_source_and_subscriptions_along() {
 #[test]
 fn an_address_that_was_taken_over_comes_back_with_its_owners_next_check() {
     let mut world = World::new();
-    let (anna, bert) = (world.shard.by_seat[&SeatId(0)], world.shard.by_seat[&SeatId(1)]);
+    let (anna, bert) = (world.shard.peer_of(SeatId(0)), world.shard.peer_of(SeatId(1)));
     let address = world.anna.0;
     world.shard.claim_address(bert, address);
     assert!(world.shard.peers[anna].paths.is_empty());
