@@ -51,7 +51,7 @@ impl Shard {
             }
             Effect::StopSource { publisher, track } => self.stop_source(room, publisher.0, &track),
             Effect::StartForwarding { subscriber, publisher, track, wanted } => {
-                self.start_forwarding(room, subscriber.0, publisher, track, wanted);
+                self.start_forwarding(now, room, subscriber.0, publisher, track, wanted);
             }
             Effect::StopForwarding { subscriber, track } => self.stop_forwarding(room, subscriber.0, &track),
             Effect::SetWanted { subscriber, track, wanted } => {
@@ -101,6 +101,7 @@ impl Shard {
 
     fn start_forwarding(
         &mut self,
+        now: Instant,
         room: usize,
         subscriber: usize,
         publisher: ParticipantKey,
@@ -117,9 +118,28 @@ impl Shard {
             return;
         };
         let codecs = source.codecs.clone();
-        peer.outbound.waiting.push(Waiting { track, source: key, publisher, kind: source.kind, codecs, wanted });
+        let waiting = Waiting { track, source: key, publisher, kind: source.kind, codecs, wanted };
+        if peer.outbound.is_standing() {
+            return self.bind_standing(now, room, subscriber, &waiting);
+        }
+        peer.outbound.waiting.push(waiting);
         self.counters.subscriptions.add(1);
         self.ask_for_sections(subscriber, false);
+    }
+
+    /// A peer that negotiates once gets another source in the section it has.
+    fn bind_standing(&mut self, now: Instant, room: usize, subscriber: usize, waiting: &Waiting) {
+        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
+            return;
+        };
+        if !peer.outbound.bind(&peer.session, waiting) {
+            return;
+        }
+        self.counters.subscriptions.add(1);
+        if let Some(source) = entry.sources.get_mut(waiting.source) {
+            source.subscribers.push(subscriber);
+        }
+        self.select_layer(now, room, subscriber, waiting.source);
     }
 
     fn stop_forwarding(&mut self, room: usize, subscriber: usize, track: &TrackId) {

@@ -260,14 +260,19 @@ impl Shard {
     ) -> usize {
         let transport = Transport::new(now, self.certificate.clone(), self.random.as_mut());
         // A session id keeps to 62 bits, since some parsers read it as a signed number (RFC 8829, section 5.2.1).
-        let session = crate::negotiation::Session::new(self.random.next_u64() >> 2);
+        let mut session = crate::negotiation::Session::new(self.random.next_u64() >> 2);
+        let mut outbound = Outbound::default();
+        if request.follow.is_some() {
+            session.only_send();
+            outbound = Outbound::standing();
+        }
         let peer = Peer {
             seat,
             room,
             transport,
             session,
             inbound: Inbound::default(),
-            outbound: Outbound::default(),
+            outbound,
             channels: data::Channels::default(),
             data_protocol: request.data_protocol.clone(),
             events,
@@ -312,6 +317,7 @@ impl Shard {
         };
         match command {
             Command::Offer(offer) => self.offer(now, key, &offer),
+            Command::RestartIce(remote) => self.restart_ice(key, remote),
             other => {
                 if let Some(entry) = self.rooms.get_mut(room) {
                     entry.state.command(now, ParticipantKey(key), other, self.random.as_mut());

@@ -10,6 +10,7 @@ use crate::room::event::Event;
 use crate::room::model::{LeaveReason, TrackId};
 use crate::room::participant::ParticipantKey;
 use crate::room::publication::OfferedTrack;
+use crate::transport::IceCredentials;
 use crate::wire::codec::Codec;
 
 impl Shard {
@@ -28,6 +29,7 @@ impl Shard {
             return;
         };
         self.match_offered(now, room, key);
+        self.stand(now, room, key);
         self.place_waiting(now, room, key);
         self.answer(key, offer.id);
         self.ask_for_sections(key, false);
@@ -71,6 +73,34 @@ impl Shard {
             }
         }
         self.run_effects(now, room);
+    }
+
+    /// Fills the sections of a peer that negotiates once, and lets the room choose what they carry.
+    fn stand(&mut self, now: Instant, room: usize, key: usize) {
+        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(key)) else {
+            return;
+        };
+        let Some(name) = entry.state.participant(ParticipantKey(key)).map(|participant| participant.info.id.clone())
+        else {
+            return;
+        };
+        if !peer.outbound.is_standing() {
+            return;
+        }
+        peer.outbound.stand(&mut peer.session, &name, self.random.as_mut());
+        let receiving = peer.session.sections().iter().filter(|section| section.local.is_some());
+        let codecs = receiving.flat_map(|s| s.codecs.iter().map(|codec| (s.kind, mime_type(codec.codec)))).collect();
+        entry.state.receives(ParticipantKey(key), codecs);
+        self.run_effects(now, room);
+    }
+
+    /// Takes the peer's new ICE credentials; answers with the ones to use from now on.
+    pub(super) fn restart_ice(&mut self, key: usize, remote: IceCredentials) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.transport.restart_ice(remote, self.random.as_mut());
+        let local = peer.transport.local_ice().clone();
+        self.register_ufrag(key);
+        self.tell(key, Event::IceRestarted(local));
     }
 
     /// Fills free sections with what waits for one.
