@@ -4,3 +4,4 @@ pub mod livekit;
 pub mod place;
 pub mod port;
 pub mod token;
+pub mod whip;
