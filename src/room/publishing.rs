@@ -60,6 +60,7 @@ impl Room {
         }
         if !ended.is_empty() {
             self.publications_changed(key);
+            self.review_followers();
         }
         self.match_sections(key);
     }
@@ -81,6 +82,10 @@ impl Room {
         if started.is_empty() {
             return;
         }
+        if participant.publishing_since.is_none() {
+            participant.publishing_since = Some(self.publishing);
+            self.publishing += 1;
+        }
         // Sources first, then the news, then the subscriptions: whoever is to receive a track has heard of it.
         let tracks: Vec<TrackId> = started.iter().map(|(track, _)| track.clone()).collect();
         self.effects.extend(started.into_iter().map(|(_, effect)| effect));
@@ -88,6 +93,7 @@ impl Room {
         for track in tracks {
             self.reconcile_track(key, &track);
         }
+        self.review_followers();
     }
 
     fn publications_changed(&mut self, key: ParticipantKey) {
@@ -107,6 +113,9 @@ impl Room {
             return;
         };
         let publication = participant.publications.remove(index);
+        if !participant.publications.iter().any(Publication::is_live) {
+            participant.publishing_since = None;
+        }
         for (subscriber, other) in &mut self.participants {
             if other.subscribed.remove(track).is_some() {
                 self.effects.push(Effect::StopForwarding { subscriber: *subscriber, track: track.clone() });
