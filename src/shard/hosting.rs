@@ -211,7 +211,6 @@ impl Shard {
         self.by_address.retain(|_, owner| *owner != key);
         self.timers.disarm(Owner::Peer(key));
         if let Some(entry) = self.rooms.get_mut(peer.room) {
-            self.counters.guests.subtract(u64::from(entry.key.home != self.id));
             entry.peers.retain(|other| *other != key);
             entry.participants.remove(&peer.participant);
             let sources: Vec<SourceKey> = peer.outbound.subscriptions().map(|s| s.source).collect();

@@ -54,7 +54,7 @@ const FIGURES: [Figure; 28] = [
     counter("sfumato_data_messages_dropped_total", "Data channel messages not delivered.", |c| {
         &c.data_messages_dropped
     }),
-    gauge("sfumato_guest_participants", "Participants hosted away from their room's home shard.", |c| &c.guests),
+    counter("sfumato_guests_total", "Participants hosted away from their room's home shard.", |c| &c.guests),
     counter("sfumato_leg_packets_total", "RTP packets handed over to another shard, one for each.", |c| {
         &c.leg_packets_out
     }),
