@@ -89,6 +89,21 @@ pub const JOIN_REQUEST_BYTES: usize = 256 * 1024;
 pub const EVENT_QUEUE: usize = 1024;
 /// Messages queued towards one shard.
 pub const MAILBOX: usize = 4096;
+/// Messages one shard queues towards another that does not take them, bytes; past that the link between them is lost and
+/// whom they share is put out. The greatest burst that one command causes, a publisher of 32 tracks leaving a room of 5,000,
+/// takes about 30 MiB.
+pub const LEG_BACKLOG_BYTES: usize = 64 << 20;
+/// Messages queued towards another shard past which no commands are taken until there are fewer, bytes: so clients wait
+/// long before a link is lost.
+pub const LEG_CONGESTED_BYTES: usize = 16 << 20;
+/// Data channel messages among those, bytes: late ones must not take the room of what keeps shards in step.
+pub const LEG_DATA_BYTES: usize = 16 << 20;
+/// Data channel messages of one participant among those, bytes: as much as SCTP lets a peer send unanswered.
+pub const LEG_DATA_SHARE_BYTES: usize = 1 << 20;
+/// Bundles of messages on their way to one shard; a bundle is what its sender had for it at once.
+pub const LEG_MESSAGES: usize = 64;
+/// Batches of packets on their way to one shard: some 50 ms of it at full load.
+pub const LEG_BATCHES: usize = 256;
 /// Undecodable signalling messages of one client before its connection is closed: one may be a newer client's, more are noise.
 pub const SIGNAL_MALFORMED: u32 = 4;
 /// Track or participant names in one signalling message; the rest is ignored. Twice the tracks a large room shows at once.

@@ -26,6 +26,7 @@ use crate::room::RoomConfig;
 use crate::shard::directory::Directory;
 use crate::shard::leg::ShardId;
 use crate::shard::mailbox::Message;
+use crate::shard::switchboard::Switchboard;
 use crate::shard::thread::ShardThread;
 use crate::shard::{Shard, ShardConfig};
 use crate::signalling::livekit;
@@ -166,7 +167,8 @@ impl Shards {
         let counters: Vec<Arc<ShardCounters>> = sockets.iter().map(|_| Arc::default()).collect();
         let directory = Arc::new(Directory::new(counters.clone()));
         let mut shards = Shards { mailboxes: Vec::new(), counters, directory, bound: Vec::new(), threads: Vec::new() };
-        for (ports, counters) in sockets.into_iter().zip(shards.counters.clone()) {
+        let boards = Switchboard::connect(sockets.len());
+        for ((ports, counters), legs) in sockets.into_iter().zip(shards.counters.clone()).zip(boards) {
             let bound: Vec<SocketAddr> = ports.iter().map(BoundPort::local).collect();
             let offered = offered(&bound, &node, !config.media.node_ips.is_empty());
             if offered.is_empty() {
@@ -185,10 +187,11 @@ impl Shards {
                 random: Box::new(StdRng::from_os_rng()),
                 counters: counters.clone(),
                 directory: shards.directory.clone(),
+                room_spread: config.media.room_spread,
             });
             let (mailbox, messages) = mpsc::channel(limits::MAILBOX);
             let (index, counted) = (shards.threads.len(), counters.clone());
-            let run = move || ShardThread::run(shard, ports, messages, counted);
+            let run = move || ShardThread::run(shard, ports, messages, legs, counted);
             shards.threads.push(std::thread::Builder::new().name(format!("shard-{index}")).spawn(run)?);
             shards.mailboxes.push(mailbox);
             shards.bound.extend(bound);

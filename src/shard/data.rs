@@ -106,7 +106,14 @@ impl Shard {
             self.counters.data_messages_dropped.add(1);
             return;
         };
-        self.report(now, room, Report::Data { participant, kind, message });
+        if room.home == self.id || self.links.admits_data(room.home, participant, message.len()) {
+            self.report(now, room, Report::Data { participant, kind, message });
+        } else {
+            self.counters.data_messages_dropped.add(1);
+            if kind == DataChannelKind::Reliable {
+                self.doomed.push((key, LeaveReason::ProtocolError));
+            }
+        }
         if !self.doomed.is_empty() {
             self.settle(now, room);
         }
@@ -129,8 +136,24 @@ impl Shard {
             self.counters.data_messages_dropped.add(1);
             return;
         };
+        let mut refused = false;
         for (host, to, message) in addressed {
-            self.order(now, host, room, Order::Deliver { to, kind, message });
+            if host == self.id || self.links.admits_data(host, from, message.len()) {
+                self.order(now, host, room, Order::Deliver { to, kind, message });
+            } else {
+                self.counters.data_messages_dropped.add(to.len() as u64);
+                refused = true;
+            }
+        }
+        if refused && kind == DataChannelKind::Reliable {
+            // Some would miss a message without knowing: whoever sends more than the shards pass on is put out.
+            self.take_report(
+                now,
+                self.id,
+                serial,
+                Report::Left { participant: from, reason: LeaveReason::ProtocolError },
+            );
+            self.run_effects(now, serial);
         }
     }
 

@@ -34,6 +34,11 @@ impl Directory {
         Directory { shards, entries: Mutex::new(entries) }
     }
 
+    /// Every shard's counters, in order.
+    pub fn shards(&self) -> &[Arc<ShardCounters>] {
+        &self.shards
+    }
+
     /// Where a join of this room is to be sent. `None` without shards.
     pub fn home(&self, room: &RoomName) -> Option<usize> {
         let entries = self.lock();

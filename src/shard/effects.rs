@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Shard;
 use super::home::HomeSource;
-use super::leg::{Order, RoomKey, ShardId, SourceDescription, SourceId};
+use super::leg::{LegMessage, Order, RoomKey, ShardId, SourceDescription, SourceId};
 use super::timers::Owner;
 use crate::media::layers::{Layer, Wanted};
 use crate::room::Effect;
@@ -74,8 +74,12 @@ impl Shard {
     }
 
     /// Gives an order to a shard, which may be this one.
-    pub(super) fn order(&mut self, now: Instant, _to: ShardId, room: RoomKey, order: Order) {
-        self.carry_out(now, room, order);
+    pub(super) fn order(&mut self, now: Instant, to: ShardId, room: RoomKey, order: Order) {
+        if to == self.id {
+            self.carry_out(now, room, order);
+        } else {
+            self.links.push(to, LegMessage::Order(room, order));
+        }
     }
 
     fn start_source(
@@ -124,21 +128,52 @@ impl Shard {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         let (room, Some(host)) = (home.key, home.host_of(subscriber)) else { return };
         let Some(source) = home.sources.get_mut(track) else { return };
-        source.subscribers.insert(subscriber, host);
         let id = source.description.id;
+        if source.add_subscriber(subscriber, host) {
+            let (description, from) = (source.description.clone(), source.host);
+            self.order(now, from, room, Order::HandOver { source: id, to: host, begin: true });
+            self.order(now, host, room, Order::StartSource { source: description, from: Some(from) });
+        }
         self.order(now, host, room, Order::StartForwarding { subscriber, source: id, wanted });
     }
 
     pub(super) fn end_subscription(&mut self, now: Instant, serial: u64, subscriber: ParticipantKey, track: &TrackId) {
         self.order_to(now, serial, subscriber, Order::StopForwarding { subscriber, track: track.clone() });
         let Some(home) = self.homes.get_mut(&serial) else { return };
+        let room = home.key;
         let Some(source) = home.sources.get_mut(track) else { return };
-        source.subscribers.remove(&subscriber);
+        if let Some(host) = source.remove_subscriber(subscriber) {
+            let (id, from) = (source.description.id, source.host);
+            self.order(now, host, room, Order::StopSource { source: id });
+            self.order(now, from, room, Order::HandOver { source: id, to: host, begin: false });
+        }
     }
 }
 
 impl HomeSource {
     fn new(description: Arc<SourceDescription>, host: ShardId) -> HomeSource {
         HomeSource { description, host, subscribers: Default::default(), mirrors: Default::default() }
+    }
+
+    /// True for the first subscriber on a shard that the packets must be handed over to.
+    fn add_subscriber(&mut self, subscriber: ParticipantKey, host: ShardId) -> bool {
+        if self.subscribers.insert(subscriber, host).is_some() || host == self.host {
+            return false;
+        }
+        let count = self.mirrors.entry(host).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    /// Gives the shard that the packets need not be handed over to any more.
+    fn remove_subscriber(&mut self, subscriber: ParticipantKey) -> Option<ShardId> {
+        let host = self.subscribers.remove(&subscriber)?;
+        let count = self.mirrors.get_mut(&host)?;
+        *count -= 1;
+        if *count > 0 {
+            return None;
+        }
+        self.mirrors.remove(&host);
+        Some(host)
     }
 }

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use super::inbound::SourceKey;
+use super::mirror::hand_over;
 use super::peer::Peer;
 use super::send::SendBatch;
 use super::source::Source;
@@ -83,6 +84,8 @@ impl Shard {
         self.fan_out.batch += 1;
         self.fan_out.room = Some(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        // First, so that the other shards work on it meanwhile.
+        hand_over(entry, &mut self.links, &self.counters);
         group(&mut entry.arrivals);
         equalise(&mut entry.arrivals);
         let mut last = None;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::leg::{OfferedSection, Order, Report, RoomKey, ShardId, SourceDescription};
+use super::load::{Candidate, load, place};
 use super::mailbox::SeatId;
 use super::timers::Owner;
 use super::{JOIN_PATIENCE, Shard};
@@ -112,6 +113,14 @@ impl Home {
         Some(member)
     }
 
+    /// Participants that a shard hosts.
+    pub fn hosted_by(&self, shard: ShardId) -> impl Iterator<Item = (RoomKey, ParticipantKey)> {
+        self.members
+            .iter()
+            .filter(move |(_, member)| member.host == shard)
+            .map(|(participant, _)| (self.key, *participant))
+    }
+
     /// The section a publisher sends in.
     pub fn section(&self, publisher: ParticipantKey, mid: crate::wire::Mid) -> Option<&OfferedSection> {
         self.members.get(&publisher)?.sections.iter().find(|section| section.track.mid == mid)
@@ -154,7 +163,7 @@ impl Shard {
         }
         let room = self.room_named(now, &request.room);
         let participant = ParticipantKey(usize::try_from(self.draw_serial()).unwrap_or(usize::MAX));
-        let (host, at) = (self.id, self.moment(now));
+        let (host, at) = (self.place(room.serial), self.moment(now));
         let home = self.homes.get_mut(&room.serial).ok_or(JoinError::ServerFull)?;
         let joined = home.state.join(at, participant, request, self.random.as_mut());
         if joined.is_ok() {
@@ -173,6 +182,18 @@ impl Shard {
             self.run_effects(now, room.serial);
         }
         Ok(())
+    }
+
+    /// The shard for one more participant of a room.
+    fn place(&self, serial: u64) -> ShardId {
+        let hosts = self.homes.get(&serial).map(|home| &home.hosts);
+        let candidates = self.directory.shards().iter().enumerate().filter_map(|(index, counters)| {
+            let id = ShardId(index);
+            let participants = hosts.and_then(|hosts| hosts.get(&id)).copied().unwrap_or(0);
+            let usable = id == self.id || self.links.is_up(id);
+            usable.then(|| Candidate { id, participants, load: load(counters, 0), busy: counters.busy_percent.get() })
+        });
+        place(self.id, self.room_spread, candidates)
     }
 
     fn room_named(&mut self, now: Instant, name: &RoomName) -> RoomKey {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::data::Channels;
 use super::inbound::{Inbound, SourceKey};
-use super::leg::{Order, Origin, Report, RoomKey, ShardId, SourceDescription, SourceId};
+use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceDescription, SourceId};
 use super::outbound::{Outbound, Waiting};
 use super::peer::Peer;
 use super::source::Source;
@@ -50,6 +50,7 @@ impl Shard {
             }
             Order::StartSource { source, from } => self.add_source(room, &source, from),
             Order::StopSource { source } => self.remove_source(source),
+            Order::HandOver { source, to, begin } => self.set_handed(source, to, begin),
             Order::StartForwarding { subscriber, source, wanted } => {
                 self.start_forwarding(now, room, subscriber, source, wanted);
             }
@@ -73,29 +74,44 @@ impl Shard {
 
     /// Tells the home of a participant's room about it; what comes of it is left to [`settle`](Self::settle).
     pub(super) fn report(&mut self, now: Instant, room: RoomKey, report: Report) {
-        self.take_report(now, self.id, room.serial, report);
+        if room.home == self.id {
+            self.take_report(now, self.id, room.serial, report);
+        } else {
+            self.links.push(room.home, LegMessage::Report(room, report));
+        }
     }
 
     /// Has everything carried out that reports about a room and events to its participants led to.
     pub(super) fn settle(&mut self, now: Instant, room: RoomKey) {
-        self.run_effects(now, room.serial);
+        if room.home == self.id {
+            self.run_effects(now, room.serial);
+        }
+        for serial in self.report_doomed(now) {
+            self.run_effects(now, serial);
+        }
     }
 
     /// Reports those who are to be put out. Gives the rooms at home here that this concerns.
     pub(super) fn report_doomed(&mut self, now: Instant) -> Vec<u64> {
         let mut concerned = Vec::new();
         for (key, reason) in std::mem::take(&mut self.doomed) {
-            if let Some((room, participant)) = self.seat_of(key) {
+            if let Some((room, participant)) = self.leaves(key) {
                 self.report(now, room, Report::Left { participant, reason });
-                concerned.push(room.serial);
+                concerned.extend((room.home == self.id).then_some(room.serial));
             }
         }
         concerned
     }
 
+    /// Who a peer is that is to be put out; once, since its home may take a while.
+    fn leaves(&mut self, key: usize) -> Option<(RoomKey, ParticipantKey)> {
+        let peer = self.peers.get_mut(key)?;
+        if std::mem::replace(&mut peer.leaving, true) { None } else { self.seat_of(key) }
+    }
+
     /// Has a peer's room put it out, for a reason.
     pub(super) fn put_out(&mut self, now: Instant, key: usize, reason: LeaveReason) {
-        if let Some((room, participant)) = self.seat_of(key) {
+        if let Some((room, participant)) = self.leaves(key) {
             self.report(now, room, Report::Left { participant, reason });
             self.settle(now, room);
         }
@@ -122,6 +138,7 @@ impl Shard {
         data_protocol: Arc<dyn DataProtocol>,
         standing: Option<ParticipantId>,
     ) {
+        self.counters.guests.add(u64::from(room.home != self.id));
         let room = self.room_here(room);
         let transport = Transport::new(now, self.certificate.clone(), self.random.as_mut());
         // A session id keeps to 62 bits, since some parsers read it as a signed number (RFC 8829, section 5.2.1).
@@ -146,6 +163,7 @@ impl Shard {
             arrivals: ArrivalLog::new(now),
             next_feedback: None,
             answered: false,
+            leaving: false,
             last_batch: 0,
         });
         if let Some(entry) = self.rooms.get_mut(room) {
@@ -296,6 +314,18 @@ impl Shard {
             source.subscribers.push(subscriber);
             self.counters.subscriptions.add(1);
             self.select_layer(now, room, subscriber, key);
+        }
+    }
+
+    /// Ends all that is forwarded to a participant or waits to be.
+    pub(super) fn end_subscriptions(&mut self, room: RoomKey, subscriber: ParticipantKey) {
+        let Some((_, key)) = self.hosted(room, subscriber) else { return };
+        let Some(peer) = self.peers.get(key) else { return };
+        let placed = peer.outbound.subscriptions().map(|subscription| &subscription.track);
+        let waiting = peer.outbound.waiting.iter().map(|waiting| &waiting.track);
+        let tracks: Vec<TrackId> = placed.chain(waiting).cloned().collect();
+        for track in tracks {
+            self.stop_forwarding(room, subscriber, &track);
         }
     }
 

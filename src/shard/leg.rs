@@ -114,6 +114,12 @@ pub enum Order {
     StopSource {
         source: SourceId,
     },
+    /// Hand the packets of a source whose publisher is here over to a shard with subscribers, or do so no longer.
+    HandOver {
+        source: SourceId,
+        to: ShardId,
+        begin: bool,
+    },
     StartForwarding {
         subscriber: ParticipantKey,
         source: SourceId,
@@ -181,4 +187,33 @@ pub enum Report {
     /// Everybody here who is not silent.
     Levels(Vec<MeasuredLevel>),
     Networks(Vec<MeasuredNetwork>),
+}
+
+/// What one shard says to another.
+pub enum LegMessage {
+    Order(RoomKey, Order),
+    Report(RoomKey, Report),
+    /// To the shard that hosts a source's publisher: a subscriber elsewhere needs a keyframe of this encoding.
+    KeyframeNeeded {
+        source: SourceId,
+        encoding: usize,
+    },
+    /// Messages before this one were lost: whatever was shared is over.
+    Lost,
+}
+
+impl LegMessage {
+    /// What it takes of a backlog, bytes: its own size and that of what it carries.
+    pub fn weight(&self) -> usize {
+        let carried = match self {
+            LegMessage::Order(_, Order::Offer { offer, .. }) => offer.sdp.len(),
+            LegMessage::Order(_, Order::Deliver { to, message, .. }) => size_of_val(to.as_slice()) + message.len(),
+            LegMessage::Report(_, Report::Data { message, .. }) => message.len(),
+            LegMessage::Report(_, Report::Offered { sections: Some(sections), .. }) => size_of_val(sections.as_slice()),
+            LegMessage::Report(_, Report::Levels(levels)) => size_of_val(levels.as_slice()),
+            LegMessage::Report(_, Report::Networks(networks)) => size_of_val(networks.as_slice()),
+            _ => 0,
+        };
+        size_of::<LegMessage>() + carried
+    }
 }

@@ -12,8 +12,10 @@ mod home;
 mod hosting;
 mod inbound;
 pub mod leg;
+pub mod links;
 pub mod load;
 pub mod mailbox;
+mod mirror;
 mod outbound;
 mod patience;
 mod peer;
@@ -22,6 +24,7 @@ mod reports;
 pub mod send;
 mod sessions;
 mod source;
+pub mod switchboard;
 pub mod thread;
 mod timers;
 
@@ -30,6 +33,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +51,8 @@ use directory::Directory;
 use fan_out::{Arrived, FanOut};
 use home::Home;
 use inbound::SourceKey;
-use leg::{RoomKey, ShardId, SourceId};
+use leg::{Report, RoomKey, ShardId, SourceId};
+use links::Links;
 use mailbox::{Message, SeatId};
 use peer::Peer;
 use send::SendBatch;
@@ -67,7 +72,10 @@ pub struct ShardConfig {
     pub wall: WallClock,
     pub random: Box<dyn RngCore + Send>,
     pub counters: Arc<ShardCounters>,
+    /// Of all shards, this one included.
     pub directory: Arc<Directory>,
+    /// Participants of one room on its home before others are hosted elsewhere; `None`: as many as it can bear.
+    pub room_spread: Option<NonZeroUsize>,
 }
 
 /// Where a datagram came from and to.
@@ -89,6 +97,8 @@ pub struct Shard {
     random: Box<dyn RngCore + Send>,
     counters: Arc<ShardCounters>,
     directory: Arc<Directory>,
+    room_spread: Option<NonZeroUsize>,
+    links: Links,
     peers: Slab<Peer>,
     /// What of rooms is on this shard: everything of most, a leg of others.
     rooms: Slab<RoomOnShard>,
@@ -134,7 +144,9 @@ impl Shard {
             wall: config.wall,
             random: config.random,
             counters: config.counters,
+            links: Links::new(config.directory.shards().len()),
             directory: config.directory,
+            room_spread: config.room_spread,
             peers: Slab::new(),
             rooms: Slab::new(),
             by_key: HashMap::new(),
@@ -176,14 +188,23 @@ impl Shard {
             Message::Command { seat, command } => self.command(now, seat, command),
             Message::Gone { seat } => self.command(now, seat, Command::Leave(LeaveReason::SignallingLost)),
             Message::Shutdown { done } => {
-                self.draining = true;
-                for key in self.peers.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-                    self.put_out(now, key, LeaveReason::ServerShutdown);
-                }
+                self.drain(now);
                 let _ = done.send(());
             }
         }
+        self.mend_links(now);
         self.count();
+    }
+
+    /// Tells everybody that the server ends: those in rooms at home here, and those hosted here of rooms that are not.
+    fn drain(&mut self, now: Instant) {
+        self.draining = true;
+        for (serial, participant) in self.by_seat.values().copied().collect::<Vec<_>>() {
+            self.take_report(now, self.id, serial, Report::Left { participant, reason: LeaveReason::ServerShutdown });
+            self.run_effects(now, serial);
+        }
+        let here = self.id;
+        self.abandon(now, LeaveReason::ServerShutdown, |key| key.home != here);
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -193,6 +214,7 @@ impl Shard {
                 Owner::Room(room) => self.room_timeout(now, room),
             }
         }
+        self.mend_links(now);
     }
 
     fn moment(&self, now: Instant) -> Moment {

@@ -43,6 +43,8 @@ pub struct Peer {
     pub next_feedback: Option<Instant>,
     /// The last batch of packets that had something for the peer.
     pub last_batch: u64,
+    /// Its room was asked to put it out.
+    pub leaving: bool,
     /// An offer was answered.
     pub answered: bool,
 }

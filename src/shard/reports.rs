@@ -75,7 +75,10 @@ impl Shard {
         let Some(source) = self.rooms.get_mut(room).and_then(|entry| entry.sources.get_mut(source)) else {
             return;
         };
-        let Origin::Peer(publisher) = source.origin else { return };
+        let publisher = match source.origin {
+            Origin::Peer(publisher) => publisher,
+            Origin::Shard(shard) => return self.links.request_keyframe(shard, source.id, encoding),
+        };
         let Some(encoding) = source.encodings.get_mut(encoding) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::leg::{Origin, SourceDescription};
+use super::leg::{Origin, ShardId, SourceDescription, SourceId};
 use crate::media::audio_level::AudioLevel;
 use crate::media::cache::PacketCache;
 use crate::media::keyframe::KeyframeGate;
@@ -26,10 +26,20 @@ pub struct Encoding {
     /// Packets of `stream`.
     pub cache: PacketCache,
     pub keyframes: KeyframeGate,
+    /// In place of `stream` where another shard hands the packets over.
+    mirrored: Option<Mirrored>,
     active: bool,
 }
 
+/// What is known of a stream that another shard receives.
+struct Mirrored {
+    ssrc: Ssrc,
+    last_arrival: Instant,
+    fraction_lost: u8,
+}
+
 pub struct Source {
+    pub id: SourceId,
     pub origin: Origin,
     pub publisher: ParticipantKey,
     pub publisher_id: ParticipantId,
@@ -41,6 +51,8 @@ pub struct Source {
     pub layers: Vec<Layer>,
     /// Peers that receive it, in no order.
     pub subscribers: Vec<usize>,
+    /// Shards with further ones, where the publisher is here.
+    pub handed_to: Vec<ShardId>,
     pub level: AudioLevel,
     /// An encoding began or ceased to flow: layers are to be chosen anew.
     pub layers_changed: bool,
@@ -56,6 +68,7 @@ impl Source {
         let mut layers = description.layers.clone();
         layers.sort_by_key(|layer| layer.quality);
         Source {
+            id: description.id,
             origin,
             publisher: description.publisher,
             publisher_id: description.publisher_id.clone(),
@@ -66,6 +79,7 @@ impl Source {
             encodings: rids.into_iter().map(Encoding::new).collect(),
             layers,
             subscribers: Vec::new(),
+            handed_to: Vec::new(),
             level: AudioLevel::new(),
             layers_changed: false,
         }
@@ -86,8 +100,7 @@ impl Source {
 
     /// Worst share of packets lost on the way here, 0 to 1, of the last report interval.
     pub fn loss(&self) -> f32 {
-        let streams = self.encodings.iter().filter_map(|encoding| encoding.stream.as_ref());
-        streams.map(|stream| f32::from(stream.fraction_lost()) / 256.0).fold(0.0, f32::max)
+        self.encodings.iter().map(|encoding| f32::from(encoding.fraction_lost()) / 256.0).fold(0.0, f32::max)
     }
 
     /// Which encodings flow, low to high.
@@ -111,8 +124,8 @@ impl Source {
             return;
         }
         for encoding in &mut self.encodings {
-            let last = encoding.stream.as_ref().and_then(ReceiveStream::last_arrival);
-            let flows = last.is_some_and(|last| now.saturating_duration_since(last) < ENCODING_SILENCE);
+            let flows =
+                encoding.last_arrival().is_some_and(|last| now.saturating_duration_since(last) < ENCODING_SILENCE);
             if encoding.active && !flows {
                 encoding.active = false;
                 self.layers_changed = true;
@@ -135,7 +148,37 @@ impl Encoding {
         self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate))
     }
 
+    /// A packet is handed over. As with a stream of our own, another SSRC begins anew.
+    pub fn mirrored(&mut self, now: Instant, ssrc: Ssrc, fraction_lost: u8) {
+        if self.mirrored.as_ref().is_some_and(|mirrored| mirrored.ssrc != ssrc) {
+            self.cache.clear();
+        }
+        self.mirrored = Some(Mirrored { ssrc, last_arrival: now, fraction_lost });
+    }
+
+    fn last_arrival(&self) -> Option<Instant> {
+        match &self.mirrored {
+            Some(mirrored) => Some(mirrored.last_arrival),
+            None => self.stream.as_ref().and_then(ReceiveStream::last_arrival),
+        }
+    }
+
+    /// Share of packets lost on the way from the publisher, in 1/256, of the last report interval.
+    pub fn fraction_lost(&self) -> u8 {
+        match &self.mirrored {
+            Some(mirrored) => mirrored.fraction_lost,
+            None => self.stream.as_ref().map_or(0, ReceiveStream::fraction_lost),
+        }
+    }
+
     fn new(rid: Option<Rid>) -> Encoding {
-        Encoding { rid, stream: None, cache: PacketCache::default(), keyframes: KeyframeGate::new(), active: false }
+        Encoding {
+            rid,
+            stream: None,
+            cache: PacketCache::default(),
+            keyframes: KeyframeGate::new(),
+            mirrored: None,
+            active: false,
+        }
     }
 }

@@ -73,6 +73,7 @@ impl World {
             random: Box::new(StdRng::seed_from_u64(3)),
             counters: counters.clone(),
             directory: Arc::new(Directory::new(vec![counters])),
+            room_spread: None,
         });
         let camera = Announcement {
             client_id: "cam".to_owned(),

@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 use super::load::LoadMeter;
 use super::mailbox::Message;
 use super::patience::Patience;
+use super::switchboard::{Incoming, RETRY, Switchboard};
 use super::{Arrival, Shard};
 use crate::net::udp::{BATCH, BoundPort, ReceiveBuffers, Received, UdpPort};
 use crate::telemetry::counters::ShardCounters;
@@ -28,6 +29,7 @@ const DATAGRAMS_PER_FORWARDING: usize = 64;
 
 pub struct ShardThread {
     shard: Shard,
+    legs: Switchboard,
     ports: Vec<Port>,
     mailbox: mpsc::Receiver<Message>,
     counters: Arc<ShardCounters>,
@@ -50,6 +52,7 @@ impl ShardThread {
         shard: Shard,
         ports: Vec<BoundPort>,
         mailbox: mpsc::Receiver<Message>,
+        legs: Switchboard,
         counters: Arc<ShardCounters>,
     ) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -57,6 +60,7 @@ impl ShardThread {
             let attach = |bound| Ok(Port { udp: UdpPort::attach(bound)?, readable: true });
             let thread = ShardThread {
                 shard,
+                legs,
                 ports: ports.into_iter().map(attach).collect::<io::Result<_>>()?,
                 mailbox,
                 counters,
@@ -78,7 +82,7 @@ impl ShardThread {
                 self.ports.iter_mut().for_each(|port| port.readable = true);
             }
             rounds += 1;
-            let busy = self.receive();
+            let busy = self.receive() | self.take_from_shards();
             let now = Instant::now();
             if let Some(share) = self.meter.turn(now) {
                 self.counters.busy_percent.set(share);
@@ -137,13 +141,36 @@ impl ShardThread {
                 }
             }
             self.send();
-            while self.shard.forward(now) {
-                self.send();
-            }
-            // A change of layers may ask for keyframes.
-            self.send();
+            self.forward(now);
         }
         self.received = received;
+    }
+
+    fn forward(&mut self, now: Instant) {
+        while self.shard.forward(now) {
+            self.send();
+        }
+        // A change of layers may ask for keyframes.
+        self.send();
+    }
+
+    /// Takes what other shards handed over, within bounds. True when there may be more.
+    fn take_from_shards(&mut self) -> bool {
+        for _ in 0..BATCHES_PER_ROUND {
+            let Some(incoming) = self.legs.next() else { return false };
+            let now = Instant::now();
+            match incoming {
+                Incoming::Messages(from, messages) => self.shard.handle_leg(now, from, messages),
+                Incoming::Media(from, batch) => {
+                    self.patience.arrived(now);
+                    self.shard.handle_media(now, from, &batch);
+                    self.legs.give_back(from, batch);
+                    self.forward(now);
+                }
+            }
+            self.send();
+        }
+        true
     }
 
     fn send(&mut self) {
@@ -158,6 +185,7 @@ impl ShardThread {
             }
         }
         batch.clear();
+        self.legs.hand_over(self.shard.links(), &self.counters);
     }
 
     /// Says whether the kernel still joins datagrams: a refusal is learnt from a send.
@@ -170,6 +198,9 @@ impl ShardThread {
     /// Whether the mailbox is still open, and whether there may be more in it.
     fn take_messages(&mut self, now: Instant) -> (bool, bool) {
         for _ in 0..MESSAGES_PER_ROUND {
+            if self.shard.links().is_congested() {
+                return (true, false);
+            }
             match self.mailbox.try_recv() {
                 Ok(message) => self.shard.handle_message(now, message),
                 Err(mpsc::error::TryRecvError::Empty) => return (true, false),
@@ -189,7 +220,10 @@ impl ShardThread {
             }
             if ports.iter().any(|port| port.readable) { Poll::Ready(()) } else { Poll::Pending }
         });
-        let deadline = self.shard.poll_timeout().into_iter().chain(self.meter.poll_timeout()).min();
+        let retry = (!self.shard.links().is_idle()).then(|| Instant::now() + RETRY);
+        let deadlines = [self.shard.poll_timeout(), self.meter.poll_timeout(), retry];
+        let deadline = deadlines.into_iter().flatten().min();
+        let congested = self.shard.links().is_congested();
         let timer = async {
             match deadline {
                 Some(at) => sleep_until(at.into()).await,
@@ -199,7 +233,8 @@ impl ShardThread {
         let message = tokio::select! {
             () = readable => return true,
             () = timer => return true,
-            message = self.mailbox.recv() => message,
+            () = self.legs.readable() => return true,
+            message = self.mailbox.recv(), if !congested => message,
         };
         match message {
             Some(message) => {

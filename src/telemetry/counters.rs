@@ -56,6 +56,12 @@ pub struct ShardCounters {
     pub data_messages_out: Counter,
     pub data_messages_dropped: Counter,
     pub offers_refused: Counter,
+    /// Participants hosted here of rooms that are at home on another shard.
+    pub guests: Counter,
+    /// Packets handed over to other shards, once for each.
+    pub leg_packets_out: Counter,
+    pub leg_packets_dropped: Counter,
+    pub legs_lost: Counter,
     pub strangers: Counter,
     pub dropped: Dropped,
 }

@@ -17,7 +17,7 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 24] = [
+const FIGURES: [Figure; 28] = [
     gauge("sfumato_shard_busy_percent", "Time shards did not sleep, summed: 100 for each busy core.", |c| {
         &c.busy_percent
     }),
@@ -54,6 +54,14 @@ const FIGURES: [Figure; 24] = [
     counter("sfumato_data_messages_dropped_total", "Data channel messages not delivered.", |c| {
         &c.data_messages_dropped
     }),
+    counter("sfumato_guests_total", "Participants hosted away from their room's home shard.", |c| &c.guests),
+    counter("sfumato_leg_packets_total", "RTP packets handed over to another shard, one for each.", |c| {
+        &c.leg_packets_out
+    }),
+    counter("sfumato_leg_packets_dropped_total", "RTP packets another shard had no place for.", |c| {
+        &c.leg_packets_dropped
+    }),
+    counter("sfumato_legs_lost_total", "Links between shards that were lost with whom they shared.", |c| &c.legs_lost),
     counter("sfumato_offers_refused_total", "Session descriptions that could not be served.", |c| &c.offers_refused),
     counter("sfumato_strangers_total", "STUN from strangers, dropped without state.", |c| &c.strangers),
 ];

@@ -36,9 +36,19 @@ impl Answer {
 impl Server {
     /// Starts the server built with this test, one shard, and waits until it tells its address.
     pub fn start() -> Server {
+        Server::start_with(&["--shards", "1"])
+    }
+
+    /// The same with two shards, each room spread over both as soon as it has two participants.
+    pub fn start_spread() -> Server {
+        Server::start_with(&["--shards", "2", "--room-spread", "1"])
+    }
+
+    fn start_with(shards: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sfumato"))
             .args(["--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0"])
-            .args(["--node-ip", "127.0.0.1", "--shards", "1"])
+            .args(["--node-ip", "127.0.0.1"])
+            .args(shards)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
