@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::command::JoinRequest;
 use super::model::*;
 use super::publication::{OfferedTrack, Publication};
+use super::publishing::AwaitedOffer;
 use crate::limits;
 
 /// A participant's place in its shard's table; valid while it is in a room.
@@ -20,6 +21,8 @@ pub struct Participant {
     pub publications: Vec<Publication>,
     /// What the last offer sends, matched or not.
     pub offered: Vec<OfferedTrack>,
+    /// The offer that is to carry what is announced and not matched.
+    pub awaited_offer: Option<AwaitedOffer>,
     /// Explicit wishes; what is not here follows `auto_subscribe`.
     pub wishes: HashMap<TrackId, Wish>,
     /// Publications forwarded to this participant.
@@ -65,6 +68,7 @@ impl Participant {
             audience: Audience::Everyone,
             publications: Vec::new(),
             offered: Vec::new(),
+            awaited_offer: None,
             wishes: HashMap::new(),
             subscribed: HashMap::new(),
             refused: Vec::new(),
