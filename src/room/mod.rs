@@ -35,7 +35,7 @@ use event::{Event, JoinedRoom, RequestRefusal};
 use model::*;
 use participant::{Participant, ParticipantKey};
 use speakers::Speakers;
-use timers::Timers;
+use timers::{Timers, Wait};
 
 use crate::limits;
 use crate::wire::Mid;
@@ -190,7 +190,7 @@ impl Room {
         self.tell(key, Event::Joined(Box::new(joined)));
         self.broadcast(key, false);
         for announcement in &request.announcements {
-            self.announce(key, announcement.clone(), random);
+            self.announce(at.now, key, announcement.clone(), random);
         }
         self.subscribe_to_everything(key);
         Ok(())
@@ -226,6 +226,7 @@ impl Room {
             self.effects.push(Effect::StopForwarding { subscriber: key, track });
         }
         self.end_data_tracks_of(key);
+        self.wait_no_more(key);
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -248,11 +249,24 @@ impl Room {
         }
     }
 
+    /// Takes back every wait of a participant.
+    fn wait_no_more(&mut self, key: ParticipantKey) {
+        self.await_no_offer(key);
+        let Some(participant) = self.participants.get(&key) else {
+            return;
+        };
+        for (track, wish) in &participant.wishes {
+            if let Some(give_up) = wish.give_up {
+                self.timers.wait_no_more(give_up, Wait::Track(key, track.clone()));
+            }
+        }
+    }
+
     /// A participant's command; offers and ICE are the shard's to handle, which then calls [`offered`](Self::offered).
     pub fn command(&mut self, now: Instant, key: ParticipantKey, command: Command, random: &mut dyn RngCore) {
         match command {
             Command::Offer(_) | Command::RestartIce(_) => {}
-            Command::Announce(announcement) => self.announce(key, announcement, random),
+            Command::Announce(announcement) => self.announce(now, key, announcement, random),
             Command::SetMuted { track, muted } => self.set_muted(key, &track, muted),
             Command::Subscribe { tracks, subscribe } => self.subscribe(now, key, tracks, subscribe),
             Command::Want { tracks, wanted } => self.want(key, tracks, wanted),

@@ -7,6 +7,7 @@ use super::command::JoinRequest;
 use super::follow::Following;
 use super::model::*;
 use super::publication::{OfferedTrack, Publication};
+use super::publishing::AwaitedOffer;
 use crate::limits;
 
 /// A participant's place in its shard's table; valid while it is in a room.
@@ -25,6 +26,8 @@ pub struct Participant {
     pub publications: Vec<Publication>,
     /// What the last offer sends, matched or not.
     pub offered: Vec<OfferedTrack>,
+    /// The offer that is to carry what is announced and not matched.
+    pub awaited_offer: Option<AwaitedOffer>,
     /// Explicit wishes; what is not here follows `auto_subscribe`.
     pub wishes: HashMap<TrackId, Wish>,
     /// Publications forwarded to this participant.
@@ -72,6 +75,7 @@ impl Participant {
             publishing_since: None,
             publications: Vec::new(),
             offered: Vec::new(),
+            awaited_offer: None,
             wishes: HashMap::new(),
             subscribed: HashMap::new(),
             refused: Vec::new(),
