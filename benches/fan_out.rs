@@ -41,7 +41,7 @@ fn strangers(criterion: &mut Criterion) {
     let stun: Vec<u8> = [&[0, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12], &[0, 6, 0, 5], b"abcd:efg"].concat();
     let kinds = [("rtp", support::video(7, 1_100)), ("dtls", vec![22, 254, 253, 0, 0, 0]), ("stun", stun)];
     for (name, mut datagram) in kinds {
-        group.bench_function(name, |b| b.iter(|| call.from_stranger(&mut datagram)));
+        group.bench_function(name, |b| b.iter(|| call.stranger_sends(&mut datagram)));
     }
     group.finish();
 }

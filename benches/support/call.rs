@@ -112,7 +112,7 @@ impl Call {
     }
 
     /// A datagram from an address nobody has authenticated from.
-    pub fn from_stranger(&mut self, datagram: &mut [u8]) {
+    pub fn stranger_sends(&mut self, datagram: &mut [u8]) {
         self.shard.handle_datagram(self.now, arrival(SocketAddr::from(([198, 51, 100, 1], 9))), datagram);
     }
 }
