@@ -31,6 +31,9 @@ use crate::signalling::place::{self, Denial};
 const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
     connection, which asks for /rtc/v1";
 
+/// Read at once from a WebSocket, bytes: what the library allocates for each connection for good, 128 KiB if not told.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
 /// What the handlers share.
 pub(super) struct Shared<P> {
     port: P,
@@ -176,7 +179,10 @@ async fn try_connect<P: Port>(
     let resumes = said.reconnect;
     let request = join::room_request(&claims, said)?;
     let upgrade = upgrade.map_err(|_| Refusal::NoUpgrade)?;
-    let upgrade = upgrade.max_message_size(limits::SIGNAL_MESSAGE_BYTES).max_frame_size(limits::SIGNAL_MESSAGE_BYTES);
+    let upgrade = upgrade
+        .max_message_size(limits::SIGNAL_MESSAGE_BYTES)
+        .max_frame_size(limits::SIGNAL_MESSAGE_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES);
     let counters = shared.counters.clone();
     if resumes {
         return Ok(upgrade.on_upgrade(move |socket| async move {
