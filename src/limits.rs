@@ -26,6 +26,9 @@ pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// ICE addresses remembered for one transport: enough for Wi-Fi, mobile and IPv6 pairs at once.
 pub const ICE_PATHS: usize = 16;
 
+/// Candidates in one fragment of a session description (trickle ICE): a machine with many interfaces has some tens.
+pub const ICE_CANDIDATES: usize = 256;
+
 // ---- data channels ----
 
 /// SCTP streams of one association.
@@ -109,6 +112,15 @@ pub const SIGNAL_NAMES: usize = 4096;
 pub const TOKEN_BYTES: usize = 64 * 1024;
 
 // ---- HTTP ----
+
+/// Body of a request, bytes: an offer of one audio and one video section takes 10 KiB at most.
+pub const HTTP_BODY_BYTES: usize = 64 * 1024;
+/// Time for a request's body to arrive.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Sessions of participants that signal by single HTTP requests; for others their open connection counts.
+pub const HTTP_SESSIONS: usize = 16_384;
+/// Requests to one such session that wait for those before them.
+pub const HTTP_SESSION_REQUESTS: usize = 8;
 
 /// TCP connections, WebSockets included: past that new ones wait in the kernel's backlog.
 pub const HTTP_CONNECTIONS: u32 = 16_384;

@@ -31,6 +31,7 @@ use crate::shard::thread::ShardThread;
 use crate::shard::{Shard, ShardConfig};
 use crate::signalling::livekit;
 use crate::signalling::port::Rooms;
+use crate::signalling::whip;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::prometheus as metrics;
 use crate::transport::Certificate;
@@ -57,6 +58,7 @@ pub enum ServerError {
 pub async fn run(config: Config) -> Result<(), ServerError> {
     let registry = Registry::new();
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
+    let http_counters = Arc::new(whip::Counters::new(&registry)?);
     let listeners = api::bind(&config)?;
     let sockets = bind_media(&config)?;
     let shards = Shards::start(&config, sockets)?;
@@ -64,7 +66,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone());
     metrics::register(&registry, shards.counters.clone())?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
-    let router = api::router(signalling, Arc::new(move || metrics::render(&registry)), api::page::embedded);
+    let answering = whip::router(&config, rooms.clone(), http_counters);
+    let render = Arc::new(move || metrics::render(&registry));
+    let router = api::router(signalling, answering, render, api::page::embedded);
     let farewell = async move {
         ended_by_signal().await;
         tracing::info!("stopping");

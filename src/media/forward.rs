@@ -43,7 +43,7 @@ pub struct Packet {
     pub clock: Option<ClockReference>,
 }
 
-/// What does not change while a subscription lasts.
+/// Where and how a subscriber gets a stream.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub ssrc: Ssrc,
@@ -163,6 +163,17 @@ impl SendStream {
 
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Another source of the same kind is forwarded from now on, with these payload types: to the subscriber the stream goes on, under its SSRC,
+    /// numbers and time. Nothing is forwarded until an encoding is selected.
+    pub fn retarget(&mut self, clock_rate: u32, payload_types: Vec<(Codec, PayloadType)>) {
+        self.target.clock_rate = clock_rate;
+        self.target.payload_types = payload_types;
+        self.timestamp.change_source(clock_rate);
+        // The new source may have the SSRC of the old one: nothing of it continues.
+        self.joined = None;
+        self.select(None);
     }
 
     /// The encoding that should be forwarded; `None` pauses. A switch happens at a keyframe of the new encoding, the old one running until then.

@@ -1,6 +1,7 @@
 //! What a room tells a participant's adaptor, in order.
 
 use super::model::*;
+use crate::transport::IceCredentials;
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
@@ -18,6 +19,8 @@ pub enum Event {
         id: u32,
         reason: String,
     },
+    /// The server's ICE credentials after `RestartIce`: the same as before where the peer's were.
+    IceRestarted(IceCredentials),
     /// Please offer this many more sections to receive in; (0, 0) asks for a mere re-offer.
     SectionsNeeded {
         audio: u32,

@@ -11,6 +11,7 @@ pub mod admission;
 pub mod command;
 mod data_tracks;
 pub mod event;
+pub mod follow;
 pub mod ids;
 pub mod model;
 pub mod participant;
@@ -24,7 +25,7 @@ mod timers;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
@@ -34,7 +35,7 @@ use event::{Event, JoinedRoom, RequestRefusal};
 use model::*;
 use participant::{Participant, ParticipantKey};
 use speakers::Speakers;
-use timers::Timers;
+use timers::{Timers, Wait};
 
 use crate::limits;
 use crate::wire::Mid;
@@ -105,6 +106,10 @@ pub struct Room {
     info: RoomInfo,
     config: RoomConfig,
     participants: BTreeMap<ParticipantKey, Participant>,
+    /// Those of them that follow.
+    followers: BTreeSet<ParticipantKey>,
+    /// How often somebody began to publish.
+    publishing: u64,
     speakers: Speakers,
     timers: Timers,
     effects: Vec<Effect>,
@@ -127,6 +132,8 @@ impl Room {
             timers: Timers::new(at.now, config.empty_timeout),
             config,
             participants: BTreeMap::new(),
+            followers: BTreeSet::new(),
+            publishing: 0,
             speakers: Speakers::default(),
             effects: Vec::new(),
         }
@@ -171,6 +178,9 @@ impl Room {
         }
         let participant = Participant::new(ids::participant(random), at.unix_ms, request);
         let info = participant.info.clone();
+        if participant.following.is_some() {
+            self.followers.insert(key);
+        }
         self.participants.insert(key, participant);
         self.timers.occupied();
         self.count();
@@ -180,7 +190,7 @@ impl Room {
         self.tell(key, Event::Joined(Box::new(joined)));
         self.broadcast(key, false);
         for announcement in &request.announcements {
-            self.announce(key, announcement.clone(), random);
+            self.announce(at.now, key, announcement.clone(), random);
         }
         self.subscribe_to_everything(key);
         Ok(())
@@ -207,6 +217,7 @@ impl Room {
             return;
         };
         let tracks: Vec<TrackId> = participant.publications.iter().map(|p| p.info.id.clone()).collect();
+        let published = participant.publishing_since.is_some();
         let subscribed: Vec<TrackId> = participant.subscribed.keys().cloned().collect();
         for track in tracks {
             self.end_publication(key, &track);
@@ -215,6 +226,7 @@ impl Room {
             self.effects.push(Effect::StopForwarding { subscriber: key, track });
         }
         self.end_data_tracks_of(key);
+        self.wait_no_more(key);
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -227,17 +239,34 @@ impl Room {
         if let Some(gone) = self.participants.remove(&key) {
             self.speakers.forget(&gone.info.id);
         }
+        self.followers.remove(&key);
+        if published {
+            self.review_followers();
+        }
         self.count();
         if self.participants.is_empty() {
             self.timers.emptied(now, &self.config);
         }
     }
 
-    /// A participant's command; offers are the shard's to handle, which then calls [`offered`](Self::offered).
+    /// Takes back every wait of a participant.
+    fn wait_no_more(&mut self, key: ParticipantKey) {
+        self.await_no_offer(key);
+        let Some(participant) = self.participants.get(&key) else {
+            return;
+        };
+        for (track, wish) in &participant.wishes {
+            if let Some(give_up) = wish.give_up {
+                self.timers.wait_no_more(give_up, Wait::Track(key, track.clone()));
+            }
+        }
+    }
+
+    /// A participant's command; offers and ICE are the shard's to handle, which then calls [`offered`](Self::offered).
     pub fn command(&mut self, now: Instant, key: ParticipantKey, command: Command, random: &mut dyn RngCore) {
         match command {
-            Command::Offer(_) => {}
-            Command::Announce(announcement) => self.announce(key, announcement, random),
+            Command::Offer(_) | Command::RestartIce(_) => {}
+            Command::Announce(announcement) => self.announce(now, key, announcement, random),
             Command::SetMuted { track, muted } => self.set_muted(key, &track, muted),
             Command::Subscribe { tracks, subscribe } => self.subscribe(now, key, tracks, subscribe),
             Command::Want { tracks, wanted } => self.want(key, tracks, wanted),

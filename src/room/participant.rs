@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::command::JoinRequest;
+use super::follow::Following;
 use super::model::*;
 use super::publication::{OfferedTrack, Publication};
+use super::publishing::AwaitedOffer;
 use crate::limits;
 
 /// A participant's place in its shard's table; valid while it is in a room.
@@ -17,9 +19,15 @@ pub struct Participant {
     pub auto_subscribe: bool,
     pub auto_subscribe_data: bool,
     pub audience: Audience,
+    /// Set for a participant that watches one publisher at a time.
+    pub following: Option<Following>,
+    /// Its place in the order in which the present publishers began; `None` while it publishes nothing.
+    pub publishing_since: Option<u64>,
     pub publications: Vec<Publication>,
     /// What the last offer sends, matched or not.
     pub offered: Vec<OfferedTrack>,
+    /// The offer that is to carry what is announced and not matched.
+    pub awaited_offer: Option<AwaitedOffer>,
     /// Explicit wishes; what is not here follows `auto_subscribe`.
     pub wishes: HashMap<TrackId, Wish>,
     /// Publications forwarded to this participant.
@@ -63,8 +71,11 @@ impl Participant {
             auto_subscribe: request.auto_subscribe,
             auto_subscribe_data: request.auto_subscribe_data,
             audience: Audience::Everyone,
+            following: request.follow.clone().map(Following::new),
+            publishing_since: None,
             publications: Vec::new(),
             offered: Vec::new(),
+            awaited_offer: None,
             wishes: HashMap::new(),
             subscribed: HashMap::new(),
             refused: Vec::new(),
@@ -125,7 +136,11 @@ impl Participant {
 
     pub fn wants(&self, track: &TrackId) -> bool {
         let explicit = self.wishes.get(track).and_then(|wish| wish.subscribe);
-        self.info.grants.subscribe && explicit.unwrap_or(self.auto_subscribe)
+        let wants = match &self.following {
+            Some(following) => following.watches(track),
+            None => explicit.unwrap_or(self.auto_subscribe),
+        };
+        self.info.grants.subscribe && wants
     }
 
     pub fn wanted(&self, track: &TrackId) -> Wanted {

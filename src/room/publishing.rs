@@ -1,5 +1,7 @@
 //! Publishing: announcements, their matching to offered sections, mute, and the end of a publication.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use rand::RngCore;
 
@@ -8,12 +10,34 @@ use super::event::{Event, RequestRefusal};
 use super::model::*;
 use super::participant::ParticipantKey;
 use super::publication::{OfferedTrack, Publication, ended_by, match_offered};
+use super::timers::Wait;
 use super::{Effect, Room, ids};
 use crate::limits;
 
+/// How long the offer that carries an announced track may take before the client is asked for one, doubled each time. Clients
+/// offer within about 0.2 s; some lose the offer when they announce a track while another one is being made, and would
+/// wait for ever.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a client is asked.
+const OFFER_REMINDERS: u32 = 3;
+
+/// An offer that is to come.
+#[derive(Clone, Copy, Debug)]
+pub struct AwaitedOffer {
+    until: Instant,
+    /// How often the client was asked.
+    asked: u32,
+}
+
 impl Room {
     /// A participant is about to send a track: it gets its id at once; others see it when its section is matched.
-    pub(super) fn announce(&mut self, key: ParticipantKey, announcement: Announcement, random: &mut dyn RngCore) {
+    pub(super) fn announce(
+        &mut self,
+        now: Instant,
+        key: ParticipantKey,
+        announcement: Announcement,
+        random: &mut dyn RngCore,
+    ) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -46,6 +70,37 @@ impl Room {
         };
         self.tell(key, Event::TrackAnnounced { client_id: announcement.client_id, track });
         self.match_sections(key);
+        self.await_offer(key, AwaitedOffer { until: now + OFFER_TIMEOUT, asked: 0 });
+    }
+
+    /// Waits for the offer of what is announced and not matched; without any such, for none.
+    fn await_offer(&mut self, key: ParticipantKey, awaited: AwaitedOffer) {
+        self.await_no_offer(key);
+        let Some(participant) = self.participants.get_mut(&key) else {
+            return;
+        };
+        if participant.publications.iter().any(|publication| !publication.is_live()) {
+            participant.awaited_offer = Some(awaited);
+            self.timers.wait(awaited.until, Wait::Offer(key));
+        }
+    }
+
+    pub(super) fn await_no_offer(&mut self, key: ParticipantKey) {
+        if let Some(awaited) = self.participants.get_mut(&key).and_then(|p| p.awaited_offer.take()) {
+            self.timers.wait_no_more(awaited.until, Wait::Offer(key));
+        }
+    }
+
+    /// Asks for an offer that did not come.
+    pub(super) fn offer_overdue(&mut self, key: ParticipantKey) {
+        let Some(awaited) = self.participants.get(&key).and_then(|participant| participant.awaited_offer) else {
+            return;
+        };
+        self.tell(key, Event::SectionsNeeded { audio: 0, video: 0 });
+        let asked = awaited.asked + 1;
+        if asked < OFFER_REMINDERS {
+            self.await_offer(key, AwaitedOffer { until: awaited.until + OFFER_TIMEOUT * (1 << asked), asked });
+        }
     }
 
     /// The participant's offer was applied: these are the sections it sends in now.
@@ -60,8 +115,13 @@ impl Room {
         }
         if !ended.is_empty() {
             self.publications_changed(key);
+            self.review_followers();
         }
         self.match_sections(key);
+        // What this offer lacks is still waited for.
+        if let Some(awaited) = self.participants.get(&key).and_then(|participant| participant.awaited_offer) {
+            self.await_offer(key, awaited);
+        }
     }
 
     fn match_sections(&mut self, key: ParticipantKey) {
@@ -81,6 +141,10 @@ impl Room {
         if started.is_empty() {
             return;
         }
+        if participant.publishing_since.is_none() {
+            participant.publishing_since = Some(self.publishing);
+            self.publishing += 1;
+        }
         // Sources first, then the news, then the subscriptions: whoever is to receive a track has heard of it.
         let tracks: Vec<TrackId> = started.iter().map(|(track, _)| track.clone()).collect();
         self.effects.extend(started.into_iter().map(|(_, effect)| effect));
@@ -88,6 +152,7 @@ impl Room {
         for track in tracks {
             self.reconcile_track(key, &track);
         }
+        self.review_followers();
     }
 
     fn publications_changed(&mut self, key: ParticipantKey) {
@@ -107,11 +172,16 @@ impl Room {
             return;
         };
         let publication = participant.publications.remove(index);
+        if !participant.publications.iter().any(Publication::is_live) {
+            participant.publishing_since = None;
+        }
         for (subscriber, other) in &mut self.participants {
             if other.subscribed.remove(track).is_some() {
                 self.effects.push(Effect::StopForwarding { subscriber: *subscriber, track: track.clone() });
             }
-            other.wishes.remove(track);
+            if let Some(give_up) = other.wishes.remove(track).and_then(|wish| wish.give_up) {
+                self.timers.wait_no_more(give_up, Wait::Track(*subscriber, track.clone()));
+            }
             other.refused.retain(|refused| refused != track);
         }
         if publication.is_live() {

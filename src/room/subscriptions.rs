@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::event::{Event, SubscriptionFailure};
 use super::model::*;
 use super::participant::ParticipantKey;
+use super::timers::Wait;
 use super::{Effect, Room};
 
 /// How long a wish for an unknown track waits for it. As long as clients wait for a subscription.
@@ -14,7 +15,7 @@ const UNKNOWN_TRACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Room {
     /// Brings one subscription to what it should be.
-    fn reconcile(&mut self, subscriber: ParticipantKey, publisher: ParticipantKey, track: &TrackId) {
+    pub(super) fn reconcile(&mut self, subscriber: ParticipantKey, publisher: ParticipantKey, track: &TrackId) {
         if subscriber == publisher {
             return;
         }
@@ -84,8 +85,9 @@ impl Room {
     pub(super) fn reconcile_track(&mut self, publisher: ParticipantKey, track: &TrackId) {
         let everybody: Vec<ParticipantKey> = self.participants.keys().copied().collect();
         for subscriber in everybody {
-            if let Some(wish) = self.participants.get_mut(&subscriber).and_then(|p| p.wishes.get_mut(track)) {
-                wish.give_up = None;
+            let wish = self.participants.get_mut(&subscriber).and_then(|p| p.wishes.get_mut(track));
+            if let Some(give_up) = wish.and_then(|wish| wish.give_up.take()) {
+                self.timers.wait_no_more(give_up, Wait::Track(subscriber, track.clone()));
             }
             self.reconcile(subscriber, publisher, track);
         }
@@ -115,46 +117,36 @@ impl Room {
                     self.reconcile(key, publisher, &track);
                 }
                 None if subscribe => self.subscribe_to_unknown(now, key, track),
-                None => {
-                    if let Some(participant) = self.participants.get_mut(&key) {
-                        participant.wishes.remove(&track);
-                    }
-                }
+                None => self.forget_wish(key, track),
             }
         }
     }
 
     fn subscribe_to_unknown(&mut self, now: Instant, key: ParticipantKey, track: TrackId) {
+        self.forget_wish(key, track.clone());
         let give_up = now + UNKNOWN_TRACK_TIMEOUT;
         let Some(participant) = self.participants.get_mut(&key) else { return };
         if participant.wish_for_unknown(&track, give_up) {
-            self.timers.wake_at(give_up);
+            self.timers.wait(give_up, Wait::Track(key, track));
         } else {
             self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
         }
     }
 
-    /// Gives up wishes for tracks that did not come; gives the next time to look.
-    pub(super) fn give_up_wishes(&mut self, now: Instant) -> Option<Instant> {
-        let mut next = None;
-        let mut failed = Vec::new();
-        for (key, participant) in &mut self.participants {
-            participant.wishes.retain(|track, wish| match wish.give_up {
-                Some(deadline) if deadline <= now => {
-                    failed.push((*key, track.clone()));
-                    false
-                }
-                Some(deadline) => {
-                    next = Some(next.map_or(deadline, |earliest: Instant| earliest.min(deadline)));
-                    true
-                }
-                None => true,
-            });
+    /// Gives up a wish for a track that did not come.
+    pub(super) fn give_up_wish(&mut self, key: ParticipantKey, track: TrackId) {
+        if let Some(participant) = self.participants.get_mut(&key) {
+            participant.wishes.remove(&track);
         }
-        for (key, track) in failed {
-            self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
+        self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
+    }
+
+    /// Forgets a wish, whether its track exists or not.
+    fn forget_wish(&mut self, key: ParticipantKey, track: TrackId) {
+        let wish = self.participants.get_mut(&key).and_then(|participant| participant.wishes.remove(&track));
+        if let Some(give_up) = wish.and_then(|wish| wish.give_up) {
+            self.timers.wait_no_more(give_up, Wait::Track(key, track));
         }
-        next
     }
 
     pub(super) fn want(&mut self, key: ParticipantKey, tracks: Vec<TrackId>, wanted: Wanted) {
@@ -182,6 +174,7 @@ impl Room {
         for track in tracks {
             self.reconcile_track(key, &track);
         }
+        self.review_followers();
     }
 
     /// The shard could not forward a track: no codec that both sides have.

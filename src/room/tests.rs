@@ -64,6 +64,7 @@ pub(crate) fn request(identity: &str, grants: Grants) -> JoinRequest {
         grants,
         auto_subscribe: true,
         auto_subscribe_data: true,
+        follow: None,
         offer: None,
         announcements: Vec::new(),
         opaque: Bytes::new(),
@@ -487,4 +488,45 @@ fn speakers_and_quality_are_told_to_those_who_receive_them() {
     for (key, count) in [(ANNA, 2), (BERT, 2), (CLEO, 0)] {
         assert_eq!(world.told(key).len(), count, "{key:?}");
     }
+}
+
+/// How often a participant was asked for an offer since it was last looked at.
+fn asked_for_offer(world: &mut World, key: ParticipantKey) -> usize {
+    world.room.handle_timeout(world.now);
+    world.effects = world.room.take_effects();
+    world.told(key).iter().filter(|event| matches!(event, Event::SectionsNeeded { audio: 0, video: 0 })).count()
+}
+
+#[test]
+fn an_offer_that_lacks_an_announced_track_is_asked_for_again_a_few_times() {
+    let mut world = World::new();
+    world.join(ANNA, "anna");
+    world.command(ANNA, Command::Announce(camera("cam")));
+    // A client under load lost the offer with the track and sent one without.
+    world.offered(ANNA, Vec::new());
+    let mut asked = Vec::new();
+    for second in 0..60 {
+        for _ in 0..asked_for_offer(&mut world, ANNA) {
+            asked.push(second);
+        }
+        world.now += Duration::from_secs(1);
+    }
+    assert_eq!(asked, [1, 3, 7]);
+}
+
+#[test]
+fn nothing_is_asked_of_a_client_that_offered_what_it_announced_or_left() {
+    let mut world = World::new();
+    world.join(ANNA, "anna");
+    world.publish(ANNA);
+    world.join(BERT, "bert");
+    world.command(BERT, Command::Announce(camera("cam")));
+    world.command(BERT, Command::Subscribe { tracks: vec![TrackId::new("TR_nowhere")], subscribe: true });
+    world.room.leave(world.now, BERT, LeaveReason::ClientLeft);
+    // Another one in the same place of the table inherits nothing.
+    world.join(BERT, "cleo");
+    world.now += Duration::from_secs(20);
+    assert_eq!(asked_for_offer(&mut world, BERT), 0);
+    let told = [ANNA, BERT].into_iter().flat_map(|key| world.told(key));
+    assert!(told.into_iter().all(|event| matches!(event, Event::Room(_))), "{:?}", world.effects);
 }

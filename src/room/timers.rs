@@ -1,8 +1,11 @@
 //! When a room wants to be looked at again, and when it ends.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::event::Event;
+use super::model::TrackId;
+use super::participant::ParticipantKey;
 use super::quality::QUALITY_INTERVAL;
 use super::speakers::SPEAKER_INTERVAL;
 use super::{Room, RoomConfig};
@@ -13,10 +16,19 @@ pub(super) struct Timers {
     connected_once: bool,
     speakers_at: Instant,
     quality_at: Instant,
-    /// Earliest wish for an unknown track that runs out.
-    wishes_at: Option<Instant>,
+    /// What single participants wait for, soonest first. Whoever takes a wait back, or leaves, removes its entry.
+    waits: BTreeSet<(Instant, Wait)>,
     /// The participant counts told last.
     told_counts: (u32, u32),
+}
+
+/// What a participant waits for, until a deadline.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Wait {
+    /// The offer that carries what it announced.
+    Offer(ParticipantKey),
+    /// A track it wants that nobody has announced.
+    Track(ParticipantKey, TrackId),
 }
 
 /// What is due.
@@ -37,7 +49,7 @@ impl Timers {
             connected_once: false,
             speakers_at: now + SPEAKER_INTERVAL,
             quality_at: now + QUALITY_INTERVAL,
-            wishes_at: None,
+            waits: BTreeSet::new(),
             told_counts: (0, 0),
         }
     }
@@ -55,8 +67,19 @@ impl Timers {
         self.close_at = Some(now + linger);
     }
 
-    pub fn wake_at(&mut self, at: Instant) {
-        self.wishes_at = Some(self.wishes_at.map_or(at, |earlier| earlier.min(at)));
+    pub fn wait(&mut self, until: Instant, wait: Wait) {
+        self.waits.insert((until, wait));
+    }
+
+    /// Takes back what was waited for until then.
+    pub fn wait_no_more(&mut self, until: Instant, wait: Wait) {
+        self.waits.remove(&(until, wait));
+    }
+
+    /// Takes one wait that has run out.
+    fn take_due(&mut self, now: Instant) -> Option<Wait> {
+        let due = self.waits.first().is_some_and(|(until, _)| *until <= now);
+        if due { self.waits.pop_first().map(|(_, wait)| wait) } else { None }
     }
 }
 
@@ -67,7 +90,7 @@ impl Room {
             Some(close_at) => close_at,
             None => {
                 let soonest = self.timers.speakers_at.min(self.timers.quality_at);
-                self.timers.wishes_at.map_or(soonest, |wishes| soonest.min(wishes))
+                self.timers.waits.first().map_or(soonest, |(until, _)| soonest.min(*until))
             }
         }
     }
@@ -86,8 +109,11 @@ impl Room {
             due.networks = true;
             self.tell_counts();
         }
-        if self.timers.wishes_at.is_some_and(|at| at <= now) {
-            self.timers.wishes_at = self.give_up_wishes(now);
+        while let Some(wait) = self.timers.take_due(now) {
+            match wait {
+                Wait::Offer(key) => self.offer_overdue(key),
+                Wait::Track(key, track) => self.give_up_wish(key, track),
+            }
         }
         due
     }

@@ -66,7 +66,7 @@ impl Shard {
     }
 
     /// Gives an order to the shard that hosts a participant.
-    fn order_to(&mut self, now: Instant, serial: u64, participant: ParticipantKey, order: Order) {
+    pub(super) fn order_to(&mut self, now: Instant, serial: u64, participant: ParticipantKey, order: Order) {
         let place = self.homes.get(&serial).and_then(|home| Some((home.key, home.host_of(participant)?)));
         if let Some((room, host)) = place {
             self.order(now, host, room, order);

@@ -171,7 +171,9 @@ impl Shard {
             let data_protocol = request.data_protocol.clone();
             home.insert(participant, Member::new(host, seat, data_protocol.clone()));
             self.by_seat.insert(seat, (room.serial, participant));
-            self.order(now, host, room, Order::Host { participant, events: events.clone(), data_protocol });
+            let standing =
+                request.follow.as_ref().and_then(|_| home.state.participant(participant)).map(|p| p.info.id.clone());
+            self.order(now, host, room, Order::Host { participant, events: events.clone(), data_protocol, standing });
         }
         self.run_effects(now, room.serial);
         joined?;
@@ -221,6 +223,9 @@ impl Shard {
         };
         match command {
             Command::Offer(offer) => self.submit_offer(now, serial, participant, offer),
+            Command::RestartIce(remote) => {
+                self.order_to(now, serial, participant, Order::RestartIce { participant, remote });
+            }
             other => {
                 if let Some(home) = self.homes.get_mut(&serial) {
                     home.state.command(now, participant, other, self.random.as_mut());
@@ -253,6 +258,7 @@ impl Shard {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         match report {
             Report::Offered { participant, sections } => self.offered(now, serial, participant, sections),
+            Report::Receives { participant, codecs } => home.state.receives(participant, codecs),
             Report::Connected { participant } => home.state.connected(participant),
             Report::Left { participant, reason } => home.state.leave(now, participant, reason),
             Report::ForwardingFailed { subscriber, track } => self.forwarding_failed(now, serial, subscriber, track),

@@ -21,7 +21,7 @@ use crate::media::layers::Wanted;
 use crate::negotiation::Session;
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
-use crate::room::model::{LeaveReason, TrackId};
+use crate::room::model::{LeaveReason, ParticipantId, TrackId};
 use crate::room::participant::ParticipantKey;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
@@ -30,8 +30,8 @@ impl Shard {
     /// Carries out an order of a room's home. One about somebody or something that is gone does nothing.
     pub(super) fn carry_out(&mut self, now: Instant, room: RoomKey, order: Order) {
         match order {
-            Order::Host { participant, events, data_protocol } => {
-                self.host(now, room, participant, events, data_protocol);
+            Order::Host { participant, events, data_protocol, standing } => {
+                self.host(now, room, participant, events, data_protocol, standing);
             }
             Order::Tell { participant, event } => {
                 if let Some((_, key)) = self.hosted(room, participant) {
@@ -43,11 +43,16 @@ impl Shard {
                     self.offer(now, key, &offer);
                 }
             }
+            Order::RestartIce { participant, remote } => {
+                if let Some((_, key)) = self.hosted(room, participant) {
+                    self.restart_ice(key, remote);
+                }
+            }
             Order::StartSource { source, from } => self.add_source(room, &source, from),
             Order::StopSource { source } => self.remove_source(source),
             Order::HandOver { source, to, begin } => self.set_handed(source, to, begin),
             Order::StartForwarding { subscriber, source, wanted } => {
-                self.start_forwarding(room, subscriber, source, wanted);
+                self.start_forwarding(now, room, subscriber, source, wanted);
             }
             Order::StopForwarding { subscriber, track } => self.stop_forwarding(room, subscriber, &track),
             Order::SetWanted { subscriber, track, wanted } => self.set_wanted(now, room, subscriber, &track, wanted),
@@ -131,19 +136,23 @@ impl Shard {
         participant: ParticipantKey,
         events: mpsc::Sender<Event>,
         data_protocol: Arc<dyn DataProtocol>,
+        standing: Option<ParticipantId>,
     ) {
         self.counters.guests.add(u64::from(room.home != self.id));
         let room = self.room_here(room);
         let transport = Transport::new(now, self.certificate.clone(), self.random.as_mut());
         // A session id keeps to 62 bits, since some parsers read it as a signed number (RFC 8829, section 5.2.1).
-        let session = Session::new(self.random.next_u64() >> 2);
+        let mut session = Session::new(self.random.next_u64() >> 2);
+        if standing.is_some() {
+            session.only_send();
+        }
         let key = self.peers.insert(Peer {
             participant,
             room,
             transport,
             session,
             inbound: Inbound::default(),
-            outbound: Outbound::default(),
+            outbound: Outbound::new(standing),
             channels: Channels::default(),
             data_protocol,
             events,
@@ -269,27 +278,43 @@ impl Shard {
         self.forget_if_empty(room);
     }
 
-    fn start_forwarding(&mut self, room: RoomKey, subscriber: ParticipantKey, source: SourceId, wanted: Wanted) {
+    fn start_forwarding(
+        &mut self,
+        now: Instant,
+        room: RoomKey,
+        subscriber: ParticipantKey,
+        source: SourceId,
+        wanted: Wanted,
+    ) {
         let Some((room, subscriber)) = self.hosted(room, subscriber) else {
             return;
         };
         let Some((_, key)) = self.by_source.get(&source).copied().filter(|(at, _)| *at == room) else {
             return;
         };
-        let (Some(entry), Some(peer)) = (self.rooms.get(room), self.peers.get_mut(subscriber)) else {
+        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
             return;
         };
-        let Some(source) = entry.sources.get(key) else { return };
-        peer.outbound.waiting.push(Waiting {
+        let Some(source) = entry.sources.get_mut(key) else { return };
+        let waiting = Waiting {
             track: source.track.clone(),
             source: key,
             publisher: source.publisher_id.clone(),
             kind: source.kind,
             codecs: source.codecs.clone(),
             wanted,
-        });
-        self.counters.subscriptions.add(1);
-        self.ask_for_sections(subscriber, false);
+        };
+        if !peer.outbound.is_standing() {
+            peer.outbound.waiting.push(waiting);
+            self.counters.subscriptions.add(1);
+            return self.ask_for_sections(subscriber, false);
+        }
+        // A peer that negotiates once gets another source in the section it has.
+        if peer.outbound.bind(&peer.session, &waiting) {
+            source.subscribers.push(subscriber);
+            self.counters.subscriptions.add(1);
+            self.select_layer(now, room, subscriber, key);
+        }
     }
 
     /// Ends all that is forwarded to a participant or waits to be.

@@ -19,6 +19,7 @@ use crate::room::participant::ParticipantKey;
 use crate::room::publication::OfferedTrack;
 use crate::room::quality::MeasuredNetwork;
 use crate::room::speakers::MeasuredLevel;
+use crate::transport::IceCredentials;
 use crate::wire::extension::ExtensionMap;
 use crate::wire::{Mid, Rid};
 
@@ -87,6 +88,8 @@ pub enum Order {
         participant: ParticipantKey,
         events: mpsc::Sender<Event>,
         data_protocol: Arc<dyn DataProtocol>,
+        /// Set for one that negotiates once: the name of the stream it gets whatever it carries.
+        standing: Option<ParticipantId>,
     },
     /// Hand this to the participant's adaptor.
     Tell {
@@ -97,6 +100,11 @@ pub enum Order {
     Offer {
         participant: ParticipantKey,
         offer: Offer,
+    },
+    /// Take these ICE credentials, and tell the ones to use from now on.
+    RestartIce {
+        participant: ParticipantKey,
+        remote: IceCredentials,
     },
     /// The publication begins: bind it to its section, or wait for what `from` hands over.
     StartSource {
@@ -150,6 +158,11 @@ pub enum Report {
     Offered {
         participant: ParticipantKey,
         sections: Option<Vec<OfferedSection>>,
+    },
+    /// A participant that negotiates once can receive these: MIME types by kind of section.
+    Receives {
+        participant: ParticipantKey,
+        codecs: Vec<(MediaKind, &'static str)>,
     },
     /// Its media is connected.
     Connected {

@@ -10,6 +10,7 @@ use crate::room::command::Offer;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, TrackId};
 use crate::room::publication::OfferedTrack;
+use crate::transport::IceCredentials;
 use crate::wire::codec::Codec;
 
 impl Shard {
@@ -27,6 +28,7 @@ impl Shard {
         }
         self.give_back_displaced(key);
         self.report_offered(now, key, true);
+        self.stand(now, key);
         self.place_waiting(now, key);
         self.answer(key, offer.id);
         self.ask_for_sections(key, false);
@@ -75,6 +77,28 @@ impl Shard {
                 });
             }
         }
+    }
+
+    /// Fills the sections of a peer that negotiates once, and lets the room choose what they carry.
+    fn stand(&mut self, now: Instant, key: usize) {
+        let Some((room, participant)) = self.seat_of(key) else { return };
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if !peer.outbound.stand(&mut peer.session, self.random.as_mut()) {
+            return;
+        }
+        let receiving = peer.session.sections().iter().filter(|section| section.local.is_some());
+        let codecs = receiving.flat_map(|s| s.codecs.iter().map(|codec| (s.kind, mime_type(codec.codec)))).collect();
+        self.report(now, room, Report::Receives { participant, codecs });
+        self.settle(now, room);
+    }
+
+    /// Takes the peer's new ICE credentials; answers with the ones to use from now on.
+    pub(super) fn restart_ice(&mut self, key: usize, remote: IceCredentials) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.transport.restart_ice(remote, self.random.as_mut());
+        let local = peer.transport.local_ice().clone();
+        self.register_ufrag(key);
+        self.tell(key, Event::IceRestarted(local));
     }
 
     /// Fills free sections with what waits for one.

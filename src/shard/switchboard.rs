@@ -54,7 +54,7 @@ impl Switchboard {
     }
 
     /// What has come, messages first: they say what the packets are.
-    pub fn try_next(&mut self) -> Option<Incoming> {
+    pub fn take(&mut self) -> Option<Incoming> {
         if let Some(incoming) = self.woken_by.take() {
             return Some(incoming);
         }

@@ -157,7 +157,7 @@ impl ShardThread {
     /// Takes what other shards handed over, within bounds. True when there may be more.
     fn take_from_shards(&mut self) -> bool {
         for _ in 0..BATCHES_PER_ROUND {
-            let Some(incoming) = self.legs.try_next() else { return false };
+            let Some(incoming) = self.legs.take() else { return false };
             let now = Instant::now();
             match incoming {
                 Incoming::Messages(from, messages) => self.shard.handle_leg(now, from, messages),

@@ -184,6 +184,12 @@ impl Transport {
         true
     }
 
+    /// Restarts ICE for a peer that says nothing but its new credentials (RFC 8840, section 4.4). The same ones again change
+    /// nothing. The local ones before and after are told by [`local_ice`](Self::local_ice).
+    pub fn restart_ice(&mut self, remote: IceCredentials, random: &mut dyn RngCore) {
+        self.ice.set_remote(remote, random);
+    }
+
     /// Whether SRTP keys exist.
     pub fn is_connected(&self) -> bool {
         self.srtp.is_some() && !self.is_closed

@@ -88,7 +88,7 @@ impl Legs {
                 let counters = shard.counters.clone();
                 quiet &= shard.links().is_idle();
                 board.hand_over(shard.links(), &counters);
-                while let Some(incoming) = board.try_next() {
+                while let Some(incoming) = board.take() {
                     quiet = false;
                     match incoming {
                         Incoming::Messages(from, messages) => shard.handle_leg(self.now, from, messages),
