@@ -2,6 +2,8 @@
 //! VP8, another subscribes, and every packet is checked for number, time and bytes. Each scenario runs on one shard, and with
 //! publisher and subscriber on two: there is no difference to be seen.
 
+#![allow(clippy::panic, reason = "a test stops where it is wrong")]
+
 mod support;
 
 use std::sync::atomic::Ordering::SeqCst;

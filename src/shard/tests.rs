@@ -1,5 +1,7 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+mod legs;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,12 +47,88 @@ impl Shard {
     }
 }
 
+/// A shard of the directory's.
+fn shard(id: ShardId, now: Instant, directory: &Arc<Directory>, room_spread: Option<NonZeroUsize>) -> Shard {
+    Shard::new(ShardConfig {
+        id,
+        room: RoomConfig {
+            empty_timeout: Duration::from_secs(300),
+            departure_timeout: Duration::from_secs(20),
+            max_participants: 0,
+        },
+        certificate: Arc::new(Certificate::generate()),
+        candidates: vec![SocketAddr::from(([192, 0, 2, 1], 7882))],
+        wall: WallClock::new(now, Duration::from_secs(1_000_000_000)),
+        random: Box::new(StdRng::seed_from_u64(3 + id.0 as u64)),
+        counters: directory.shards()[id.0].clone(),
+        directory: directory.clone(),
+        room_spread,
+    })
+}
+
+fn camera() -> Announcement {
+    Announcement {
+        client_id: "cam".to_owned(),
+        kind: MediaKind::Video,
+        source: TrackSource::Camera,
+        muted: false,
+        layers: Vec::new(),
+        opaque: Bytes::new(),
+    }
+}
+
+/// A participant's address and SRTP session.
+type End = (SocketAddr, Srtp);
+
+/// A packet of a camera as it is on the wire; `sequence` fills its payload.
+fn sealed(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize) -> Vec<u8> {
+    let mut writer = HeaderWriter::new(true, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
+    assert!(writer.extension(1, b"0"));
+    let mut payload = vec![0x10, u8::from(!keyframe)];
+    payload.extend(vec![sequence as u8; len]);
+    let mut packet = vec![0; 2_048];
+    let plain = Plain::new(u64::from(sequence), writer.finish(), &mut payload);
+    let len = from.1.outbound.seal_rtp(plain, &mut packet).unwrap();
+    packet.truncate(len);
+    packet
+}
+
+/// What a shard has sent to a participant since: sequence number, the byte that fills the payload, and its length.
+fn received(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(u16, u8, usize)> {
+    let batch = shard.outgoing();
+    let mut received = Vec::new();
+    for transmit in batch.transmits().iter().filter(|transmit| transmit.route.to == to.0) {
+        for datagram in batch.contents(transmit).chunks(transmit.segment) {
+            let mut packet = datagram.to_vec();
+            let header = Header::parse(&packet).unwrap();
+            // RTCP travels the same way and is not looked at here.
+            if header.payload_type != PayloadType(96) {
+                continue;
+            }
+            let (sequence, len) = (header.sequence_number, header.len);
+            let opened = to.1.inbound.open_rtp(now, header.ssrc.0, sequence, len, &mut packet);
+            packet.truncate(opened.unwrap());
+            let payload = Header::parse(&packet).unwrap().payload(&packet).unwrap().to_vec();
+            received.push((sequence, *payload.last().unwrap(), payload.len()));
+        }
+    }
+    received
+}
+
+/// Puts a connected transport in the place of the one that waits for its participant.
+fn connect(shard: &mut Shard, key: usize, end: Connected) -> End {
+    shard.peers[key].transport = end.transport;
+    shard.peers[key].learn_path(end.address, send::LocalEnd { socket: 0, ip: None });
+    shard.by_address.insert(end.address, key);
+    (end.address, end.peer)
+}
+
 /// A shard in which Anna publishes a camera that Bert receives.
 struct World {
     shard: Shard,
     now: Instant,
-    anna: (SocketAddr, Srtp),
-    bert: (SocketAddr, Srtp),
+    anna: End,
+    bert: End,
     _events: Vec<mpsc::Receiver<Event>>,
 }
 
@@ -58,33 +136,9 @@ impl World {
     fn new() -> World {
         let (anna, bert) = (Connected::new(1), Connected::new(2));
         let now = anna.now.max(bert.now);
-        let room = RoomConfig {
-            empty_timeout: Duration::from_secs(300),
-            departure_timeout: Duration::from_secs(20),
-            max_participants: 0,
-        };
-        let counters = Arc::<ShardCounters>::default();
-        let mut shard = Shard::new(ShardConfig {
-            id: ShardId(0),
-            room,
-            certificate: Arc::new(Certificate::generate()),
-            candidates: vec![SocketAddr::from(([192, 0, 2, 1], 7882))],
-            wall: WallClock::new(now, Duration::from_secs(1_000_000_000)),
-            random: Box::new(StdRng::seed_from_u64(3)),
-            counters: counters.clone(),
-            directory: Arc::new(Directory::new(vec![counters])),
-            room_spread: None,
-        });
-        let camera = Announcement {
-            client_id: "cam".to_owned(),
-            kind: MediaKind::Video,
-            source: TrackSource::Camera,
-            muted: false,
-            layers: Vec::new(),
-            opaque: Bytes::new(),
-        };
+        let mut shard = shard(ShardId(0), now, &Arc::new(Directory::new(vec![Arc::default()])), None);
         let mut events = Vec::new();
-        let joins = [request("anna", "sendonly", vec![camera]), request("bert", "recvonly", Vec::new())];
+        let joins = [request("anna", "sendonly", vec![camera()]), request("bert", "recvonly", Vec::new())];
         for (seat, request) in joins.into_iter().enumerate() {
             let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
             let seat = SeatId(seat as u64);
@@ -94,10 +148,7 @@ impl World {
         let mut ends = Vec::new();
         for (seat, end) in [anna, bert].into_iter().enumerate() {
             let key = shard.peer_of(SeatId(seat as u64));
-            shard.peers[key].transport = end.transport;
-            shard.peers[key].learn_path(end.address, send::LocalEnd { socket: 0, ip: None });
-            shard.by_address.insert(end.address, key);
-            ends.push((end.address, end.peer));
+            ends.push(connect(&mut shard, key, end));
         }
         shard.outgoing().clear();
         let bert = ends.pop().unwrap();
@@ -110,15 +161,7 @@ impl World {
     }
 
     fn sealed_from(&mut self, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize) -> Vec<u8> {
-        let mut writer = HeaderWriter::new(true, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
-        assert!(writer.extension(1, b"0"));
-        let mut payload = vec![0x10, u8::from(!keyframe)];
-        payload.extend(vec![sequence as u8; len]);
-        let mut packet = vec![0; 2_048];
-        let plain = Plain::new(u64::from(sequence), writer.finish(), &mut payload);
-        let len = self.anna.1.outbound.seal_rtp(plain, &mut packet).unwrap();
-        packet.truncate(len);
-        packet
+        sealed(&mut self.anna, ssrc, sequence, keyframe, len)
     }
 
     /// Hands one batch to the shard, as if it had been received at once.
@@ -132,23 +175,7 @@ impl World {
 
     /// What Bert has received since: sequence number, the byte that fills the payload, and its length.
     fn bert_received(&mut self) -> Vec<(u16, u8, usize)> {
-        let batch = self.shard.outgoing();
-        let mut received = Vec::new();
-        for transmit in batch.transmits().iter().filter(|transmit| transmit.route.to == self.bert.0) {
-            for datagram in batch.contents(transmit).chunks(transmit.segment) {
-                let mut packet = datagram.to_vec();
-                let header = Header::parse(&packet).unwrap();
-                // RTCP travels the same way and is not looked at here.
-                if header.payload_type != PayloadType(96) {
-                    continue;
-                }
-                let (sequence, len) = (header.sequence_number, header.len);
-                let opened = self.bert.1.inbound.open_rtp(self.now, header.ssrc.0, sequence, len, &mut packet);
-                packet.truncate(opened.unwrap());
-                let payload = Header::parse(&packet).unwrap().payload(&packet).unwrap().to_vec();
-                received.push((sequence, *payload.last().unwrap(), payload.len()));
-            }
-        }
+        let received = received(&mut self.shard, self.now, &mut self.bert);
         self.shard.outgoing().clear();
         received
     }
