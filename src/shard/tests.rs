@@ -1,5 +1,7 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+mod standing;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,11 +40,45 @@ struct World {
     now: Instant,
     anna: (SocketAddr, Srtp),
     bert: (SocketAddr, Srtp),
-    _events: Vec<mpsc::Receiver<Event>>,
+    events: Vec<mpsc::Receiver<Event>>,
+}
+
+/// Lets a participant in whose transport is connected already.
+fn enter(
+    shard: &mut Shard,
+    now: Instant,
+    seat: u64,
+    request: JoinRequest,
+    end: Connected,
+) -> (mpsc::Receiver<Event>, (SocketAddr, Srtp)) {
+    let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
+    let seat = SeatId(seat);
+    shard.handle_message(now, Message::Join { seat, request: Box::new(request), events: sender });
+    let key = shard.by_seat[&seat];
+    shard.peers[key].transport = end.transport;
+    shard.peers[key].learn_path(end.address, send::LocalEnd { socket: 0, ip: None });
+    shard.by_address.insert(end.address, key);
+    (receiver, (end.address, end.peer))
+}
+
+/// What the publisher announces.
+fn camera() -> Announcement {
+    Announcement {
+        client_id: "cam".to_owned(),
+        kind: MediaKind::Video,
+        source: TrackSource::Camera,
+        muted: false,
+        layers: Vec::new(),
+        opaque: Bytes::new(),
+    }
 }
 
 impl World {
     fn new() -> World {
+        World::of(request("anna", "sendonly", vec![camera()]), request("bert", "recvonly", Vec::new()))
+    }
+
+    fn of(annas: JoinRequest, berts: JoinRequest) -> World {
         let (anna, bert) = (Connected::new(1), Connected::new(2));
         let now = anna.now.max(bert.now);
         let room = RoomConfig {
@@ -58,33 +94,10 @@ impl World {
             random: Box::new(StdRng::seed_from_u64(3)),
             counters: Arc::default(),
         });
-        let camera = Announcement {
-            client_id: "cam".to_owned(),
-            kind: MediaKind::Video,
-            source: TrackSource::Camera,
-            muted: false,
-            layers: Vec::new(),
-            opaque: Bytes::new(),
-        };
-        let mut events = Vec::new();
-        let joins = [request("anna", "sendonly", vec![camera]), request("bert", "recvonly", Vec::new())];
-        for (seat, request) in joins.into_iter().enumerate() {
-            let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
-            let seat = SeatId(seat as u64);
-            shard.handle_message(now, Message::Join { seat, request: Box::new(request), events: sender });
-            events.push(receiver);
-        }
-        let mut ends = Vec::new();
-        for (seat, end) in [anna, bert].into_iter().enumerate() {
-            let key = shard.by_seat[&SeatId(seat as u64)];
-            shard.peers[key].transport = end.transport;
-            shard.peers[key].learn_path(end.address, send::LocalEnd { socket: 0, ip: None });
-            shard.by_address.insert(end.address, key);
-            ends.push((end.address, end.peer));
-        }
+        let (annas_events, anna) = enter(&mut shard, now, 0, annas, anna);
+        let (berts_events, bert) = enter(&mut shard, now, 1, berts, bert);
         shard.outgoing().clear();
-        let bert = ends.pop().unwrap();
-        World { shard, now, anna: ends.pop().unwrap(), bert, _events: events }
+        World { shard, now, anna, bert, events: vec![annas_events, berts_events] }
     }
 
     /// One of Anna's packets as it is on the wire.
@@ -117,6 +130,11 @@ impl World {
 
     /// What Bert has received since: sequence number and the byte that fills the payload.
     fn bert_received(&mut self) -> Vec<(u16, u8)> {
+        self.bert_packets().into_iter().map(|(header, fill)| (header.sequence_number, fill)).collect()
+    }
+
+    /// The same with the whole header.
+    fn bert_packets(&mut self) -> Vec<(Header, u8)> {
         let batch = self.shard.outgoing();
         let mut received = Vec::new();
         for transmit in batch.transmits().iter().filter(|transmit| transmit.route.to == self.bert.0) {
@@ -129,7 +147,7 @@ impl World {
                 }
                 let (sequence, len) = (header.sequence_number, header.len);
                 let opened = self.bert.1.inbound.open_rtp(self.now, header.ssrc.0, sequence, len, &mut packet);
-                received.push((sequence, packet[opened.unwrap() - 1]));
+                received.push((header, packet[opened.unwrap() - 1]));
             }
         }
         self.shard.outgoing().clear();
