@@ -25,7 +25,7 @@ use super::ice::IceSession;
 use super::refusal::Refusal;
 use super::sessions::{Handle, Opening, Owner, Patched, Sessions};
 use crate::api::CORS_MAX_AGE;
-use crate::config::{ApiKeys, Config};
+use crate::config::{ApiKeys, Config, IceServer};
 use crate::limits;
 use crate::negotiation::read_fragment;
 use crate::room::event::Event;
@@ -77,7 +77,7 @@ pub(super) fn bounded_router<P: Port>(config: &Config, port: P, counters: Arc<Co
         keys: config.keys.clone(),
         open: config.development,
         auto_create: config.rooms.auto_create,
-        links: Vec::new(),
+        links: config.media.ice_servers.iter().filter_map(link).collect(),
         sessions: Sessions::new(bounds.sessions, bounds.room, counters.clone()),
         counters,
         bounds,
@@ -92,6 +92,18 @@ pub(super) fn bounded_router<P: Port>(config: &Config, port: P, counters: Arc<Co
         .layer(cors())
         .layer(from_fn(tell_options))
         .with_state(shared)
+}
+
+/// How a client is told of a STUN or TURN server (RFC 9725, section 4.6). `None` for what fits no header.
+fn link(server: &IceServer) -> Option<HeaderValue> {
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut link = format!("<{}>; rel=\"ice-server\"", server.uri);
+    if let Some((username, credential)) = &server.login {
+        let credential = std::str::from_utf8(credential.as_bytes()).ok()?;
+        link += &format!("; username=\"{}\"; credential=\"{}\"", quoted(username), quoted(credential));
+        link += "; credential-type=\"password\"";
+    }
+    HeaderValue::from_str(&link).ok()
 }
 
 fn session_routes<P: Port>(protocol: Protocol) -> Router<Arc<Shared<P>>> {

@@ -255,3 +255,18 @@ async fn pages_of_any_origin_may_ask_and_read_what_they_need() {
     // Only once: browsers refuse an answer that has it twice.
     assert_eq!(refused.headers.get_all("access-control-allow-origin").iter().count(), 1);
 }
+
+#[tokio::test]
+async fn configured_ice_servers_are_told_by_links() {
+    let turn = "[{host: t.example, port: 443, protocol: tls, username: u, credential: 'c\"\\'}]";
+    let flags = ["--dev", "--stun-servers", "a.example:3478,b.example:3478", "--turn-servers", turn];
+    let (created, _guest) = open(&mut house(&flags), "/whip/den", &[], &published()).await;
+    let links: Vec<&str> = created.headers.get_all("link").iter().map(|link| link.to_str().unwrap()).collect();
+    let expected = [
+        "<stun:a.example:3478>; rel=\"ice-server\"",
+        "<stun:b.example:3478>; rel=\"ice-server\"",
+        "<turns:t.example:443?transport=tcp>; rel=\"ice-server\"; username=\"u\"; credential=\"c\\\"\\\\\"; \
+         credential-type=\"password\"",
+    ];
+    assert_eq!(links, expected);
+}
