@@ -1,5 +1,7 @@
 //! Scenarios of a room: what participants are told, and what the shard is asked to do.
 
+mod follow;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,6 +1,7 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
 mod legs;
+mod standing;
 
 use std::time::Duration;
 
@@ -93,10 +94,10 @@ fn sealed(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize)
     packet
 }
 
-/// What a shard has sent to a participant since: sequence number, the byte that fills the payload, and its length.
-fn received(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(u16, u8, usize)> {
+/// What a shard has sent to a participant since: headers and payloads.
+fn packets(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(Header, Vec<u8>)> {
     let batch = shard.outgoing();
-    let mut received = Vec::new();
+    let mut packets = Vec::new();
     for transmit in batch.transmits().iter().filter(|transmit| transmit.route.to == to.0) {
         for datagram in batch.contents(transmit).chunks(transmit.segment) {
             let mut packet = datagram.to_vec();
@@ -108,11 +109,16 @@ fn received(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(u16, u8, usiz
             let (sequence, len) = (header.sequence_number, header.len);
             let opened = to.1.inbound.open_rtp(now, header.ssrc.0, sequence, len, &mut packet);
             packet.truncate(opened.unwrap());
-            let payload = Header::parse(&packet).unwrap().payload(&packet).unwrap().to_vec();
-            received.push((sequence, *payload.last().unwrap(), payload.len()));
+            packets.push((header, Header::parse(&packet).unwrap().payload(&packet).unwrap().to_vec()));
         }
     }
-    received
+    packets
+}
+
+/// The same as sequence number, the byte that fills the payload, and its length.
+fn received(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(u16, u8, usize)> {
+    let told = |(header, payload): (Header, Vec<u8>)| (header.sequence_number, *payload.last().unwrap(), payload.len());
+    packets(shard, now, to).into_iter().map(told).collect()
 }
 
 /// Puts a connected transport in the place of the one that waits for its participant.
@@ -129,30 +135,37 @@ struct World {
     now: Instant,
     anna: End,
     bert: End,
-    _events: Vec<mpsc::Receiver<Event>>,
+    events: Vec<mpsc::Receiver<Event>>,
+}
+
+/// Lets a participant in whose transport is connected already.
+fn enter(
+    shard: &mut Shard,
+    now: Instant,
+    seat: u64,
+    request: JoinRequest,
+    end: Connected,
+) -> (mpsc::Receiver<Event>, End) {
+    let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
+    let seat = SeatId(seat);
+    shard.handle_message(now, Message::Join { seat, request: Box::new(request), events: sender });
+    let key = shard.peer_of(seat);
+    (receiver, connect(shard, key, end))
 }
 
 impl World {
     fn new() -> World {
+        World::of(request("anna", "sendonly", vec![camera()]), request("bert", "recvonly", Vec::new()))
+    }
+
+    fn of(annas: JoinRequest, berts: JoinRequest) -> World {
         let (anna, bert) = (Connected::new(1), Connected::new(2));
         let now = anna.now.max(bert.now);
         let mut shard = shard(ShardId(0), now, &Arc::new(Directory::new(vec![Arc::default()])), None);
-        let mut events = Vec::new();
-        let joins = [request("anna", "sendonly", vec![camera()]), request("bert", "recvonly", Vec::new())];
-        for (seat, request) in joins.into_iter().enumerate() {
-            let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
-            let seat = SeatId(seat as u64);
-            shard.handle_message(now, Message::Join { seat, request: Box::new(request), events: sender });
-            events.push(receiver);
-        }
-        let mut ends = Vec::new();
-        for (seat, end) in [anna, bert].into_iter().enumerate() {
-            let key = shard.peer_of(SeatId(seat as u64));
-            ends.push(connect(&mut shard, key, end));
-        }
+        let (annas_events, anna) = enter(&mut shard, now, 0, annas, anna);
+        let (berts_events, bert) = enter(&mut shard, now, 1, berts, bert);
         shard.outgoing().clear();
-        let bert = ends.pop().unwrap();
-        World { shard, now, anna: ends.pop().unwrap(), bert, _events: events }
+        World { shard, now, anna, bert, events: vec![annas_events, berts_events] }
     }
 
     /// One of Anna's packets as it is on the wire.
@@ -176,6 +189,14 @@ impl World {
     /// What Bert has received since: sequence number, the byte that fills the payload, and its length.
     fn bert_received(&mut self) -> Vec<(u16, u8, usize)> {
         let received = received(&mut self.shard, self.now, &mut self.bert);
+        self.shard.outgoing().clear();
+        received
+    }
+
+    /// The same with whole headers.
+    fn bert_packets(&mut self) -> Vec<(Header, u8)> {
+        let packets = packets(&mut self.shard, self.now, &mut self.bert);
+        let received = packets.into_iter().map(|(header, payload)| (header, *payload.last().unwrap())).collect();
         self.shard.outgoing().clear();
         received
     }

@@ -1,9 +1,9 @@
 //! What an adaptor needs of the rooms, as traits, so that its tests can stand in for the shards; and how a place is taken.
 
 use std::future::Future;
+use std::time::Duration;
 
 use super::port::{Rooms, Seat};
-use crate::limits;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 use crate::room::model::JoinError;
@@ -46,18 +46,18 @@ pub enum Denial {
     Refused(JoinError),
     /// The room's shard is gone.
     Gone,
-    /// The room did not answer within `limits::JOIN_TIMEOUT`.
+    /// The room did not answer in time.
     Timeout,
 }
 
 /// Joins, and waits for the room's first word. Who gives up meanwhile leaves, as the place is dropped.
-pub async fn take<P: Port>(port: &P, request: JoinRequest) -> Result<(P::Place, Event), Denial> {
+pub async fn take<P: Port>(port: &P, request: JoinRequest, patience: Duration) -> Result<(P::Place, Event), Denial> {
     let joining = async {
         let mut place = port.join(request).await?;
         let first = place.next().await?;
         Some((place, first))
     };
-    match tokio::time::timeout(limits::JOIN_TIMEOUT, joining).await {
+    match tokio::time::timeout(patience, joining).await {
         Ok(Some((_, Event::Refused(error)))) => Err(Denial::Refused(error)),
         Ok(Some(joined)) => Ok(joined),
         Ok(None) => Err(Denial::Gone),

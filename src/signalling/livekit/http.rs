@@ -191,7 +191,7 @@ async fn try_connect<P: Port>(
         }));
     }
     // Before the upgrade, so that a refusal is an HTTP status.
-    let (place, first) = place::take(&shared.port, request).await?;
+    let (place, first) = place::take(&shared.port, request, limits::JOIN_TIMEOUT).await?;
     let session = Session::new(claims, shared.keys.clone(), protocol, Now::read().instant);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _guard = guard;
