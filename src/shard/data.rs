@@ -147,12 +147,9 @@ impl Shard {
         let addressed: Vec<usize> = match &routed.recipients {
             Recipients::Nobody => Vec::new(),
             Recipients::Everyone => room.state.participants().map(|(to, _)| to.0).collect(),
-            Recipients::Only { identities, participants } => room
-                .state
-                .participants()
-                .filter(|(_, p)| identities.contains(&p.info.identity) || participants.contains(&p.info.id))
-                .map(|(to, _)| to.0)
-                .collect(),
+            Recipients::Only { identities, participants } => {
+                room.state.named(identities, participants).into_iter().map(|to| to.0).collect()
+            }
         };
         for to in addressed.into_iter().filter(|to| *to != key) {
             self.send_data(now, to, kind, &routed.message);

@@ -251,7 +251,7 @@ impl Shard {
             return;
         };
         if let Some(entry) = self.rooms.get_mut(room) {
-            entry.state.connected(ParticipantKey(key));
+            entry.state.connected(now, ParticipantKey(key));
         }
         self.run_effects(now, room);
         self.request_awaited_keyframes(now, key);

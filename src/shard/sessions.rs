@@ -55,7 +55,7 @@ impl Shard {
             return;
         };
         let offered = peer.session.sections().iter().filter_map(offered_track).collect();
-        entry.state.offered(ParticipantKey(key), offered);
+        entry.state.offered(now, ParticipantKey(key), offered);
         // Sections the peer stopped receiving in give their subscriptions back.
         for subscription in peer.outbound.displaced(&peer.session) {
             if let Some(source) = entry.sources.get_mut(subscription.source) {
