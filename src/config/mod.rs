@@ -74,6 +74,8 @@ pub struct Media {
     /// Addresses to offer as candidates; empty: the machine's own.
     pub node_ips: Vec<IpAddr>,
     pub shards: NonZeroUsize,
+    /// Participants of one room on one shard before others are placed elsewhere; `None`: as many as it can bear.
+    pub room_spread: Option<NonZeroUsize>,
 }
 
 /// What a room is created with.
@@ -232,7 +234,8 @@ fn media(given: &Given) -> Result<Media, ConfigError> {
     if let Some(ip) = node_ips.iter().find(|ip| ip.is_unspecified()) {
         return Err(given.wrong("rtc.node_ip", format!("{ip} is no address that clients can send to")));
     }
-    Ok(Media { udp_port, node_ips, shards })
+    let room_spread = given.read("room.spread", |value| value.integer(0..=limits::ROOM_PARTICIPANTS))?;
+    Ok(Media { udp_port, node_ips, shards, room_spread: room_spread.and_then(NonZeroUsize::new) })
 }
 
 fn rooms(given: &Given, warnings: &mut Vec<String>) -> Result<RoomDefaults, ConfigError> {

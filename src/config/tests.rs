@@ -80,6 +80,7 @@ fn every_setting_is_read_from_flags_and_from_variables() {
             udp_port: 9000,
             node_ips: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             shards: NonZeroUsize::new(3).unwrap(),
+            room_spread: None,
         },
         rooms: RoomDefaults {
             empty_timeout: Duration::from_secs(1),

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,6 +17,9 @@ use crate::shard::send::{Route, SendBatch, Transmit};
 const SOCKET_BUFFER: usize = 4 << 20;
 /// One receive buffer, bytes: with GRO the kernel may hand over a whole run.
 const RECEIVE_BUFFER: usize = 65_536;
+/// From one receive buffer to the next: not a power of two, or the datagrams of a batch would all fall on the same lines of
+/// the processor's cache.
+const STRIDE: usize = RECEIVE_BUFFER + 5 * 64;
 
 /// A bound socket that no runtime knows yet.
 pub struct BoundPort {
@@ -48,6 +51,9 @@ pub struct UdpPort {
     state: UdpSocketState,
 }
 
+/// Buffers of a full batch.
+pub const BATCH: usize = BATCH_SIZE;
+
 /// Receive buffers, reused for every batch.
 pub struct ReceiveBuffers {
     bytes: Vec<u8>,
@@ -63,7 +69,7 @@ pub struct Received {
 
 impl Default for ReceiveBuffers {
     fn default() -> Self {
-        ReceiveBuffers { bytes: vec![0; BATCH_SIZE * RECEIVE_BUFFER], metas: [RecvMeta::default(); BATCH_SIZE] }
+        ReceiveBuffers { bytes: vec![0; BATCH_SIZE * STRIDE], metas: [RecvMeta::default(); BATCH_SIZE] }
     }
 }
 
@@ -76,7 +82,7 @@ impl ReceiveBuffers {
     pub fn datagrams(&self, count: usize, out: &mut Vec<Received>) {
         out.clear();
         for (index, meta) in self.metas.iter().take(count).enumerate() {
-            let start = index * RECEIVE_BUFFER;
+            let start = index * STRIDE;
             let end = start + meta.len.min(RECEIVE_BUFFER);
             let stride = meta.stride.max(1);
             let mut at = start;
@@ -102,19 +108,21 @@ impl UdpPort {
         Ok(UdpPort { socket, state })
     }
 
+    /// Ready when datagrams came since the last time it was. They are to be received until there are none.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_recv_ready(cx)
+        ready!(self.socket.poll_recv_ready(cx))?;
+        // Forgets the readiness without a system call. The kernel tells of each arrival: the next makes it ready again.
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = self.socket.try_io(Interest::READABLE, nothing);
+        Poll::Ready(Ok(()))
     }
 
-    /// Receives one batch; the count of buffers filled, 0 when there is nothing.
+    /// Receives one batch: how many buffers it filled. Fewer than [`BATCH`]: there was no more.
     pub fn receive(&self, buffers: &mut ReceiveBuffers) -> usize {
-        let mut chunks = buffers.bytes.chunks_exact_mut(RECEIVE_BUFFER);
+        let mut chunks = buffers.bytes.chunks_exact_mut(STRIDE).map(|chunk| chunk.get_mut(..RECEIVE_BUFFER));
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let metas = &mut buffers.metas;
-        self.socket
-            .try_io(Interest::READABLE, || self.state.recv((&self.socket).into(), &mut slices, metas))
-            .unwrap_or(0)
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().flatten().unwrap_or_default()));
+        self.state.recv((&self.socket).into(), &mut slices, &mut buffers.metas).unwrap_or(0)
     }
 
     /// Sends one run: in one call where the kernel and device can, else datagram by datagram. A full socket buffer drops it,
@@ -135,11 +143,16 @@ impl UdpPort {
     fn send_run(&self, route: Route, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let Route { to: destination, local } = route;
         let datagram = quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip: local.ip };
-        self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &datagram))
+        self.state.try_send((&self.socket).into(), &datagram)
+    }
+
+    /// Most datagrams the kernel hands over in one buffer; 1 without receive offload.
+    pub fn receive_segments(&self) -> usize {
+        self.state.gro_segments()
     }
 
     /// Most datagrams the kernel takes in one call; 1 without segmentation offload.
-    fn max_segments(&self) -> usize {
+    pub fn max_segments(&self) -> usize {
         self.state.max_gso_segments()
     }
 }

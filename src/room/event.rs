@@ -2,6 +2,7 @@
 
 use super::model::*;
 use super::shared::Shared;
+use crate::transport::IceCredentials;
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
@@ -19,6 +20,8 @@ pub enum Event {
         id: u32,
         reason: String,
     },
+    /// The server's ICE credentials after `RestartIce`: the same as before where the peer's were.
+    IceRestarted(IceCredentials),
     /// Please offer this many more sections to receive in; (0, 0) asks for a mere re-offer.
     SectionsNeeded {
         audio: u32,

@@ -11,6 +11,7 @@ pub mod admission;
 pub mod command;
 mod data_tracks;
 pub mod event;
+pub mod follow;
 pub mod ids;
 pub mod model;
 mod news;
@@ -116,6 +117,10 @@ pub struct Room {
     by_id: HashMap<ParticipantId, ParticipantKey>,
     tracks: Tracks,
     news: News,
+    /// Those of them that follow.
+    followers: BTreeSet<ParticipantKey>,
+    /// How often somebody began to publish.
+    publishing: u64,
     speakers: Speakers,
     timers: Timers,
     effects: Vec<Effect>,
@@ -142,6 +147,8 @@ impl Room {
             by_id: HashMap::new(),
             tracks: Tracks::default(),
             news: News::new(at.now),
+            followers: BTreeSet::new(),
+            publishing: 0,
             speakers: Speakers::default(),
             effects: Vec::new(),
         }
@@ -192,6 +199,9 @@ impl Room {
         }
         let participant = Participant::new(ids::participant(random), at.unix_ms, request);
         let info = participant.info.clone();
+        if participant.following.is_some() {
+            self.followers.insert(key);
+        }
         self.insert(key, participant);
         self.timers.occupied();
         let others = self.visible_others(key).map(|other| other.info.clone()).collect();
@@ -226,6 +236,7 @@ impl Room {
             return;
         };
         let tracks: Vec<TrackId> = participant.publications.iter().map(|p| p.info.id.clone()).collect();
+        let published = participant.publishing_since.is_some();
         let subscribed: Vec<TrackId> = participant.subscribed.iter().cloned().collect();
         for track in tracks {
             self.end_publication(key, &track);
@@ -247,6 +258,9 @@ impl Room {
         self.tell(key, Event::Removed(reason));
         self.effects.push(Effect::Close { participant: key });
         self.remove(key);
+        if published {
+            self.review_followers();
+        }
         if self.participants.is_empty() {
             self.timers.emptied(now, &self.config);
         }
@@ -271,6 +285,7 @@ impl Room {
             info.participants = info.participants.saturating_sub(1);
         }
         self.by_identity.remove(&gone.info.identity);
+        self.followers.remove(&key);
         self.by_id.remove(&gone.info.id);
         self.speakers.forget(key);
         self.forget_news_of(key);
@@ -288,10 +303,10 @@ impl Room {
         }
     }
 
-    /// A participant's command; offers are the shard's to handle, which then calls [`offered`](Self::offered).
+    /// A participant's command; offers and ICE are the shard's to handle, which then calls [`offered`](Self::offered).
     pub fn command(&mut self, now: Instant, key: ParticipantKey, command: Command, random: &mut dyn RngCore) {
         match command {
-            Command::Offer(_) => {}
+            Command::Offer(_) | Command::RestartIce(_) => {}
             Command::Announce(announcement) => self.announce(now, key, announcement, random),
             Command::SetMuted { track, muted } => self.set_muted(now, key, &track, muted),
             Command::Subscribe { tracks, subscribe } => self.subscribe(now, key, tracks, subscribe),

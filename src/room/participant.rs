@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use super::command::JoinRequest;
+use super::follow::Following;
 use super::model::*;
 use super::publication::{OfferedTrack, Publication};
 use super::shared::Shared;
@@ -19,6 +20,10 @@ pub struct Participant {
     pub auto_subscribe: bool,
     pub auto_subscribe_data: bool,
     pub audience: Audience,
+    /// Set for a participant that watches one publisher at a time.
+    pub following: Option<Following>,
+    /// Its place in the order in which the present publishers began; `None` while it publishes nothing.
+    pub publishing_since: Option<u64>,
     pub publications: Vec<Publication>,
     /// What the last offer sends, matched or not.
     pub offered: Vec<OfferedTrack>,
@@ -67,6 +72,8 @@ impl Participant {
             auto_subscribe: request.auto_subscribe,
             auto_subscribe_data: request.auto_subscribe_data,
             audience: Audience::Everyone,
+            following: request.follow.clone().map(Following::new),
+            publishing_since: None,
             publications: Vec::new(),
             offered: Vec::new(),
             wishes: HashMap::new(),
@@ -148,7 +155,11 @@ impl Participant {
 
     pub fn wants(&self, track: &TrackId) -> bool {
         let explicit = self.wishes.get(track).and_then(|wish| wish.subscribe);
-        self.info.grants.subscribe && explicit.unwrap_or(self.auto_subscribe)
+        let wants = match &self.following {
+            Some(following) => following.watches(track),
+            None => explicit.unwrap_or(self.auto_subscribe),
+        };
+        self.info.grants.subscribe && wants
     }
 
     pub fn wanted(&self, track: &TrackId) -> Wanted {

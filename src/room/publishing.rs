@@ -70,6 +70,7 @@ impl Room {
         }
         if !ended.is_empty() {
             self.publications_changed(now, key, Urgency::AtOnce);
+            self.review_followers();
         }
         self.match_sections(now, key);
     }
@@ -91,6 +92,10 @@ impl Room {
         if started.is_empty() {
             return;
         }
+        if participant.publishing_since.is_none() {
+            participant.publishing_since = Some(self.publishing);
+            self.publishing += 1;
+        }
         // Sources first, then the news, then the subscriptions: whoever is to receive a track has heard of it.
         let tracks: Vec<TrackId> = started.iter().map(|(track, _)| track.clone()).collect();
         self.effects.extend(started.into_iter().map(|(_, effect)| effect));
@@ -98,6 +103,7 @@ impl Room {
         for track in tracks {
             self.reconcile_track(key, &track);
         }
+        self.review_followers();
     }
 
     fn publications_changed(&mut self, now: Instant, key: ParticipantKey, urgency: Urgency) {
@@ -133,6 +139,9 @@ impl Room {
             return;
         };
         let publication = participant.publications.remove(index);
+        if !participant.publications.iter().any(Publication::is_live) {
+            participant.publishing_since = None;
+        }
         let Some(entry) = self.tracks.remove(track) else {
             return;
         };

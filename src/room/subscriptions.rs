@@ -14,7 +14,7 @@ const UNKNOWN_TRACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Room {
     /// Brings one subscription to what it should be.
-    fn reconcile(&mut self, subscriber: ParticipantKey, publisher: ParticipantKey, track: &TrackId) {
+    pub(super) fn reconcile(&mut self, subscriber: ParticipantKey, publisher: ParticipantKey, track: &TrackId) {
         if subscriber == publisher {
             return;
         }
@@ -195,6 +195,7 @@ impl Room {
         for track in tracks {
             self.reconcile_track(key, &track);
         }
+        self.review_followers();
     }
 
     /// The shard could not forward a track: no codec that both sides have.

@@ -67,6 +67,7 @@ pub(crate) fn request(identity: &str, grants: Grants) -> JoinRequest {
         grants,
         auto_subscribe: true,
         auto_subscribe_data: true,
+        follow: None,
         offer: None,
         announcements: Vec::new(),
         opaque: Bytes::new(),

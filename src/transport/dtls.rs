@@ -15,8 +15,8 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub(super) use provider::COOKIE_BYTES;
-pub(super) use session::{DtlsEvent, Session};
+pub use provider::COOKIE_BYTES;
+pub use session::{DtlsEvent, Session};
 
 use std::str::FromStr;
 

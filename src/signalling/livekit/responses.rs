@@ -31,6 +31,8 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
             ..join_without_others(&joined)
         }),
         Event::Refused(_) => return Vec::new(),
+        // This protocol restarts ICE by an offer.
+        Event::IceRestarted(_) => return Vec::new(),
         Event::Answer { id, sdp, tracks_by_mid } => Answer::Answer(proto::SessionDescription {
             r#type: "answer".to_owned(),
             sdp,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rtc_dtls::crypto_provider::providers::{AwsLcRsProvider, AwsLcRsRandom};
 use rtc_dtls::crypto_provider::{CryptoError, RTCCrypto, RTCCryptoProvider, RTCRandom};
 
-pub(in crate::transport) const COOKIE_BYTES: usize = 20;
+pub const COOKIE_BYTES: usize = 20;
 const NONCE_BYTES: usize = 8;
 
 /// aws-lc-rs for one association.

@@ -37,7 +37,7 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 
 /// What an association reports.
 #[derive(Debug)]
-pub(in crate::transport) enum DtlsEvent {
+pub enum DtlsEvent {
     /// The fingerprint matched; the exported keying material.
     Connected {
         profile: Profile,
@@ -59,7 +59,7 @@ enum Phase {
     Ended,
 }
 
-pub(in crate::transport) struct Session {
+pub struct Session {
     role: DtlsRole,
     certificate: Arc<Certificate>,
     fingerprints: Vec<Fingerprint>,
