@@ -7,13 +7,14 @@
 #   make test           everything: formatting, lints, unit tests, and the whole server against real clients
 #   make test-unit      only the Rust tests
 #   make test-clients   only the whole server against real clients (tests/clients/README.md: one suite by itself)
+#   make bench          what each step of a packet costs (criterion; BENCH=srtp for one of benches/)
 #   make lint           cargo fmt --check and clippy, warnings are errors
 #   make load           what a forwarded packet costs: a short set of load tests against servers they start (load-tests/README.md)
 #   make clean          remove everything that was built or installed here
 #   make help           this text
 
 .DEFAULT_GOAL := help
-.PHONY: run build page test test-unit test-clients lint load clean help
+.PHONY: run build page test test-unit test-clients bench lint load clean help
 
 run: build
 	@exec target/release/sfumato --dev $(ARGS)
@@ -34,6 +35,10 @@ test-unit:
 
 test-clients:
 	@scripts/test clients
+
+bench:
+	@scripts/setup-system build
+	cargo bench --locked $(if $(BENCH),--bench $(BENCH),--benches)
 
 lint:
 	@scripts/setup-system build

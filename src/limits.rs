@@ -13,6 +13,10 @@ pub const DATAGRAM_BYTES: usize = 2048;
 pub const RTCP_BLOCKS: usize = 64;
 /// Receive streams (SSRC) of one publisher: 3 layers + RTX for several tracks fit; a scan of SSRCs does not.
 pub const RECEIVE_STREAMS: usize = 64;
+/// Packets kept of one RTP stream for its subscribers, bytes: one second at 8 Mbit/s.
+pub const CACHE_BYTES: usize = 1 << 20;
+/// Packets kept of one RTP stream: one second at 4,000 packets a second.
+pub const CACHE_RECORDS: usize = 4096;
 /// DTLS handshake bytes accepted before keys exist. A handshake with certificates takes about 4 KiB.
 pub const HANDSHAKE_BYTES: usize = 64 * 1024;
 /// Time from a participant's offer to a connected transport, after which it is given up.
@@ -21,6 +25,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// ICE addresses remembered for one transport: enough for Wi-Fi, mobile and IPv6 pairs at once.
 pub const ICE_PATHS: usize = 16;
+
+/// Candidates in one fragment of a session description (trickle ICE): a machine with many interfaces has some tens.
+pub const ICE_CANDIDATES: usize = 256;
 
 // ---- data channels ----
 
@@ -65,6 +72,8 @@ pub const TRACKS_PER_PARTICIPANT: usize = 32;
 pub const METADATA_BYTES: usize = 64 * 1024;
 /// All attributes of a participant, keys and values, bytes.
 pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
+/// Participants that one event tells of; more are told in several. Their metadata may be long, and clients bound messages.
+pub const PARTICIPANTS_PER_EVENT: usize = 256;
 /// Names and identities, bytes.
 pub const NAME_BYTES: usize = 256;
 /// Subscription wishes for tracks that do not exist (yet), per participant.
@@ -82,6 +91,21 @@ pub const JOIN_REQUEST_BYTES: usize = 256 * 1024;
 pub const EVENT_QUEUE: usize = 1024;
 /// Messages queued towards one shard.
 pub const MAILBOX: usize = 4096;
+/// Messages one shard queues towards another that does not take them, bytes; past that the link between them is lost and
+/// whom they share is put out. The greatest burst that one command causes, a publisher of 32 tracks leaving a room of 5,000,
+/// takes about 30 MiB.
+pub const LEG_BACKLOG_BYTES: usize = 64 << 20;
+/// Messages queued towards another shard past which no commands are taken until there are fewer, bytes: so clients wait
+/// long before a link is lost.
+pub const LEG_CONGESTED_BYTES: usize = 16 << 20;
+/// Data channel messages among those, bytes: late ones must not take the room of what keeps shards in step.
+pub const LEG_DATA_BYTES: usize = 16 << 20;
+/// Data channel messages of one participant among those, bytes: as much as SCTP lets a peer send unanswered.
+pub const LEG_DATA_SHARE_BYTES: usize = 1 << 20;
+/// Bundles of messages on their way to one shard; a bundle is what its sender had for it at once.
+pub const LEG_MESSAGES: usize = 64;
+/// Batches of packets on their way to one shard: some 50 ms of it at full load.
+pub const LEG_BATCHES: usize = 256;
 /// Undecodable signalling messages of one client before its connection is closed: one may be a newer client's, more are noise.
 pub const SIGNAL_MALFORMED: u32 = 4;
 /// Track or participant names in one signalling message; the rest is ignored. Twice the tracks a large room shows at once.
@@ -90,6 +114,15 @@ pub const SIGNAL_NAMES: usize = 4096;
 pub const TOKEN_BYTES: usize = 64 * 1024;
 
 // ---- HTTP ----
+
+/// Body of a request, bytes: an offer of one audio and one video section takes 10 KiB at most.
+pub const HTTP_BODY_BYTES: usize = 64 * 1024;
+/// Time for a request's body to arrive.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Sessions of participants that signal by single HTTP requests; for others their open connection counts.
+pub const HTTP_SESSIONS: usize = 16_384;
+/// Requests to one such session that wait for those before them.
+pub const HTTP_SESSION_REQUESTS: usize = 8;
 
 /// TCP connections, WebSockets included: past that new ones wait in the kernel's backlog.
 pub const HTTP_CONNECTIONS: u32 = 16_384;

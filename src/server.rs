@@ -23,11 +23,15 @@ use crate::limits;
 use crate::net::addresses::{candidates, node_addresses, wildcards};
 use crate::net::udp::BoundPort;
 use crate::room::RoomConfig;
+use crate::shard::directory::Directory;
+use crate::shard::leg::ShardId;
 use crate::shard::mailbox::Message;
+use crate::shard::switchboard::Switchboard;
 use crate::shard::thread::ShardThread;
 use crate::shard::{Shard, ShardConfig};
 use crate::signalling::livekit;
 use crate::signalling::port::Rooms;
+use crate::signalling::whip;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::prometheus as metrics;
 use crate::transport::Certificate;
@@ -54,14 +58,17 @@ pub enum ServerError {
 pub async fn run(config: Config) -> Result<(), ServerError> {
     let registry = Registry::new();
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
+    let http_counters = Arc::new(whip::Counters::new(&registry)?);
     let listeners = api::bind(&config)?;
     let sockets = bind_media(&config)?;
     let shards = Shards::start(&config, sockets)?;
     announce(&config, &listeners, &shards);
-    let rooms = Rooms::new(shards.mailboxes.clone());
+    let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone());
     metrics::register(&registry, shards.counters.clone())?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
-    let router = api::router(signalling, Arc::new(move || metrics::render(&registry)), api::page::embedded);
+    let answering = whip::router(&config, rooms.clone(), http_counters);
+    let render = Arc::new(move || metrics::render(&registry));
+    let router = api::router(signalling, answering, render, api::page::embedded);
     let farewell = async move {
         ended_by_signal().await;
         tracing::info!("stopping");
@@ -143,6 +150,7 @@ fn bind_shard(config: &Config, port: u16) -> Result<Vec<BoundPort>, BindError> {
 struct Shards {
     mailboxes: Vec<mpsc::Sender<Message>>,
     counters: Vec<Arc<ShardCounters>>,
+    directory: Arc<Directory>,
     bound: Vec<SocketAddr>,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
@@ -156,15 +164,18 @@ impl Shards {
         };
         let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall = WallClock::new(Instant::now(), unix_now);
-        let mut shards = Shards { mailboxes: Vec::new(), counters: Vec::new(), bound: Vec::new(), threads: Vec::new() };
-        for ports in sockets {
+        let counters: Vec<Arc<ShardCounters>> = sockets.iter().map(|_| Arc::default()).collect();
+        let directory = Arc::new(Directory::new(counters.clone()));
+        let mut shards = Shards { mailboxes: Vec::new(), counters, directory, bound: Vec::new(), threads: Vec::new() };
+        let boards = Switchboard::connect(sockets.len());
+        for ((ports, counters), legs) in sockets.into_iter().zip(shards.counters.clone()).zip(boards) {
             let bound: Vec<SocketAddr> = ports.iter().map(BoundPort::local).collect();
             let offered = offered(&bound, &node, !config.media.node_ips.is_empty());
             if offered.is_empty() {
                 return Err(ServerError::NoCandidates);
             }
-            let counters = Arc::<ShardCounters>::default();
             let shard = Shard::new(ShardConfig {
+                id: ShardId(shards.threads.len()),
                 room: RoomConfig {
                     empty_timeout: config.rooms.empty_timeout,
                     departure_timeout: config.rooms.departure_timeout,
@@ -175,13 +186,14 @@ impl Shards {
                 wall,
                 random: Box::new(StdRng::from_os_rng()),
                 counters: counters.clone(),
+                directory: shards.directory.clone(),
+                room_spread: config.media.room_spread,
             });
             let (mailbox, messages) = mpsc::channel(limits::MAILBOX);
             let (index, counted) = (shards.threads.len(), counters.clone());
-            let run = move || ShardThread::run(shard, ports, messages, counted);
+            let run = move || ShardThread::run(shard, ports, messages, legs, counted);
             shards.threads.push(std::thread::Builder::new().name(format!("shard-{index}")).spawn(run)?);
             shards.mailboxes.push(mailbox);
-            shards.counters.push(counters);
             shards.bound.extend(bound);
         }
         Ok(shards)

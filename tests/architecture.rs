@@ -1,5 +1,5 @@
 //! The rules of the house that a compiler does not hold: the sans-IO core reads no clock, no socket and no randomness of
-//! its own; one protocol's words stay in its adaptor; every file says what it owns; no `unsafe`.
+//! its own; a protocol's words stay in its adaptor; every file says what it owns; no `unsafe`.
 //!
 //! Rules look at code without comments, literals' contents and test code, unless they say otherwise. Each rule is shown
 //! to fail on a snippet that breaks it.
@@ -35,15 +35,18 @@ const FORBIDDEN: [(&str, &str); 16] = [
 /// Queues without a bound, in all code but tests: what a peer can make grow has a constant in limits.rs.
 const UNBOUNDED: [&str; 3] = ["unbounded_channel", "std::sync::mpsc::channel", "crossbeam_channel::unbounded"];
 
-/// The protocol of the client SDKs, whose words belong in one place.
-const PROTOCOL: &str = "livekit";
-const ADAPTOR: &str = "signalling/livekit/";
+/// Protocols whose words belong in one place each: the word, the place.
+const PROTOCOLS: [(&str, &str); 3] =
+    [("livekit", "signalling/livekit/"), ("whip", "signalling/whip/"), ("whep", "signalling/whip/")];
 
-/// Where else the protocol may be named: file, what the line must hold, reason.
-const NAMED: [(&str, &str, &str); 3] = [
+/// Where else a protocol may be named: file, what the line must hold, reason.
+const NAMED: [(&str, &str, &str); 6] = [
     ("signalling/mod.rs", "mod livekit;", "declares the adaptor"),
+    ("signalling/mod.rs", "mod whip;", "declares the adaptor"),
     ("server.rs", "signalling::livekit", "the composition root starts the adaptor"),
+    ("server.rs", "signalling::whip", "the composition root starts the adaptor"),
     ("server.rs", "livekit::", "the composition root starts the adaptor"),
+    ("server.rs", "whip::", "the composition root starts the adaptor"),
 ];
 
 /// A file of `src`, by its path below it, with `/`.
@@ -69,7 +72,7 @@ fn the_core_is_sans_io() {
 }
 
 #[test]
-fn one_protocols_words_stay_in_its_adaptor() {
+fn a_protocols_words_stay_in_its_adaptor() {
     assert_none("words of one protocol", foreign_words);
 }
 
@@ -136,7 +139,12 @@ fn the_rule_of_words_fails_outside_the_adaptor() {
     let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
     for word in ["use livekit_protocol::DataPacket;", "// as LiveKit does", "let url = \"LIVEKIT_URL\";"] {
         assert_eq!(foreign_words(&source("room/mod.rs", word)).len(), 1, "{word}");
+        assert_eq!(foreign_words(&source("signalling/whip/mod.rs", word)).len(), 1, "{word}");
         assert_eq!(foreign_words(&source("signalling/livekit/mod.rs", word)), []);
+    }
+    for word in ["struct WhepViewer;", "// for WHIP"] {
+        assert_eq!(foreign_words(&source("shard/mod.rs", word)).len(), 1, "{word}");
+        assert_eq!(foreign_words(&source("signalling/whip/mod.rs", word)), []);
     }
     assert_eq!(foreign_words(&source("signalling/mod.rs", "pub mod livekit;")), []);
     assert_eq!(foreign_words(&source("signalling/port.rs", "pub mod livekit;")).len(), 1);
@@ -180,11 +188,10 @@ fn unbounded(text: &str) -> Vec<Breach> {
 
 /// Comments and literals count too.
 fn foreign_words(source: &Source) -> Vec<Breach> {
-    if source.path.starts_with(ADAPTOR) {
-        return Vec::new();
-    }
     let allowed = |line: &str| NAMED.iter().any(|(file, part, _)| source.path.starts_with(file) && line.contains(part));
-    let says = |line: &str| line.to_lowercase().contains(PROTOCOL) && !allowed(line);
+    let foreign: Vec<&str> =
+        PROTOCOLS.iter().filter(|(_, place)| !source.path.starts_with(place)).map(|(word, _)| *word).collect();
+    let says = |line: &str| foreign.iter().any(|word| line.to_lowercase().contains(word)) && !allowed(line);
     lines_where(&source.text, |line| says(line).then(|| line.trim().to_owned()))
 }
 

@@ -1,5 +1,8 @@
 //! The whole server against a third, independent WebRTC stack (crate `webrtc`): one peer publishes synthetic Opus and
-//! VP8, another subscribes, and every packet is checked for number, time and bytes.
+//! VP8, another subscribes, and every packet is checked for number, time and bytes. Each scenario runs on one shard, and with
+//! publisher and subscriber on two: there is no difference to be seen.
+
+#![allow(clippy::panic, reason = "a test stops where it is wrong")]
 
 mod support;
 
@@ -19,12 +22,39 @@ const AUDIO_PACKETS: usize = 100;
 /// Two seconds of video.
 const VIDEO_PACKETS: usize = 60;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_gets_every_packet_of_a_publisher_unchanged() {
-    let mut server = Server::start();
-    let publisher = Peer::join(&server, "media", "publisher", Role::Publisher).await;
+/// Runs each scenario on one shard and on two.
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        mod on_one_shard {
+            use super::Server;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(&mut Server::start()).await;
+            })*
+        }
+        mod on_two_shards {
+            use super::Server;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let mut server = Server::start_spread();
+                super::$name(&mut server).await;
+                assert!(server.metric("sfumato_guests_total") > 0, "nobody was hosted away from home");
+            })*
+        }
+    };
+}
+
+scenarios!(
+    a_subscriber_gets_every_packet_of_a_publisher_unchanged,
+    a_keyframe_request_reaches_the_publisher_when_a_subscriber_joins_and_when_one_asks,
+    a_data_message_arrives_stamped_with_who_sent_it,
+    leaving_removes_the_participant_and_what_was_forwarded,
+);
+
+async fn a_subscriber_gets_every_packet_of_a_publisher_unchanged(server: &mut Server) {
+    let publisher = Peer::join(server, "media", "publisher", Role::Publisher).await;
     let sids = published(&publisher).await;
-    let subscriber = Peer::join(&server, "media", "subscriber", Role::Subscriber).await;
+    let subscriber = Peer::join(server, "media", "subscriber", Role::Subscriber).await;
     let (audio, video) = (subscriber.track(false).await, subscriber.track(true).await);
     audio.more(AUDIO_PACKETS).await;
     video.more(VIDEO_PACKETS).await;
@@ -43,12 +73,10 @@ async fn a_subscriber_gets_every_packet_of_a_publisher_unchanged() {
     server.assert_alive();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_keyframe_request_reaches_the_publisher_when_a_subscriber_joins_and_when_one_asks() {
-    let mut server = Server::start();
-    let publisher = Peer::join(&server, "keyframes", "publisher", Role::Publisher).await;
+async fn a_keyframe_request_reaches_the_publisher_when_a_subscriber_joins_and_when_one_asks(server: &mut Server) {
+    let publisher = Peer::join(server, "keyframes", "publisher", Role::Publisher).await;
     published(&publisher).await;
-    let subscriber = Peer::join(&server, "keyframes", "subscriber", Role::Subscriber).await;
+    let subscriber = Peer::join(server, "keyframes", "subscriber", Role::Subscriber).await;
     let video = subscriber.track(true).await;
     let on_joining = requests(&publisher, 1).await;
     assert_eq!(keyframes(&video.packets()), 1, "one keyframe starts the stream");
@@ -64,11 +92,9 @@ async fn a_keyframe_request_reaches_the_publisher_when_a_subscriber_joins_and_wh
     server.assert_alive();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_data_message_arrives_stamped_with_who_sent_it() {
-    let mut server = Server::start();
-    let sender = Peer::join(&server, "data", "sender", Role::Subscriber).await;
-    let receiver = Peer::join(&server, "data", "receiver", Role::Subscriber).await;
+async fn a_data_message_arrives_stamped_with_who_sent_it(server: &mut Server) {
+    let sender = Peer::join(server, "data", "sender", Role::Subscriber).await;
+    let receiver = Peer::join(server, "data", "receiver", Role::Subscriber).await;
     let message = UserPacket {
         payload: b"hello from another stack".to_vec(),
         topic: Some("greeting".to_owned()),
@@ -99,12 +125,10 @@ async fn a_data_message_arrives_stamped_with_who_sent_it() {
     server.assert_alive();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaving_removes_the_participant_and_what_was_forwarded() {
-    let mut server = Server::start();
-    let publisher = Peer::join(&server, "leaving", "publisher", Role::Publisher).await;
+async fn leaving_removes_the_participant_and_what_was_forwarded(server: &mut Server) {
+    let publisher = Peer::join(server, "leaving", "publisher", Role::Publisher).await;
     published(&publisher).await;
-    let subscriber = Peer::join(&server, "leaving", "subscriber", Role::Subscriber).await;
+    let subscriber = Peer::join(server, "leaving", "subscriber", Role::Subscriber).await;
     subscriber.track(true).await.more(1).await;
     subscriber.track(false).await.more(1).await;
     assert_eq!(sending_sections(&subscriber.negotiated().sdp), 2);
@@ -129,7 +153,7 @@ async fn leaving_removes_the_participant_and_what_was_forwarded() {
     }
     // Nothing is forwarded any more, and a newcomer does not see who left.
     let sent = server.metric("sfumato_rtp_packets_sent_total");
-    let late = Peer::join(&server, "leaving", "late", Role::Subscriber).await;
+    let late = Peer::join(server, "leaving", "late", Role::Subscriber).await;
     let others: Vec<String> = late.signal.join().await.other_participants.into_iter().map(|one| one.identity).collect();
     assert_eq!(others, ["subscriber"]);
     assert_eq!(server.metric("sfumato_rtp_packets_sent_total"), sent);

@@ -22,15 +22,15 @@ pub use listen::{BindError, bind};
 pub use serve::serve;
 
 /// How long a browser may remember that any origin may ask.
-const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
+pub const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// `Server` of every answer.
 const SERVER_NAME: &str = concat!("sfumato/", env!("CARGO_PKG_VERSION"));
 
 /// Renders all metrics as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// Composes everything that is served over HTTP.
-pub fn router(signalling: Router, render_metrics: RenderMetrics, files: page::Files) -> Router {
+/// Composes everything that is served over HTTP. `answering` are routes that answer for CORS themselves.
+pub fn router(signalling: Router, answering: Router, render_metrics: RenderMetrics, files: page::Files) -> Router {
     // Metrics stay unreadable to pages of other origins: no program that needs them is one.
     let metrics = Router::new().route("/metrics", get(move || std::future::ready(metrics(render_metrics()))));
     Router::new()
@@ -38,6 +38,7 @@ pub fn router(signalling: Router, render_metrics: RenderMetrics, files: page::Fi
         .merge(signalling)
         .merge(page::routes(files))
         .layer(cors())
+        .merge(answering)
         .merge(metrics)
         .layer(axum::middleware::map_response(name_server))
 }
@@ -68,7 +69,7 @@ mod tests {
 
     async fn ask(method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
         let signalling = Router::new().route("/join", get(|| std::future::ready("joined")));
-        let router = router(signalling, Arc::new(|| "packets 1\n".to_owned()), |_| None);
+        let router = router(signalling, Router::new(), Arc::new(|| "packets 1\n".to_owned()), |_| None);
         let request = Request::builder().method(method).uri(path).header("Origin", "https://example.org");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();

@@ -69,7 +69,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         "IP",
         "Addresses clients send media to, by commas; default: the machine's own. Needed behind NAT",
     ),
-    value("shards", "shards", "N", "Threads that forward media; a room lives on one; default: the number of cores"),
+    value(
+        "rtc.stun_servers",
+        "stun-servers",
+        "HOST:PORT",
+        "STUN servers that clients of HTTP publishing and playback are told of, by commas; default: none",
+    ),
+    value(
+        "rtc.turn_servers",
+        "turn-servers",
+        "LIST",
+        "TURN servers they are told of, as YAML: '[{host: HOST, port: PORT, protocol: udp, username: U, credential: C}]'",
+    ),
+    value("shards", "shards", "N", "Threads that forward media; default: the number of cores"),
     value(
         "keys",
         "keys",
@@ -84,6 +96,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Life of a room after its last participant left; default: 20",
     ),
     value("room.max_participants", "room-max-participants", "N", "Participants in a room; 0, the default: no limit"),
+    value(
+        "room.spread",
+        "room-spread",
+        "N",
+        "Participants of a room on its first shard before others go to further shards; 0, the default: as many as it can bear",
+    ),
     switch("room.auto_create", "room-auto-create", "Joining creates the room; default: true"),
     value("logging.level", "log-level", "LEVEL", "error, warn, info, debug or trace; RUST_LOG wins; default: info"),
     switch("logging.json", "log-json", "Log one JSON object a line"),

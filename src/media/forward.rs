@@ -4,6 +4,7 @@
 //! What always holds: per subscriber an extended sequence number is given once; a gap in it is a gap in the source; a new encoding
 //! begins at a keyframe, later in time than all before it; [`SendStream::forward`] allocates nothing and reads no clock.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
@@ -42,7 +43,7 @@ pub struct Packet {
     pub clock: Option<ClockReference>,
 }
 
-/// What does not change while a subscription lasts.
+/// Where and how a subscriber gets a stream.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub ssrc: Ssrc,
@@ -61,15 +62,15 @@ impl Target {
     }
 }
 
-/// A rewritten packet, borrowed: header and prefix from the sender's scratch space, payload from the source's buffer.
+/// A rewritten packet: header and prefix lie in the sender's scratch space, the payload stays where it is.
 pub struct Outgoing<'a> {
     /// Low 16 bits stand in the header. Starts below 2^15.
     pub extended_sequence: u64,
     pub header: &'a [u8],
-    /// Replaces the first `prefix.len()` bytes of the source's payload (a rewritten VP8 descriptor); often empty.
-    pub prefix: &'a [u8],
-    /// What follows the prefix: the source's payload, without its padding, from byte `prefix.len()` on.
-    pub payload: &'a [u8],
+    /// Goes in the place of the payload's first bytes, never more than it has (a rewritten VP8 descriptor); often empty.
+    pub prefix: &'a mut [u8],
+    /// Which bytes of the source's packet are the payload, without padding.
+    pub payload: Range<usize>,
 }
 
 /// A stream of the source: its encoding, and the SSRC, which a publisher may change.
@@ -89,10 +90,12 @@ enum Fate {
     Continues,
 }
 
-/// What of a payload is forwarded.
+/// What of a packet is forwarded.
 struct Content<'a> {
     payload_type: PayloadType,
     payload: &'a [u8],
+    /// Where the payload ends in the packet.
+    end: usize,
     rewrite: Rewrite<'a>,
 }
 
@@ -162,6 +165,17 @@ impl SendStream {
         &self.target
     }
 
+    /// Another source of the same kind is forwarded from now on, with these payload types: to the subscriber the stream goes on, under its SSRC,
+    /// numbers and time. Nothing is forwarded until an encoding is selected.
+    pub fn retarget(&mut self, clock_rate: u32, payload_types: Vec<(Codec, PayloadType)>) {
+        self.target.clock_rate = clock_rate;
+        self.target.payload_types = payload_types;
+        self.timestamp.change_source(clock_rate);
+        // The new source may have the SSRC of the old one: nothing of it continues.
+        self.joined = None;
+        self.select(None);
+    }
+
     /// The encoding that should be forwarded; `None` pauses. A switch happens at a keyframe of the new encoding, the old one running until then.
     /// Audio has one encoding, 0, and needs no keyframe.
     pub fn select(&mut self, encoding: Option<usize>) {
@@ -185,14 +199,16 @@ impl SendStream {
     }
 
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding, waiting for a keyframe, older than the switch, unknown codec).
-    /// `packet` is the whole plain packet, `source` its publisher's extension map.
-    pub fn forward<'a>(
-        &'a mut self,
+    /// `packet` is the whole plain packet, `source` its publisher's extension map, `padding` the bytes that will be padded
+    /// (RFC 3550, section 5.1).
+    pub fn forward(
+        &mut self,
         now: Instant,
         record: &Packet,
         source: &ExtensionMap,
-        packet: &'a [u8],
-    ) -> Option<Outgoing<'a>> {
+        packet: &[u8],
+        padding: u8,
+    ) -> Option<Outgoing<'_>> {
         let fate = self.fate(record);
         if fate == Fate::Ignored {
             return None;
@@ -211,6 +227,9 @@ impl SendStream {
             timestamp,
             self.target.ssrc,
         );
+        if padding > 0 {
+            self.header.set_padding();
+        }
         self.write_extensions(place, record, source, packet);
         let prefix_len = self.write_prefix(place, &content);
         self.packets += 1;
@@ -218,8 +237,8 @@ impl SendStream {
         Some(Outgoing {
             extended_sequence,
             header: self.header.finish(),
-            prefix: self.prefix.get(..prefix_len)?,
-            payload: content.payload.get(prefix_len..)?,
+            prefix: self.prefix.get_mut(..prefix_len)?,
+            payload: content.end.checked_sub(content.payload.len())?..content.end,
         })
     }
 
@@ -252,17 +271,20 @@ impl SendStream {
     fn content<'a>(&self, record: &Packet, packet: &'a [u8]) -> Option<Content<'a>> {
         let payload = record.header.payload(packet).ok()?;
         let own = self.target.payload_type(record.codec);
-        let content = match (record.codec, own) {
-            (Codec::Red, _) => self.red_content(payload, own)?,
-            (_, own) => {
-                Content { payload_type: own?, payload, rewrite: record.info.vp8.map_or(Rewrite::Nothing, Rewrite::Vp8) }
-            }
+        let (payload_type, content, rewrite) = match record.codec {
+            Codec::Red => self.red_content(payload, own)?,
+            _ => (own?, payload, record.info.vp8.map_or(Rewrite::Nothing, Rewrite::Vp8)),
         };
-        Some(content).filter(|content| !content.payload.is_empty())
+        let end = record.header.len + payload.len();
+        (!content.is_empty()).then_some(Content { payload_type, payload: content, end, rewrite })
     }
 
-    /// RED as it is where the subscriber has it, else its primary encoding alone.
-    fn red_content<'a>(&self, payload: &'a [u8], own: Option<PayloadType>) -> Option<Content<'a>> {
+    /// RED as it is where the subscriber has it, else its primary encoding alone, which comes last in it.
+    fn red_content<'a>(
+        &self,
+        payload: &'a [u8],
+        own: Option<PayloadType>,
+    ) -> Option<(PayloadType, &'a [u8], Rewrite<'a>)> {
         let red = red::parse(payload)?;
         let opus = self.target.payload_type(Codec::Opus);
         let (payload_type, payload) = match own {
@@ -275,7 +297,7 @@ impl SendStream {
             }
             _ => Rewrite::Nothing,
         };
-        Some(Content { payload_type, payload, rewrite })
+        Some((payload_type, payload, rewrite))
     }
 
     /// The subscriber's sequence number and timestamp for a packet; `None` for a duplicate or one that is too late.

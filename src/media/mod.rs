@@ -4,6 +4,7 @@
 //! were real, and timestamps that never jump because of a layer switch.
 
 pub mod audio_level;
+pub mod cache;
 pub mod clock;
 pub mod forward;
 pub mod keyframe;

@@ -6,7 +6,9 @@
 mod answer;
 mod codecs;
 mod extensions;
+mod fragment;
 mod offer;
+mod outline;
 mod parse;
 mod session;
 mod simulcast;
@@ -15,6 +17,8 @@ mod transport_attributes;
 
 use std::net::SocketAddr;
 
+pub use fragment::{IceFragment, read_fragment};
+pub use outline::{OfferedSection, outline};
 pub use session::Session;
 
 use crate::transport::{Fingerprint, IceCredentials};

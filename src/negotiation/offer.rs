@@ -56,7 +56,7 @@ impl Direction {
     }
 
     /// The section's direction, else the session's, else sendrecv (RFC 8866, section 6.7).
-    fn read(section: &[Attribute], session: &[Attribute]) -> Direction {
+    pub fn read(section: &[Attribute], session: &[Attribute]) -> Direction {
         let on = |level: &[Attribute]| level.iter().find_map(|a| Direction::from_name(&a.key));
         on(section).or_else(|| on(session)).unwrap_or(Direction::SendRecv)
     }
@@ -127,6 +127,16 @@ impl Offer {
         self.slots.iter().any(|s| s.content == Content::Data)
     }
 
+    /// Takes the offer as one in which the peer sends nothing.
+    pub fn decline_media(&mut self) {
+        self.sections.iter_mut().for_each(|section| section.remote = None);
+        for slot in &mut self.slots {
+            if let Content::Media(media) = &mut slot.content {
+                media.encodings.clear();
+            }
+        }
+    }
+
     /// `role` is the DTLS role this side holds from an earlier offer.
     pub fn read(description: &SessionDescription, role: Option<DtlsRole>) -> Result<Offer, OfferError> {
         let mut slots: Vec<Slot> = Vec::new();
@@ -169,13 +179,13 @@ impl Offer {
 }
 
 /// What an m-line asks for, by its media and protocol.
-enum Asked {
+pub(super) enum Asked {
     Media(MediaKind),
     Data,
     Unknown,
 }
 
-fn asked(media: &MediaDescription) -> Asked {
+pub(super) fn asked(media: &MediaDescription) -> Asked {
     let name = &media.media_name;
     let proto = name.protos.join("/");
     // RFC 8829, section 5.1.2 lists what must be taken as UDP/TLS/RTP/SAVPF.
@@ -198,7 +208,7 @@ fn asked(media: &MediaDescription) -> Asked {
 }
 
 /// RFC 8843, section 6: port 0 with bundle-only is a section in use.
-fn is_unused(media: &MediaDescription) -> bool {
+pub(super) fn is_unused(media: &MediaDescription) -> bool {
     media.media_name.port.value == 0 && !has(&media.attributes, "bundle-only")
 }
 

@@ -17,7 +17,7 @@ pub(super) fn parse(sdp: &str) -> Result<SessionDescription, OfferError> {
     SessionDescription::unmarshal(&mut Cursor::new(sdp.as_bytes())).map_err(|error| malformed(&error.to_string()))
 }
 
-fn check_bounds(sdp: &str) -> Result<(), OfferError> {
+pub(super) fn check_bounds(sdp: &str) -> Result<(), OfferError> {
     if sdp.len() > limits::SDP_BYTES {
         return Err(OfferError::TooLong(limits::SDP_BYTES));
     }

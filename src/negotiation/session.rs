@@ -17,12 +17,19 @@ pub struct Session {
     offer: Offer,
     /// The peer's transport as last told; it outlives an offer in which every section is rejected.
     remote: Option<RemoteParameters>,
+    /// What the peer offers to send is declined.
+    only_sends: bool,
 }
 
 impl Session {
     /// `id` is the numeric session id of the `o=` line; its highest bit is dropped (RFC 8829, section 5.2.1).
     pub fn new(id: u64) -> Session {
-        Session { id: id & (u64::MAX >> 1), version: 0, offer: Offer::default(), remote: None }
+        Session { id: id & (u64::MAX >> 1), version: 0, offer: Offer::default(), remote: None, only_sends: false }
+    }
+
+    /// This side will send and never receive: a section offered both ways is answered as sendonly.
+    pub fn only_send(&mut self) {
+        self.only_sends = true;
     }
 
     /// Applies an offer and gives the transport parameters it carries. A `LocalTrack` in a section that the peer no longer
@@ -31,6 +38,9 @@ impl Session {
         let description = parse::parse(sdp)?;
         let mut offer = Offer::read(&description, self.remote.as_ref().map(|r| r.role))?;
         check_slots(&self.offer.slots, &offer.slots)?;
+        if self.only_sends {
+            offer.decline_media();
+        }
         let remote = offer.transport.clone().or_else(|| self.remote.clone());
         let remote = remote.ok_or(OfferError::Missing("a section that can be served"))?;
         for section in &mut offer.sections {

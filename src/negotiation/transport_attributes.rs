@@ -52,10 +52,12 @@ pub(super) fn read(levels: &Levels, previous: Option<DtlsRole>) -> Result<Remote
     })
 }
 
-/// Lengths as RFC 8839, section 5.4 has them.
 fn read_ice(levels: &Levels) -> Result<IceCredentials, OfferError> {
-    let ufrag = levels.value("ice-ufrag")?;
-    let pwd = levels.value("ice-pwd")?;
+    check_ice(levels.value("ice-ufrag")?, levels.value("ice-pwd")?)
+}
+
+/// Lengths as RFC 8839, section 5.4 has them.
+pub(super) fn check_ice(ufrag: &str, pwd: &str) -> Result<IceCredentials, OfferError> {
     // A colon would end the fragment in a check's USERNAME.
     let graphic = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b':');
     if !(4..=256).contains(&ufrag.len()) || !graphic(ufrag) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::model::*;
+use crate::transport::IceCredentials;
 
 /// A token was checked; its owner wants in.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct JoinRequest {
     pub auto_subscribe: bool,
     /// Subscribe to every data track.
     pub auto_subscribe_data: bool,
+    /// Receive one publisher at a time, in sections that are negotiated once; the fields before then say nothing.
+    pub follow: Option<Follow>,
     /// The first offer, when the protocol carries it in the join.
     pub offer: Option<Offer>,
     /// Tracks the offer sends.
@@ -27,6 +30,13 @@ pub struct JoinRequest {
     pub opaque: Bytes,
     /// How this participant's data channel messages are read and addressed.
     pub data_protocol: Arc<dyn DataProtocol>,
+}
+
+/// Whom a participant watches that cannot negotiate again (see [`super::follow`]).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Follow {
+    /// `None`: whoever publishes first, and after it the next.
+    pub publisher: Option<Identity>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +49,8 @@ pub struct Offer {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Command {
     Offer(Offer),
+    /// The peer's new ICE credentials, outside of an offer. Answered by `IceRestarted`.
+    RestartIce(IceCredentials),
     Announce(Announcement),
     SetMuted {
         track: TrackId,

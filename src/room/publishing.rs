@@ -1,11 +1,14 @@
 //! Publishing: announcements, their matching to offered sections, mute, and the end of a publication.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use rand::RngCore;
 
 use super::admission::source_allowed;
 use super::event::{Event, RequestRefusal};
 use super::model::*;
+use super::news::Urgency;
 use super::participant::ParticipantKey;
 use super::publication::{OfferedTrack, Publication, ended_by, match_offered};
 use super::{Effect, Room, ids};
@@ -13,7 +16,13 @@ use crate::limits;
 
 impl Room {
     /// A participant is about to send a track: it gets its id at once; others see it when its section is matched.
-    pub(super) fn announce(&mut self, key: ParticipantKey, announcement: Announcement, random: &mut dyn RngCore) {
+    pub(super) fn announce(
+        &mut self,
+        now: Instant,
+        key: ParticipantKey,
+        announcement: Announcement,
+        random: &mut dyn RngCore,
+    ) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -41,15 +50,16 @@ impl Room {
                 let publication = Publication::new(ids::track(random), &announcement);
                 let info = publication.info.clone();
                 participant.publications.push(publication);
+                self.tracks.add(info.id.clone(), key);
                 info
             }
         };
         self.tell(key, Event::TrackAnnounced { client_id: announcement.client_id, track });
-        self.match_sections(key);
+        self.match_sections(now, key);
     }
 
     /// The participant's offer was applied: these are the sections it sends in now.
-    pub fn offered(&mut self, key: ParticipantKey, offered: Vec<OfferedTrack>) {
+    pub fn offered(&mut self, now: Instant, key: ParticipantKey, offered: Vec<OfferedTrack>) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -59,12 +69,13 @@ impl Room {
             self.end_publication(key, track);
         }
         if !ended.is_empty() {
-            self.publications_changed(key);
+            self.publications_changed(now, key, Urgency::AtOnce);
+            self.review_followers();
         }
-        self.match_sections(key);
+        self.match_sections(now, key);
     }
 
-    fn match_sections(&mut self, key: ParticipantKey) {
+    fn match_sections(&mut self, now: Instant, key: ParticipantKey) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -81,21 +92,42 @@ impl Room {
         if started.is_empty() {
             return;
         }
+        if participant.publishing_since.is_none() {
+            participant.publishing_since = Some(self.publishing);
+            self.publishing += 1;
+        }
         // Sources first, then the news, then the subscriptions: whoever is to receive a track has heard of it.
         let tracks: Vec<TrackId> = started.iter().map(|(track, _)| track.clone()).collect();
         self.effects.extend(started.into_iter().map(|(_, effect)| effect));
-        self.publications_changed(key);
+        self.publications_changed(now, key, Urgency::AtOnce);
         for track in tracks {
             self.reconcile_track(key, &track);
         }
+        self.review_followers();
     }
 
-    fn publications_changed(&mut self, key: ParticipantKey) {
-        if let Some(participant) = self.participants.get_mut(&key) {
-            participant.refresh_tracks();
+    fn publications_changed(&mut self, now: Instant, key: ParticipantKey, urgency: Urgency) {
+        self.refresh_tracks(key);
+        self.changed(now, key, true, urgency);
+    }
+
+    /// Shows what is published as it is now.
+    pub(super) fn refresh_tracks(&mut self, key: ParticipantKey) {
+        let Some(participant) = self.participants.get_mut(&key) else {
+            return;
+        };
+        let published_before = !participant.info.tracks.is_empty();
+        participant.refresh_tracks();
+        match (published_before, !participant.info.tracks.is_empty()) {
+            (false, true) => self.info.make_mut().publishers += 1,
+            (true, false) => self.publisher_gone(),
+            _ => {}
         }
-        self.count();
-        self.broadcast(key, true);
+    }
+
+    fn publisher_gone(&mut self) {
+        let info = self.info.make_mut();
+        info.publishers = info.publishers.saturating_sub(1);
     }
 
     /// Ends a publication and every subscription of it; does not broadcast.
@@ -107,19 +139,30 @@ impl Room {
             return;
         };
         let publication = participant.publications.remove(index);
-        for (subscriber, other) in &mut self.participants {
-            if other.subscribed.remove(track).is_some() {
-                self.effects.push(Effect::StopForwarding { subscriber: *subscriber, track: track.clone() });
+        if !participant.publications.iter().any(Publication::is_live) {
+            participant.publishing_since = None;
+        }
+        let Some(entry) = self.tracks.remove(track) else {
+            return;
+        };
+        for subscriber in entry.subscribers {
+            if let Some(other) = self.participants.get_mut(&subscriber) {
+                other.subscribed.remove(track);
             }
-            other.wishes.remove(track);
-            other.refused.retain(|refused| refused != track);
+            self.effects.push(Effect::StopForwarding { subscriber, track: track.clone() });
+        }
+        for concerned in entry.concerned {
+            self.forget_wish(concerned, track);
+            if let Some(other) = self.participants.get_mut(&concerned) {
+                other.refused.remove(track);
+            }
         }
         if publication.is_live() {
             self.effects.push(Effect::StopSource { publisher: key, track: track.clone() });
         }
     }
 
-    pub(super) fn set_muted(&mut self, key: ParticipantKey, track: &TrackId, muted: bool) {
+    pub(super) fn set_muted(&mut self, now: Instant, key: ParticipantKey, track: &TrackId, muted: bool) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -132,11 +175,11 @@ impl Room {
         publication.info.muted = muted;
         publication.info.version += 1;
         if publication.is_live() {
-            self.publications_changed(key);
+            self.publications_changed(now, key, Urgency::CanWait);
         }
     }
 
-    pub(super) fn update_track(&mut self, key: ParticipantKey, track: &TrackId, opaque: Bytes) {
+    pub(super) fn update_track(&mut self, now: Instant, key: ParticipantKey, track: &TrackId, opaque: Bytes) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -146,7 +189,7 @@ impl Room {
         publication.info.opaque = opaque;
         publication.info.version += 1;
         if publication.is_live() {
-            self.publications_changed(key);
+            self.publications_changed(now, key, Urgency::CanWait);
         }
     }
 }

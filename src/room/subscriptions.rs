@@ -14,7 +14,7 @@ const UNKNOWN_TRACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Room {
     /// Brings one subscription to what it should be.
-    fn reconcile(&mut self, subscriber: ParticipantKey, publisher: ParticipantKey, track: &TrackId) {
+    pub(super) fn reconcile(&mut self, subscriber: ParticipantKey, publisher: ParticipantKey, track: &TrackId) {
         if subscriber == publisher {
             return;
         }
@@ -31,14 +31,15 @@ impl Room {
         let Some(to) = self.participants.get_mut(&subscriber) else {
             return;
         };
-        match (wants && admitted, to.subscribed.contains_key(track)) {
+        match (wants && admitted, to.subscribed.contains(track)) {
             (true, false) => {
-                to.subscribed.insert(track.clone(), publisher);
+                to.subscribed.insert(track.clone());
+                self.note_subscriber(subscriber, track);
                 self.effects.push(Effect::StartForwarding { subscriber, publisher, track: track.clone(), wanted });
                 self.first_subscriber(publisher, track);
             }
             (false, true) => {
-                to.subscribed.remove(track);
+                self.forget_subscriber(subscriber, track);
                 self.effects.push(Effect::StopForwarding { subscriber, track: track.clone() });
             }
             _ => {}
@@ -59,9 +60,10 @@ impl Room {
         };
         let was_refused = to.refused.contains(track);
         if wants && !allowed && !was_refused {
-            to.refused.push(track.clone());
+            to.refused.insert(track.clone());
+            self.note_concerned(subscriber, track);
         } else if allowed && was_refused {
-            to.refused.retain(|refused| refused != track);
+            to.refused.remove(track);
         } else {
             return;
         }
@@ -80,12 +82,35 @@ impl Room {
         }
     }
 
+    fn note_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.subscribers.insert(subscriber);
+        }
+    }
+
+    fn forget_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
+        if let Some(participant) = self.participants.get_mut(&subscriber) {
+            participant.subscribed.remove(track);
+        }
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.subscribers.remove(&subscriber);
+        }
+    }
+
+    /// Something of the participant is to be forgotten when the track ends.
+    fn note_concerned(&mut self, participant: ParticipantKey, track: &TrackId) {
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.concerned.insert(participant);
+        }
+    }
+
     /// One publication against everybody.
     pub(super) fn reconcile_track(&mut self, publisher: ParticipantKey, track: &TrackId) {
         let everybody: Vec<ParticipantKey> = self.participants.keys().copied().collect();
         for subscriber in everybody {
-            if let Some(wish) = self.participants.get_mut(&subscriber).and_then(|p| p.wishes.get_mut(track)) {
-                wish.give_up = None;
+            if let Some(give_up) = self.participants.get_mut(&subscriber).and_then(|p| p.stop_waiting(track)) {
+                self.timers.wait_no_more(give_up, subscriber, track);
+                self.note_concerned(subscriber, track);
             }
             self.reconcile(subscriber, publisher, track);
         }
@@ -93,11 +118,10 @@ impl Room {
 
     /// Everything that is published against one participant.
     pub(super) fn subscribe_to_everything(&mut self, subscriber: ParticipantKey) {
-        let live: Vec<(ParticipantKey, TrackId)> = self
-            .participants
-            .iter()
+        let publishers = self.tracks.publishers().filter_map(|key| Some((key, self.participants.get(&key)?)));
+        let live: Vec<(ParticipantKey, TrackId)> = publishers
             .flat_map(|(key, p)| {
-                p.publications.iter().filter(|p| p.is_live()).map(|publication| (*key, publication.info.id.clone()))
+                p.publications.iter().filter(|p| p.is_live()).map(move |publication| (key, publication.info.id.clone()))
             })
             .collect();
         for (publisher, track) in live {
@@ -108,64 +132,53 @@ impl Room {
 
     pub(super) fn subscribe(&mut self, now: Instant, key: ParticipantKey, tracks: Vec<TrackId>, subscribe: bool) {
         for track in tracks {
-            match self.publisher_of(&track) {
+            match self.tracks.publisher_of(&track) {
                 Some(publisher) => {
                     let Some(participant) = self.participants.get_mut(&key) else { return };
                     participant.wish(&track).subscribe = Some(subscribe);
+                    self.note_concerned(key, &track);
                     self.reconcile(key, publisher, &track);
                 }
                 None if subscribe => self.subscribe_to_unknown(now, key, track),
-                None => {
-                    if let Some(participant) = self.participants.get_mut(&key) {
-                        participant.wishes.remove(&track);
-                    }
-                }
+                None => self.forget_wish(key, &track),
             }
         }
     }
 
     fn subscribe_to_unknown(&mut self, now: Instant, key: ParticipantKey, track: TrackId) {
+        self.forget_wish(key, &track);
         let give_up = now + UNKNOWN_TRACK_TIMEOUT;
         let Some(participant) = self.participants.get_mut(&key) else { return };
         if participant.wish_for_unknown(&track, give_up) {
-            self.timers.wake_at(give_up);
+            self.timers.wait(give_up, key, track);
         } else {
             self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
         }
     }
 
-    /// Gives up wishes for tracks that did not come; gives the next time to look.
-    pub(super) fn give_up_wishes(&mut self, now: Instant) -> Option<Instant> {
-        let mut next = None;
-        let mut failed = Vec::new();
-        for (key, participant) in &mut self.participants {
-            participant.wishes.retain(|track, wish| match wish.give_up {
-                Some(deadline) if deadline <= now => {
-                    failed.push((*key, track.clone()));
-                    false
-                }
-                Some(deadline) => {
-                    next = Some(next.map_or(deadline, |earliest: Instant| earliest.min(deadline)));
-                    true
-                }
-                None => true,
-            });
+    /// Gives up a wish for a track that did not come.
+    pub(super) fn give_up_wish(&mut self, key: ParticipantKey, track: TrackId) {
+        self.forget_wish(key, &track);
+        self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
+    }
+
+    /// Forgets a wish, whether its track exists or not.
+    pub(super) fn forget_wish(&mut self, key: ParticipantKey, track: &TrackId) {
+        if let Some(give_up) = self.participants.get_mut(&key).and_then(|participant| participant.forget_wish(track)) {
+            self.timers.wait_no_more(give_up, key, track);
         }
-        for (key, track) in failed {
-            self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
-        }
-        next
     }
 
     pub(super) fn want(&mut self, key: ParticipantKey, tracks: Vec<TrackId>, wanted: Wanted) {
         for track in tracks {
-            let exists = self.publisher_of(&track).is_some();
+            let exists = self.tracks.publisher_of(&track).is_some();
             let Some(participant) = self.participants.get_mut(&key) else {
                 return;
             };
-            let subscribed = participant.subscribed.contains_key(&track);
+            let subscribed = participant.subscribed.contains(&track);
             if exists {
                 participant.wish(&track).wanted = Some(wanted);
+                self.note_concerned(key, &track);
             }
             if subscribed {
                 self.effects.push(Effect::SetWanted { subscriber: key, track, wanted });
@@ -182,24 +195,13 @@ impl Room {
         for track in tracks {
             self.reconcile_track(key, &track);
         }
+        self.review_followers();
     }
 
     /// The shard could not forward a track: no codec that both sides have.
     pub fn forwarding_failed(&mut self, key: ParticipantKey, track: &TrackId) {
-        if let Some(participant) = self.participants.get_mut(&key) {
-            participant.subscribed.remove(track);
-        }
+        self.forget_subscriber(key, track);
         let reason = SubscriptionFailure::CodecUnsupported;
         self.tell(key, Event::SubscriptionFailed { track: track.clone(), reason });
-    }
-
-    fn publisher_of(&self, track: &TrackId) -> Option<ParticipantKey> {
-        self.participants.iter().find(|(_, p)| p.publication(track).is_some()).map(|(key, _)| *key)
-    }
-
-    /// Who hears or sees `publisher`: those subscribed to any of its tracks.
-    pub(super) fn subscribers_of(&self, publisher: ParticipantKey) -> Vec<ParticipantKey> {
-        let subscribed = self.participants.iter().filter(|(_, p)| p.subscribed.values().any(|from| *from == publisher));
-        subscribed.map(|(key, _)| *key).collect()
     }
 }

@@ -1,5 +1,9 @@
 //! Scenarios of a room: what participants are told, and what the shard is asked to do.
 
+mod follow;
+mod news;
+mod scale;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -64,6 +68,7 @@ pub(crate) fn request(identity: &str, grants: Grants) -> JoinRequest {
         grants,
         auto_subscribe: true,
         auto_subscribe_data: true,
+        follow: None,
         offer: None,
         announcements: Vec::new(),
         opaque: Bytes::new(),
@@ -114,7 +119,14 @@ impl World {
 
     fn join(&mut self, key: ParticipantKey, identity: &str) {
         self.join_as(key, &request(identity, grants())).unwrap();
-        self.room.connected(key);
+        self.room.connected(self.now, key);
+        self.effects.extend(self.room.take_effects());
+    }
+
+    /// Lets time pass: what waits to be told is told.
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.room.handle_timeout(self.now);
         self.effects.extend(self.room.take_effects());
     }
 
@@ -124,7 +136,7 @@ impl World {
     }
 
     fn offered(&mut self, key: ParticipantKey, offered: Vec<OfferedTrack>) {
-        self.room.offered(key, offered);
+        self.room.offered(self.now, key, offered);
         self.effects.extend(self.room.take_effects());
     }
 
@@ -160,7 +172,11 @@ impl World {
 fn whoever_joins_is_told_of_the_others_and_they_of_it() {
     let mut world = World::new();
     world.join(ANNA, "anna");
-    world.join(BERT, "bert");
+    world.wait(super::news::NEWS_INTERVAL);
+    world.join_as(BERT, &request("bert", grants())).unwrap();
+    world.wait(super::news::NEWS_INTERVAL);
+    world.room.connected(world.now, BERT);
+    world.wait(super::news::NEWS_INTERVAL);
     let Some(Event::Joined(joined)) = world.told(BERT).first().copied() else { panic!("not joined") };
     assert_eq!(joined.others.iter().map(|p| p.identity.as_str()).collect::<Vec<_>>(), ["anna"]);
     assert_eq!(joined.room.participants, 2);
@@ -333,7 +349,7 @@ fn a_hidden_participant_is_seen_by_nobody_but_itself() {
     world.join(ANNA, "anna");
     world.effects.clear();
     world.join_as(BERT, &request("bert", Grants { hidden: true, ..grants() })).unwrap();
-    world.room.connected(BERT);
+    world.room.connected(world.now, BERT);
     world.effects.extend(world.room.take_effects());
     assert!(world.told(ANNA).is_empty());
     assert_eq!(world.room.info().participants, 1);
@@ -487,4 +503,18 @@ fn speakers_and_quality_are_told_to_those_who_receive_them() {
     for (key, count) in [(ANNA, 2), (BERT, 2), (CLEO, 0)] {
         assert_eq!(world.told(key).len(), count, "{key:?}");
     }
+}
+
+#[test]
+fn nothing_of_what_one_who_left_waited_for_comes_to_the_next_in_its_place() {
+    let mut world = World::new();
+    world.join(ANNA, "anna");
+    world.join(BERT, "bert");
+    world.command(BERT, Command::Subscribe { tracks: vec![TrackId::new("TR_nowhere")], subscribe: true });
+    world.room.leave(world.now, BERT, LeaveReason::ClientLeft);
+    world.join(BERT, "cleo");
+    world.effects.clear();
+    world.wait(Duration::from_secs(20));
+    let told = [ANNA, BERT].into_iter().flat_map(|key| world.told(key));
+    assert!(told.into_iter().all(|event| !matches!(event, Event::SubscriptionFailed { .. })));
 }

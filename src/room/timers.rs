@@ -1,11 +1,14 @@
 //! When a room wants to be looked at again, and when it ends.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::event::Event;
+use super::model::TrackId;
+use super::participant::ParticipantKey;
 use super::quality::QUALITY_INTERVAL;
 use super::speakers::SPEAKER_INTERVAL;
-use super::{Room, RoomConfig};
+use super::{Effect, Room, RoomConfig};
 
 pub(super) struct Timers {
     /// Set while nobody is in the room.
@@ -13,8 +16,8 @@ pub(super) struct Timers {
     connected_once: bool,
     speakers_at: Instant,
     quality_at: Instant,
-    /// Earliest wish for an unknown track that runs out.
-    wishes_at: Option<Instant>,
+    /// Who wants a track that nobody has announced, and until when. Who takes a wish back, or leaves, takes it out.
+    waits: BTreeSet<(Instant, ParticipantKey, TrackId)>,
     /// The participant counts told last.
     told_counts: (u32, u32),
 }
@@ -37,7 +40,7 @@ impl Timers {
             connected_once: false,
             speakers_at: now + SPEAKER_INTERVAL,
             quality_at: now + QUALITY_INTERVAL,
-            wishes_at: None,
+            waits: BTreeSet::new(),
             told_counts: (0, 0),
         }
     }
@@ -55,8 +58,19 @@ impl Timers {
         self.close_at = Some(now + linger);
     }
 
-    pub fn wake_at(&mut self, at: Instant) {
-        self.wishes_at = Some(self.wishes_at.map_or(at, |earlier| earlier.min(at)));
+    pub fn wait(&mut self, until: Instant, key: ParticipantKey, track: TrackId) {
+        self.waits.insert((until, key, track));
+    }
+
+    /// Takes back what was waited for until then.
+    pub fn wait_no_more(&mut self, until: Instant, key: ParticipantKey, track: &TrackId) {
+        self.waits.remove(&(until, key, track.clone()));
+    }
+
+    /// Takes one wait that has run out.
+    fn take_due(&mut self, now: Instant) -> Option<(ParticipantKey, TrackId)> {
+        let due = self.waits.first().is_some_and(|(until, ..)| *until <= now);
+        if due { self.waits.pop_first().map(|(_, key, track)| (key, track)) } else { None }
     }
 }
 
@@ -67,7 +81,8 @@ impl Room {
             Some(close_at) => close_at,
             None => {
                 let soonest = self.timers.speakers_at.min(self.timers.quality_at);
-                self.timers.wishes_at.map_or(soonest, |wishes| soonest.min(wishes))
+                let waits = self.timers.waits.first().map(|(until, ..)| *until);
+                waits.into_iter().chain(self.news.due()).fold(soonest, Instant::min)
             }
         }
     }
@@ -86,8 +101,11 @@ impl Room {
             due.networks = true;
             self.tell_counts();
         }
-        if self.timers.wishes_at.is_some_and(|at| at <= now) {
-            self.timers.wishes_at = self.give_up_wishes(now);
+        if self.news.due().is_some_and(|at| at <= now) {
+            self.tell_news(now);
+        }
+        while let Some((key, track)) = self.timers.take_due(now) {
+            self.give_up_wish(key, track);
         }
         due
     }
@@ -97,9 +115,8 @@ impl Room {
         if std::mem::replace(&mut self.timers.told_counts, counts) == counts {
             return;
         }
-        let everybody: Vec<_> = self.participants.keys().copied().collect();
-        for to in everybody {
-            self.tell(to, Event::Room(self.info.clone()));
+        for to in self.participants.keys() {
+            self.effects.push(Effect::Tell { to: *to, event: Event::Room(self.info.clone()) });
         }
     }
 }

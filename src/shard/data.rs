@@ -1,11 +1,12 @@
 //! Data channels: messages from one participant, stamped and addressed by its protocol, to the others of its room.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::Shard;
+use super::leg::{Order, Report, ShardId};
 use crate::limits;
 use crate::room::command::{DataChannelKind, DataSender, Recipients};
 use crate::room::model::LeaveReason;
@@ -31,8 +32,6 @@ pub struct Channels {
     open: Vec<(u16, DataChannelKind)>,
     backlog: VecDeque<Bytes>,
     backlog_bytes: usize,
-    /// Sequence of the last reliable message it sent.
-    last_sequence: u32,
 }
 
 impl Channels {
@@ -87,17 +86,10 @@ impl Channels {
         }
         fits
     }
-
-    /// Whether a reliable message is new; 0 is a message without a sequence.
-    fn is_new(&mut self, sequence: u32) -> bool {
-        if sequence == 0 {
-            return true;
-        }
-        let new = sequence > self.last_sequence;
-        self.last_sequence = self.last_sequence.max(sequence);
-        new
-    }
 }
+
+/// A message for some of the participants of one shard.
+type Addressed = (ShardId, Vec<ParticipantKey>, Bytes);
 
 impl Shard {
     pub(super) fn channel_opened(&mut self, now: Instant, key: usize, channel: &DataChannel) {
@@ -107,76 +99,113 @@ impl Shard {
         }
     }
 
-    pub(super) fn message_received(&mut self, now: Instant, key: usize, channel: u16, message: &Bytes) {
+    pub(super) fn message_received(&mut self, now: Instant, key: usize, channel: u16, message: Bytes) {
         self.counters.data_messages_in.add(1);
-        let delivered = match self.peers.get(key).and_then(|peer| peer.channels.kind(channel)) {
-            Some(DataChannelKind::Track) => self.route_frame(now, key, message),
-            Some(kind) => self.route_message(now, key, kind, message),
-            None => false,
-        };
-        if !delivered {
+        let kind = self.peers.get(key).and_then(|peer| peer.channels.kind(channel));
+        let (Some(kind), Some((room, participant))) = (kind, self.seat_of(key)) else {
             self.counters.data_messages_dropped.add(1);
+            return;
+        };
+        if room.home == self.id || self.links.admits_data(room.home, participant, message.len()) {
+            self.report(now, room, Report::Data { participant, kind, message });
+        } else {
+            self.counters.data_messages_dropped.add(1);
+            if kind == DataChannelKind::Reliable {
+                self.doomed.push((key, LeaveReason::ProtocolError));
+            }
         }
-        if let Some(room) = self.peers.get(key).map(|peer| peer.room).filter(|_| !self.doomed.is_empty()) {
-            self.run_effects(now, room);
+        if !self.doomed.is_empty() {
+            self.settle(now, room);
         }
     }
 
-    /// `false` when the message was dropped for everybody.
-    fn route_message(&mut self, now: Instant, key: usize, kind: DataChannelKind, message: &Bytes) -> bool {
-        let Some(peer) = self.peers.get_mut(key) else {
-            return false;
+    /// Passes a participant's message on, at the home of its room.
+    pub(super) fn route_data(
+        &mut self,
+        now: Instant,
+        serial: u64,
+        from: ParticipantKey,
+        kind: DataChannelKind,
+        message: &Bytes,
+    ) {
+        let addressed = match kind {
+            DataChannelKind::Track => self.address_frame(serial, from, message),
+            _ => self.address_message(serial, from, kind, message),
         };
-        let Some(room) = self.rooms.get(peer.room) else {
-            return false;
+        let (Some(addressed), Some(room)) = (addressed, self.homes.get(&serial).map(|home| home.key)) else {
+            self.counters.data_messages_dropped.add(1);
+            return;
         };
-        let Some(sender) = room.state.participant(ParticipantKey(key)) else {
-            return false;
-        };
+        let mut refused = false;
+        for (host, to, message) in addressed {
+            if host == self.id || self.links.admits_data(host, from, message.len()) {
+                self.order(now, host, room, Order::Deliver { to, kind, message });
+            } else {
+                self.counters.data_messages_dropped.add(to.len() as u64);
+                refused = true;
+            }
+        }
+        if refused && kind == DataChannelKind::Reliable {
+            // Some would miss a message without knowing: whoever sends more than the shards pass on is put out.
+            self.take_report(
+                now,
+                self.id,
+                serial,
+                Report::Left { participant: from, reason: LeaveReason::ProtocolError },
+            );
+            self.run_effects(now, serial);
+        }
+    }
+
+    /// Who gets a message, shard by shard; `None` when it is dropped for everybody.
+    fn address_message(
+        &mut self,
+        serial: u64,
+        from: ParticipantKey,
+        kind: DataChannelKind,
+        message: &Bytes,
+    ) -> Option<Vec<Addressed>> {
+        let home = self.homes.get_mut(&serial)?;
+        let sender = home.state.participant(from)?;
         let grants = &sender.info.grants;
         if !grants.publish_data {
-            return false;
+            return None;
         }
         let stamp = DataSender { id: &sender.info.id, identity: &sender.info.identity, agent: grants.agent };
-        let Ok(routed) = peer.data_protocol.route(stamp, kind, message) else {
-            return false;
-        };
-        if kind == DataChannelKind::Reliable && !peer.channels.is_new(routed.sequence) {
-            return false;
+        let member = home.members.get_mut(&from)?;
+        let routed = member.data_protocol.route(stamp, kind, message).ok()?;
+        if kind == DataChannelKind::Reliable && !member.is_new(routed.sequence) {
+            return None;
         }
-        let addressed: Vec<usize> = match &routed.recipients {
+        let addressed: Vec<ParticipantKey> = match &routed.recipients {
             Recipients::Nobody => Vec::new(),
-            Recipients::Everyone => room.state.participants().map(|(to, _)| to.0).collect(),
-            Recipients::Only { identities, participants } => room
-                .state
-                .participants()
-                .filter(|(_, p)| identities.contains(&p.info.identity) || participants.contains(&p.info.id))
-                .map(|(to, _)| to.0)
-                .collect(),
+            Recipients::Everyone => home.state.participants().map(|(to, _)| to).collect(),
+            Recipients::Only { identities, participants } => {
+                home.state.named(identities, participants).into_iter().collect()
+            }
         };
-        for to in addressed.into_iter().filter(|to| *to != key) {
-            self.send_data(now, to, kind, &routed.message);
+        let mut by_host: BTreeMap<ShardId, Vec<ParticipantKey>> = BTreeMap::new();
+        for to in addressed.into_iter().filter(|to| *to != from) {
+            if let Some(host) = home.members.get(&to).map(|member| member.host) {
+                by_host.entry(host).or_default().push(to);
+            }
         }
-        true
+        Some(by_host.into_iter().map(|(host, to)| (host, to, routed.message.clone())).collect())
     }
 
-    fn route_frame(&mut self, now: Instant, key: usize, frame: &Bytes) -> bool {
-        let Some(peer) = self.peers.get(key) else { return false };
-        let Some(handle) = peer.data_protocol.track_handle(frame) else {
-            return false;
-        };
-        let Some(room) = self.rooms.get(peer.room) else {
-            return false;
-        };
-        let protocol = peer.data_protocol.clone();
-        for (to, handle) in room.state.data_track_recipients(ParticipantKey(key), handle) {
-            let frame = protocol.with_track_handle(frame, handle);
-            self.send_data(now, to.0, DataChannelKind::Track, &frame);
-        }
-        true
+    /// Who gets a frame of a data track, each under its own handle.
+    fn address_frame(&mut self, serial: u64, from: ParticipantKey, frame: &Bytes) -> Option<Vec<Addressed>> {
+        let home = self.homes.get(&serial)?;
+        let protocol = &home.members.get(&from)?.data_protocol;
+        let recipients = home.state.data_track_recipients(from, protocol.track_handle(frame)?);
+        let addressed = recipients.into_iter().filter_map(|(to, handle)| {
+            let host = home.members.get(&to)?.host;
+            Some((host, vec![to], protocol.with_track_handle(frame, handle)))
+        });
+        Some(addressed.collect())
     }
 
-    fn send_data(&mut self, now: Instant, to: usize, kind: DataChannelKind, message: &Bytes) {
+    pub(super) fn send_data(&mut self, now: Instant, to: usize, kind: DataChannelKind, message: &Bytes) {
         let Some(peer) = self.peers.get_mut(to) else { return };
         match peer.channels.send(now, kind, message, &mut peer.transport) {
             Delivery::Sent => self.counters.data_messages_out.add(1),
@@ -190,18 +219,5 @@ impl Shard {
             }
         }
         self.flush(now, to);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reliable_message_sent_again_after_a_reconnect_is_dropped_once_seen() {
-        let mut channels = Channels::default();
-        assert!(channels.is_new(1) && channels.is_new(2));
-        assert!(!channels.is_new(2) && !channels.is_new(1));
-        assert!(channels.is_new(0) && channels.is_new(3));
     }
 }

@@ -1,155 +1,179 @@
-//! Carrying out what a room decided: events to adaptors, sources and subscriptions started and stopped, peers closed.
+//! Carrying out what a room decided: each effect becomes orders to the shards that host whom it concerns.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc::error::TrySendError;
-
 use super::Shard;
-use super::outbound::Waiting;
-use super::source::Source;
+use super::home::HomeSource;
+use super::leg::{LegMessage, Order, RoomKey, ShardId, SourceDescription, SourceId};
+use super::timers::Owner;
 use crate::media::layers::{Layer, Wanted};
 use crate::room::Effect;
 use crate::room::event::Event;
-use crate::room::model::{LeaveReason, TrackId};
+use crate::room::model::TrackId;
 use crate::room::participant::ParticipantKey;
 use crate::wire::Mid;
 
 impl Shard {
     /// Carries out a room's effects until it has none, puts out whoever they doomed, and arms the room's timer.
-    pub(super) fn run_effects(&mut self, now: Instant, room: usize) {
-        loop {
-            let effects = self.rooms.get_mut(room).map(|entry| entry.state.take_effects()).unwrap_or_default();
-            for effect in effects {
-                self.carry_out(now, room, effect);
-            }
-            let doomed = std::mem::take(&mut self.doomed);
-            for (key, reason) in &doomed {
-                let owner = self.peers.get(*key).and_then(|peer| self.rooms.get_mut(peer.room));
-                if let Some(entry) = owner {
-                    entry.state.leave(now, ParticipantKey(*key), *reason);
+    pub(super) fn run_effects(&mut self, now: Instant, serial: u64) {
+        let mut rooms = vec![serial];
+        while let Some(serial) = rooms.pop() {
+            loop {
+                let effects = self.homes.get_mut(&serial).map(|home| home.state.take_effects()).unwrap_or_default();
+                if effects.is_empty() {
+                    break;
+                }
+                for effect in effects {
+                    self.carry_out_effect(now, serial, effect);
                 }
             }
-            if doomed.is_empty() && self.rooms.get(room).is_none_or(|entry| !entry.state.has_effects()) {
-                break;
+            if let Some(home) = self.homes.get(&serial) {
+                self.timers.arm(Owner::Room(serial), home.state.poll_timeout());
             }
-        }
-        if let Some(entry) = self.rooms.get(room) {
-            self.timers.arm(super::Owner::Room(room), entry.state.poll_timeout());
+            rooms.extend(self.report_doomed(now));
         }
     }
 
-    fn carry_out(&mut self, now: Instant, room: usize, effect: Effect) {
+    fn carry_out_effect(&mut self, now: Instant, serial: u64, effect: Effect) {
         match effect {
             Effect::Tell { to, event } => {
                 if let Event::Removed(reason) = &event {
-                    tracing::info!(?reason, room = %self.room_label(room), "participant left");
+                    tracing::info!(?reason, room = %self.room_label(serial), "participant left");
                 }
-                self.tell(to.0, event);
+                self.order_to(now, serial, to, Order::Tell { participant: to, event });
             }
             Effect::StartSource { publisher, track, mid, layers } => {
-                self.start_source(room, publisher.0, track, mid, layers);
+                self.start_source(now, serial, publisher, track, mid, layers);
             }
-            Effect::StopSource { publisher, track } => self.stop_source(room, publisher.0, &track),
-            Effect::StartForwarding { subscriber, publisher, track, wanted } => {
-                self.start_forwarding(room, subscriber.0, publisher, track, wanted);
+            Effect::StopSource { track, .. } => self.stop_source(now, serial, &track),
+            Effect::StartForwarding { subscriber, track, wanted, .. } => {
+                self.start_subscription(now, serial, subscriber, &track, wanted);
             }
-            Effect::StopForwarding { subscriber, track } => self.stop_forwarding(room, subscriber.0, &track),
+            Effect::StopForwarding { subscriber, track } => self.end_subscription(now, serial, subscriber, &track),
             Effect::SetWanted { subscriber, track, wanted } => {
-                self.set_wanted(now, room, subscriber.0, &track, wanted);
+                self.order_to(now, serial, subscriber, Order::SetWanted { subscriber, track, wanted });
             }
-            Effect::Close { participant } => self.remove_peer(now, participant.0),
+            Effect::Close { participant } => {
+                self.order_to(now, serial, participant, Order::Close { participant });
+                self.forget_member(serial, participant);
+            }
         }
     }
 
-    fn room_label(&self, room: usize) -> &str {
-        self.rooms.get(room).map_or("", |entry| entry.state.info().id.as_str())
+    fn room_label(&self, serial: u64) -> &str {
+        self.homes.get(&serial).map_or("", |home| home.state.info().id.as_str())
     }
 
-    /// Hands an event to the participant's adaptor. One that does not keep up is put out: a queue without bound would
-    /// let a slow reader take the server's memory.
-    pub(super) fn tell(&mut self, key: usize, event: Event) {
-        let Some(peer) = self.peers.get(key) else { return };
-        if let Err(TrySendError::Full(_)) = peer.events.try_send(event) {
-            self.doomed.push((key, LeaveReason::TooSlow));
+    /// Gives an order to the shard that hosts a participant.
+    pub(super) fn order_to(&mut self, now: Instant, serial: u64, participant: ParticipantKey, order: Order) {
+        let place = self.homes.get(&serial).and_then(|home| Some((home.key, home.host_of(participant)?)));
+        if let Some((room, host)) = place {
+            self.order(now, host, room, order);
         }
     }
 
-    fn start_source(&mut self, room: usize, publisher: usize, track: TrackId, mid: Mid, layers: Vec<Layer>) {
-        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(publisher)) else {
-            return;
-        };
-        let Some(section) = peer.session.sections().iter().find(|section| section.mid == mid) else {
-            return;
-        };
-        let key = entry.sources.insert(Source::new(publisher, track, section, layers));
-        peer.inbound.bind(mid, key);
-        self.counters.tracks.add(1);
-    }
-
-    fn stop_source(&mut self, room: usize, publisher: usize, track: &TrackId) {
-        let Some(entry) = self.rooms.get_mut(room) else { return };
-        let Some((key, _)) = entry.sources.iter().find(|(_, source)| source.track == *track) else {
-            return;
-        };
-        if let Some(peer) = self.peers.get_mut(publisher) {
-            peer.inbound.unbind(key);
+    /// Gives an order to a shard, which may be this one.
+    pub(super) fn order(&mut self, now: Instant, to: ShardId, room: RoomKey, order: Order) {
+        if to == self.id {
+            self.carry_out(now, room, order);
+        } else {
+            self.links.push(to, LegMessage::Order(room, order));
         }
-        entry.sources.remove(key);
-        entry.arrivals.retain(|arrived| arrived.source != key);
-        self.counters.tracks.subtract(1);
     }
 
-    fn start_forwarding(
+    fn start_source(
         &mut self,
-        room: usize,
-        subscriber: usize,
+        now: Instant,
+        serial: u64,
         publisher: ParticipantKey,
         track: TrackId,
+        mid: Mid,
+        layers: Vec<Layer>,
+    ) {
+        let id = SourceId { home: self.id, serial: self.draw_serial() };
+        let Some(home) = self.homes.get_mut(&serial) else { return };
+        let (Some(host), Some(section)) = (home.host_of(publisher), home.section(publisher, mid)) else {
+            return;
+        };
+        let Some(publisher_id) = home.state.participant(publisher).map(|p| p.info.id.clone()) else {
+            return;
+        };
+        let media = section.media.clone();
+        let description = SourceDescription { id, track, publisher, publisher_id, mid, layers, media };
+        let source = HomeSource::new(Arc::new(description), host);
+        let description = source.description.clone();
+        home.sources.insert(description.track.clone(), source);
+        let room = home.key;
+        self.order(now, host, room, Order::StartSource { source: description, from: None });
+    }
+
+    fn stop_source(&mut self, now: Instant, serial: u64, track: &TrackId) {
+        let Some(home) = self.homes.get_mut(&serial) else { return };
+        let room = home.key;
+        let Some(source) = home.sources.remove(track) else { return };
+        for shard in source.mirrors.keys().chain([&source.host]) {
+            self.order(now, *shard, room, Order::StopSource { source: source.description.id });
+        }
+    }
+
+    fn start_subscription(
+        &mut self,
+        now: Instant,
+        serial: u64,
+        subscriber: ParticipantKey,
+        track: &TrackId,
         wanted: Wanted,
     ) {
-        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
-            return;
-        };
-        let Some(publisher) = entry.state.participant(publisher).map(|p| p.info.id.clone()) else {
-            return;
-        };
-        let Some((key, source)) = entry.sources.iter().find(|(_, source)| source.track == track) else {
-            return;
-        };
-        let codecs = source.codecs.clone();
-        peer.outbound.waiting.push(Waiting { track, source: key, publisher, kind: source.kind, codecs, wanted });
-        self.counters.subscriptions.add(1);
-        self.ask_for_sections(subscriber, false);
+        let Some(home) = self.homes.get_mut(&serial) else { return };
+        let (room, Some(host)) = (home.key, home.host_of(subscriber)) else { return };
+        let Some(source) = home.sources.get_mut(track) else { return };
+        let id = source.description.id;
+        if source.add_subscriber(subscriber, host) {
+            let (description, from) = (source.description.clone(), source.host);
+            self.order(now, from, room, Order::HandOver { source: id, to: host, begin: true });
+            self.order(now, host, room, Order::StartSource { source: description, from: Some(from) });
+        }
+        self.order(now, host, room, Order::StartForwarding { subscriber, source: id, wanted });
     }
 
-    fn stop_forwarding(&mut self, room: usize, subscriber: usize, track: &TrackId) {
-        let Some(peer) = self.peers.get_mut(subscriber) else {
-            return;
-        };
-        let Some((key, mid)) = peer.outbound.remove(track) else {
-            return;
-        };
-        self.counters.subscriptions.subtract(1);
-        if let Some(source) = self.rooms.get_mut(room).and_then(|entry| entry.sources.get_mut(key)) {
-            source.subscribers.retain(|other| *other != subscriber);
-        }
-        if let Some(mid) = mid {
-            peer.session.remove_track(mid);
-            self.ask_for_sections(subscriber, true);
+    pub(super) fn end_subscription(&mut self, now: Instant, serial: u64, subscriber: ParticipantKey, track: &TrackId) {
+        self.order_to(now, serial, subscriber, Order::StopForwarding { subscriber, track: track.clone() });
+        let Some(home) = self.homes.get_mut(&serial) else { return };
+        let room = home.key;
+        let Some(source) = home.sources.get_mut(track) else { return };
+        if let Some(host) = source.remove_subscriber(subscriber) {
+            let (id, from) = (source.description.id, source.host);
+            self.order(now, host, room, Order::StopSource { source: id });
+            self.order(now, from, room, Order::HandOver { source: id, to: host, begin: false });
         }
     }
+}
 
-    fn set_wanted(&mut self, now: Instant, room: usize, subscriber: usize, track: &TrackId, wanted: Wanted) {
-        let Some(peer) = self.peers.get_mut(subscriber) else {
-            return;
-        };
-        if let Some(waiting) = peer.outbound.waiting.iter_mut().find(|waiting| waiting.track == *track) {
-            waiting.wanted = wanted;
+impl HomeSource {
+    fn new(description: Arc<SourceDescription>, host: ShardId) -> HomeSource {
+        HomeSource { description, host, subscribers: Default::default(), mirrors: Default::default() }
+    }
+
+    /// True for the first subscriber on a shard that the packets must be handed over to.
+    fn add_subscriber(&mut self, subscriber: ParticipantKey, host: ShardId) -> bool {
+        if self.subscribers.insert(subscriber, host).is_some() || host == self.host {
+            return false;
         }
-        if let Some(subscription) = peer.outbound.by_track(track) {
-            subscription.wanted = wanted;
-            let source = subscription.source;
-            self.select_layer(now, room, subscriber, source);
+        let count = self.mirrors.entry(host).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    /// Gives the shard that the packets need not be handed over to any more.
+    fn remove_subscriber(&mut self, subscriber: ParticipantKey) -> Option<ShardId> {
+        let host = self.subscribers.remove(&subscriber)?;
+        let count = self.mirrors.get_mut(&host)?;
+        *count -= 1;
+        if *count > 0 {
+            return None;
         }
+        self.mirrors.remove(&host);
+        Some(host)
     }
 }

@@ -1,20 +1,31 @@
 //! One shard: the rooms it owns, their peers, and everything between a datagram in and a datagram out. Sans-IO: time, bytes,
 //! messages and randomness are arguments; what is to be sent is left in the [`SendBatch`].
 //!
-//! What always holds: nothing is shared with another shard but counters; no state is made for a datagram that is not from
+//! What always holds: nothing is shared with another shard but counters and the directory of rooms; no state is made for a datagram that is not from
 //! an address which passed an authenticated ICE check; what one peer sends can only end that peer.
 
 mod data;
+pub mod directory;
 mod effects;
+mod fan_out;
+mod gather;
+mod home;
+mod hosting;
 mod inbound;
+pub mod leg;
+pub mod links;
+pub mod load;
 pub mod mailbox;
+mod mirror;
 mod outbound;
+mod patience;
 mod peer;
 mod receive;
 mod reports;
 pub mod send;
 mod sessions;
 mod source;
+pub mod switchboard;
 pub mod thread;
 mod timers;
 
@@ -23,34 +34,39 @@ mod tests;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::RngCore;
 use slab::Slab;
-use tokio::sync::mpsc;
 
 use crate::clock::WallClock;
-use crate::congestion::feedback::ArrivalLog;
-use crate::media::forward::Packet;
-use crate::room::command::{Command, JoinRequest};
-use crate::room::event::Event;
-use crate::room::model::{JoinError, LeaveReason, RoomName};
+use crate::room::command::Command;
+use crate::room::model::{LeaveReason, RoomName};
 use crate::room::participant::ParticipantKey;
-use crate::room::{Moment, Room, RoomConfig, admission};
+use crate::room::{Moment, RoomConfig};
 use crate::telemetry::counters::ShardCounters;
-use crate::transport::{Certificate, Transport};
-use crate::wire::Ssrc;
-use inbound::{Inbound, SourceKey};
+use crate::transport::Certificate;
+use directory::Directory;
+use fan_out::FanOut;
+use gather::Gathered;
+use home::Home;
+use inbound::SourceKey;
+use leg::{Report, RoomKey, ShardId, SourceId};
+use links::Links;
 use mailbox::{Message, SeatId};
-use outbound::Outbound;
 use peer::Peer;
 use send::SendBatch;
 use source::Source;
 use timers::{Owner, Timers};
 
+/// When a room that was to close looks again, because a join is on its way to it.
+const JOIN_PATIENCE: Duration = Duration::from_millis(10);
+
 /// What a shard is made of.
 pub struct ShardConfig {
+    pub id: ShardId,
     pub room: RoomConfig,
     pub certificate: Arc<Certificate>,
     /// Host candidates in every answer, best first.
@@ -58,6 +74,10 @@ pub struct ShardConfig {
     pub wall: WallClock,
     pub random: Box<dyn RngCore + Send>,
     pub counters: Arc<ShardCounters>,
+    /// Of all shards, this one included.
+    pub directory: Arc<Directory>,
+    /// Participants of one room on its home before others are hosted elsewhere; `None`: as many as it can bear.
+    pub room_spread: Option<NonZeroUsize>,
 }
 
 /// Where a datagram came from and to.
@@ -71,64 +91,82 @@ pub struct Arrival {
 }
 
 pub struct Shard {
+    id: ShardId,
     config: RoomConfig,
     certificate: Arc<Certificate>,
     candidates: Vec<SocketAddr>,
     wall: WallClock,
     random: Box<dyn RngCore + Send>,
     counters: Arc<ShardCounters>,
+    directory: Arc<Directory>,
+    room_spread: Option<NonZeroUsize>,
+    links: Links,
     peers: Slab<Peer>,
+    /// What of rooms is on this shard: everything of most, a leg of others.
     rooms: Slab<RoomOnShard>,
-    by_name: HashMap<RoomName, usize>,
-    by_seat: HashMap<SeatId, usize>,
+    by_key: HashMap<RoomKey, usize>,
+    by_source: HashMap<SourceId, (usize, SourceKey)>,
+    /// Rooms that are at home here, by serial.
+    homes: HashMap<u64, Home>,
+    by_name: HashMap<RoomName, u64>,
+    by_seat: HashMap<SeatId, (u64, ParticipantKey)>,
+    last_serial: u64,
     by_address: HashMap<SocketAddr, usize>,
     by_ufrag: HashMap<String, usize>,
     timers: Timers,
     /// Peers to put out once the present effects are done.
     doomed: Vec<(usize, LeaveReason)>,
-    /// Rooms with packets of the present batch to forward.
+    /// Rooms with packets to forward.
     dirty_rooms: Vec<usize>,
+    /// Rooms with packets that wait for the rest of their frame.
+    waiting_rooms: Vec<usize>,
+    fan_out: FanOut,
+    /// An RTCP compound that is written, and what becomes of it.
     scratch: Vec<u8>,
+    sealed: Vec<u8>,
     batch: SendBatch,
     draining: bool,
 }
 
-/// A room and its media.
+/// The part of a room that is hosted on this shard: peers and media, no decisions.
 struct RoomOnShard {
-    state: Room,
+    key: RoomKey,
     sources: Slab<Source>,
     peers: Vec<usize>,
-    /// Packets of the present batch, in order of arrival.
-    arrivals: Vec<Arrived>,
-}
-
-/// A media packet of the present batch: parsed, opened in its receive buffer.
-struct Arrived {
-    source: SourceKey,
-    packet: Packet,
-    /// Where the plain packet lies in the receive buffer.
-    range: std::ops::Range<usize>,
+    participants: HashMap<ParticipantKey, usize>,
+    gathered: Gathered,
 }
 
 impl Shard {
     pub fn new(config: ShardConfig) -> Shard {
         Shard {
+            id: config.id,
             config: config.room,
             certificate: config.certificate,
             candidates: config.candidates,
             wall: config.wall,
             random: config.random,
             counters: config.counters,
+            links: Links::new(config.directory.shards().len()),
+            directory: config.directory,
+            room_spread: config.room_spread,
             peers: Slab::new(),
             rooms: Slab::new(),
+            by_key: HashMap::new(),
+            by_source: HashMap::new(),
+            homes: HashMap::new(),
             by_name: HashMap::new(),
             by_seat: HashMap::new(),
+            last_serial: 0,
             by_address: HashMap::new(),
             by_ufrag: HashMap::new(),
             timers: Timers::default(),
             doomed: Vec::new(),
             dirty_rooms: Vec::new(),
+            waiting_rooms: Vec::new(),
+            fan_out: FanOut::default(),
             scratch: Vec::with_capacity(2048),
+            sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),
             draining: false,
         }
@@ -145,31 +183,32 @@ impl Shard {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.gathered_due()).min()
     }
 
     pub fn handle_message(&mut self, now: Instant, message: Message) {
         match message {
-            Message::Join { seat, request, events } => self.join(now, seat, *request, events),
-            Message::Command { seat, command } => {
-                if let Some(key) = self.by_seat.get(&seat).copied() {
-                    self.command(now, key, command);
-                }
-            }
-            Message::Gone { seat } => {
-                if let Some(key) = self.by_seat.get(&seat).copied() {
-                    self.put_out(now, key, LeaveReason::SignallingLost);
-                }
-            }
+            Message::Join { seat, request, events } => self.join(now, seat, &request, events),
+            Message::Command { seat, command } => self.command(now, seat, command),
+            Message::Gone { seat } => self.command(now, seat, Command::Leave(LeaveReason::SignallingLost)),
             Message::Shutdown { done } => {
-                self.draining = true;
-                for key in self.peers.iter().map(|(key, _)| key).collect::<Vec<_>>() {
-                    self.put_out(now, key, LeaveReason::ServerShutdown);
-                }
+                self.drain(now);
                 let _ = done.send(());
             }
         }
+        self.mend_links(now);
         self.count();
+    }
+
+    /// Tells everybody that the server ends: those in rooms at home here, and those hosted here of rooms that are not.
+    fn drain(&mut self, now: Instant) {
+        self.draining = true;
+        for (serial, participant) in self.by_seat.values().copied().collect::<Vec<_>>() {
+            self.take_report(now, self.id, serial, Report::Left { participant, reason: LeaveReason::ServerShutdown });
+            self.run_effects(now, serial);
+        }
+        let here = self.id;
+        self.abandon(now, LeaveReason::ServerShutdown, |key| key.home != here);
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -179,181 +218,12 @@ impl Shard {
                 Owner::Room(room) => self.room_timeout(now, room),
             }
         }
+        self.end_waiting(now);
+        self.mend_links(now);
     }
 
     fn moment(&self, now: Instant) -> Moment {
         Moment { now, unix_ms: self.wall.unix_ms(now) }
-    }
-
-    fn join(&mut self, now: Instant, seat: SeatId, request: JoinRequest, events: mpsc::Sender<Event>) {
-        self.counters.joins.add(1);
-        if let Err(error) = self.try_join(now, seat, &request, events.clone()) {
-            self.counters.joins_refused.add(1);
-            let _ = events.try_send(Event::Refused(error));
-        }
-    }
-
-    fn try_join(
-        &mut self,
-        now: Instant,
-        seat: SeatId,
-        request: &JoinRequest,
-        events: mpsc::Sender<Event>,
-    ) -> Result<(), JoinError> {
-        if self.draining {
-            return Err(JoinError::ShuttingDown);
-        }
-        if !admission::join_within_limits(request) {
-            return Err(JoinError::OverLimits);
-        }
-        let room = self.room_named(now, &request.room);
-        let at = self.moment(now);
-        let key = self.insert_peer(now, seat, room, request, events);
-        let Some(entry) = self.rooms.get_mut(room) else {
-            return Err(JoinError::ServerFull);
-        };
-        entry.peers.push(key);
-        let joined = entry.state.join(at, ParticipantKey(key), request, self.random.as_mut());
-        if joined.is_err() {
-            self.remove_peer(now, key);
-        }
-        self.run_effects(now, room);
-        joined?;
-        if let Some(offer) = &request.offer {
-            self.offer(now, key, offer);
-            self.run_effects(now, room);
-        }
-        self.log_joined(key);
-        Ok(())
-    }
-
-    fn log_joined(&self, key: usize) {
-        let entry = self.peers.get(key).and_then(|peer| self.rooms.get(peer.room));
-        let Some(room) = entry.map(|entry| &entry.state) else { return };
-        if let Some(participant) = room.participant(ParticipantKey(key)) {
-            tracing::info!(room = %room.info().id, participant = %participant.info.id, "participant joined");
-        }
-    }
-
-    fn room_named(&mut self, now: Instant, name: &RoomName) -> usize {
-        if let Some(room) = self.by_name.get(name) {
-            return *room;
-        }
-        let at = self.moment(now);
-        let state = Room::new(name.clone(), self.config.clone(), at, self.random.as_mut());
-        tracing::info!(room = %state.info().id, "room opened");
-        let close_at = state.poll_timeout();
-        let entry = RoomOnShard { state, sources: Slab::new(), peers: Vec::new(), arrivals: Vec::new() };
-        let room = self.rooms.insert(entry);
-        self.by_name.insert(name.clone(), room);
-        self.timers.arm(Owner::Room(room), close_at);
-        room
-    }
-
-    fn insert_peer(
-        &mut self,
-        now: Instant,
-        seat: SeatId,
-        room: usize,
-        request: &JoinRequest,
-        events: mpsc::Sender<Event>,
-    ) -> usize {
-        let transport = Transport::new(now, self.certificate.clone(), self.random.as_mut());
-        // A session id keeps to 62 bits, since some parsers read it as a signed number (RFC 8829, section 5.2.1).
-        let session = crate::negotiation::Session::new(self.random.next_u64() >> 2);
-        let peer = Peer {
-            seat,
-            room,
-            transport,
-            session,
-            inbound: Inbound::default(),
-            outbound: Outbound::default(),
-            channels: data::Channels::default(),
-            data_protocol: request.data_protocol.clone(),
-            events,
-            paths: Vec::new(),
-            ufrags: Vec::new(),
-            rtcp_ssrc: Ssrc(self.random.next_u32()),
-            next_report: now + reports::REPORT_INTERVAL,
-            arrivals: ArrivalLog::new(now),
-            next_feedback: None,
-            answered: false,
-        };
-        let key = self.peers.insert(peer);
-        self.by_seat.insert(seat, key);
-        self.register_ufrag(key);
-        self.arm_peer(key);
-        key
-    }
-
-    /// Makes checks for the peer's present ufrag find it.
-    fn register_ufrag(&mut self, key: usize) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        let ufrag = &peer.transport.local_ice().ufrag;
-        if !peer.ufrags.contains(ufrag) {
-            peer.ufrags.push(ufrag.clone());
-            self.by_ufrag.insert(ufrag.clone(), key);
-            // Of a restart only the credentials before it stay valid for a while.
-            if peer.ufrags.len() > 2 {
-                self.by_ufrag.remove(&peer.ufrags.remove(0));
-            }
-        }
-    }
-
-    fn arm_peer(&mut self, key: usize) {
-        if let Some(peer) = self.peers.get(key) {
-            self.timers.arm(Owner::Peer(key), peer.poll_timeout());
-        }
-    }
-
-    fn command(&mut self, now: Instant, key: usize, command: Command) {
-        let Some(room) = self.peers.get(key).map(|peer| peer.room) else {
-            return;
-        };
-        match command {
-            Command::Offer(offer) => self.offer(now, key, &offer),
-            other => {
-                if let Some(entry) = self.rooms.get_mut(room) {
-                    entry.state.command(now, ParticipantKey(key), other, self.random.as_mut());
-                }
-            }
-        }
-        self.run_effects(now, room);
-    }
-
-    /// Makes a peer leave its room, for a reason.
-    fn put_out(&mut self, now: Instant, key: usize, reason: LeaveReason) {
-        let Some(room) = self.peers.get(key).map(|peer| peer.room) else {
-            return;
-        };
-        if let Some(entry) = self.rooms.get_mut(room) {
-            entry.state.leave(now, ParticipantKey(key), reason);
-        }
-        self.run_effects(now, room);
-    }
-
-    /// Forgets a peer that is out of its room, with a farewell on its transport.
-    fn remove_peer(&mut self, now: Instant, key: usize) {
-        if let Some(peer) = self.peers.get_mut(key) {
-            peer.transport.close(now);
-        }
-        self.flush_transmits(now, key);
-        let Some(peer) = self.peers.try_remove(key) else { return };
-        self.by_seat.remove(&peer.seat);
-        for ufrag in &peer.ufrags {
-            self.by_ufrag.remove(ufrag);
-        }
-        self.by_address.retain(|_, owner| *owner != key);
-        self.timers.disarm(Owner::Peer(key));
-        if let Some(entry) = self.rooms.get_mut(peer.room) {
-            entry.peers.retain(|other| *other != key);
-            let sources: Vec<SourceKey> = peer.outbound.subscriptions().map(|s| s.source).collect();
-            for source in sources {
-                if let Some(source) = entry.sources.get_mut(source) {
-                    source.subscribers.retain(|subscriber| *subscriber != key);
-                }
-            }
-        }
     }
 
     fn peer_timeout(&mut self, now: Instant, key: usize) {
@@ -370,34 +240,13 @@ impl Shard {
             self.send_transport_feedback(key);
         }
         if report_due {
-            self.report(now, key);
+            self.report_to_peer(now, key);
         }
         self.arm_peer(key);
     }
 
-    fn room_timeout(&mut self, now: Instant, room: usize) {
-        let Some(entry) = self.rooms.get_mut(room) else { return };
-        let due = entry.state.handle_timeout(now);
-        if due.close {
-            let name = entry.state.info().name.clone();
-            tracing::info!(room = %entry.state.info().id, "room closed");
-            self.rooms.remove(room);
-            self.by_name.remove(&name);
-            self.count();
-            return;
-        }
-        if due.levels {
-            self.measure_levels(now, room);
-            self.review_layers(now, room);
-        }
-        if due.networks {
-            self.measure_networks(room);
-        }
-        self.run_effects(now, room);
-    }
-
     fn count(&self) {
-        self.counters.rooms.set(self.rooms.len() as u64);
+        self.counters.rooms.set(self.homes.len() as u64);
         self.counters.participants.set(self.peers.len() as u64);
     }
 }

@@ -48,11 +48,26 @@ pub struct Outbound {
     /// Indexed by source, so that the fan-out finds a subscription without hashing.
     by_source: Vec<Option<Box<Subscription>>>,
     pub waiting: Vec<Waiting>,
+    /// Set for a peer that negotiates once: its sections are filled at once, and what they carry changes (see
+    /// [`stand`](Self::stand)). The name of the stream they make (RFC 8830).
+    standing: Option<ParticipantId>,
+    /// Of a standing peer, what carries nothing now.
+    #[expect(clippy::vec_box, reason = "they move between this and the table, which is a pointer per source")]
+    idle: Vec<Box<Subscription>>,
     /// Sections asked of the client since its last offer: audio, video.
     asked: Option<(u32, u32)>,
 }
 
 impl Outbound {
+    /// `standing` for a peer that negotiates once.
+    pub fn new(standing: Option<ParticipantId>) -> Outbound {
+        Outbound { standing, ..Outbound::default() }
+    }
+
+    pub fn is_standing(&self) -> bool {
+        self.standing.is_some()
+    }
+
     pub fn get_mut(&mut self, source: SourceKey) -> Option<&mut Subscription> {
         self.by_source.get_mut(source)?.as_deref_mut()
     }
@@ -79,7 +94,74 @@ impl Outbound {
             return Some((self.waiting.remove(index).source, None));
         }
         let slot = self.by_source.iter_mut().find(|slot| slot.as_ref().is_some_and(|s| s.track == *track))?;
-        slot.take().map(|subscription| (subscription.source, Some(subscription.mid)))
+        let subscription = slot.take()?;
+        let (source, mid) = (subscription.source, subscription.mid);
+        if !self.is_standing() {
+            return Some((source, Some(mid)));
+        }
+        self.idle.push(subscription);
+        Some((source, None))
+    }
+
+    /// Fills every section a standing peer receives in with a stream of all its codecs that carries nothing yet; effective
+    /// with the next answer. All are one stream, so that a player takes them together. `false` for a peer of another kind.
+    pub fn stand(&mut self, session: &mut Session, random: &mut dyn RngCore) -> bool {
+        let Some(name) = self.standing.clone() else { return false };
+        for (kind, track_id) in [(MediaKind::Audio, "audio"), (MediaKind::Video, "video")] {
+            loop {
+                let free = free_sections(session, kind).next().map(|section| section.codecs.clone());
+                let Some(codecs) = free else { break };
+                let track = LocalTrack {
+                    stream_id: name.to_string(),
+                    track_id: track_id.to_owned(),
+                    cname: name.to_string(),
+                    ssrc: self.draw_ssrc(random),
+                    codecs: codecs.iter().map(|codec| codec.codec).collect(),
+                };
+                let Some((mid, stream)) = open(session, kind, track, &codecs, random) else {
+                    break;
+                };
+                self.idle.push(Box::new(Subscription {
+                    track: TrackId::new(""),
+                    publisher: name.clone(),
+                    source: SourceKey::MAX,
+                    mid,
+                    wanted: Wanted::Nothing,
+                    stream,
+                }));
+            }
+        }
+        true
+    }
+
+    /// Lets an idle stream of a standing peer carry a source from now on, as the same stream to the peer. `false` when it has
+    /// none of that kind left.
+    pub fn bind(&mut self, session: &Session, waiting: &Waiting) -> bool {
+        let section = |mid: Mid| session.sections().iter().find(|section| section.mid == mid);
+        let of_kind = |idle: &Subscription| section(idle.mid).is_some_and(|section| section.kind == waiting.kind);
+        let Some(index) = self.idle.iter().position(|idle| of_kind(idle)) else {
+            return false;
+        };
+        let mut subscription = self.idle.swap_remove(index);
+        if let Some(section) = section(subscription.mid) {
+            let payload_types = payload_types(section, &waiting.codecs);
+            subscription.stream.retarget(clock_rate(&waiting.codecs), payload_types);
+        }
+        subscription.track = waiting.track.clone();
+        subscription.source = waiting.source;
+        subscription.wanted = waiting.wanted;
+        self.carry(subscription);
+        true
+    }
+
+    fn carry(&mut self, subscription: Box<Subscription>) {
+        let source = subscription.source;
+        if self.by_source.len() <= source {
+            self.by_source.resize_with(source + 1, || None);
+        }
+        if let Some(slot) = self.by_source.get_mut(source) {
+            *slot = Some(subscription);
+        }
     }
 
     /// Subscriptions whose section the peer no longer receives in wait for another one.
@@ -99,35 +181,18 @@ impl Outbound {
             ssrc: self.draw_ssrc(random),
             codecs: waiting.codecs.iter().map(|codec| codec.codec).collect(),
         };
-        let ssrc = track.ssrc;
         let free = free_sections(session, waiting.kind).count();
-        let Some(mid) = session.add_track(waiting.kind, track) else {
+        let Some((mid, stream)) = open(session, waiting.kind, track, &waiting.codecs, random) else {
             return if free > 0 { Placed::NoCommonCodec } else { Placed::NoFreeSection };
         };
-        let Some(section) = session.sections().iter().find(|section| section.mid == mid) else {
-            return Placed::NoFreeSection;
-        };
-        let target = Target {
-            ssrc,
-            clock_rate: waiting.codecs.first().map_or(90_000, |codec| codec.clock_rate),
-            payload_types: payload_types(section, &waiting.codecs),
-            extensions: section.extensions.clone(),
-            mid,
-        };
-        let subscription = Subscription {
+        self.carry(Box::new(Subscription {
             track: waiting.track.clone(),
             publisher: waiting.publisher.clone(),
             source: waiting.source,
             mid,
             wanted: waiting.wanted,
-            stream: SendStream::new(target, random),
-        };
-        if self.by_source.len() <= waiting.source {
-            self.by_source.resize_with(waiting.source + 1, || None);
-        }
-        if let Some(slot) = self.by_source.get_mut(waiting.source) {
-            *slot = Some(Box::new(subscription));
-        }
+            stream,
+        }));
         Placed::InSection
     }
 
@@ -136,7 +201,8 @@ impl Outbound {
     fn draw_ssrc(&self, random: &mut dyn RngCore) -> Ssrc {
         loop {
             let ssrc = Ssrc(random.random_range(1..u32::MAX));
-            if self.subscriptions().all(|subscription| subscription.stream.target().ssrc != ssrc) {
+            let mut taken = self.subscriptions().chain(self.idle.iter().map(Box::as_ref));
+            if taken.all(|subscription| subscription.stream.target().ssrc != ssrc) {
                 return ssrc;
             }
         }
@@ -193,6 +259,31 @@ impl Subscription {
     pub fn loss(&self) -> f32 {
         f32::from(self.stream.fraction_lost()) / 256.0
     }
+}
+
+/// Puts a track into a free section of the session, and opens the stream that fills it from a source in these codecs.
+fn open(
+    session: &mut Session,
+    kind: MediaKind,
+    track: LocalTrack,
+    codecs: &[CodecDescription],
+    random: &mut dyn RngCore,
+) -> Option<(Mid, SendStream)> {
+    let ssrc = track.ssrc;
+    let mid = session.add_track(kind, track)?;
+    let section = session.sections().iter().find(|section| section.mid == mid)?;
+    let target = Target {
+        ssrc,
+        clock_rate: clock_rate(codecs),
+        payload_types: payload_types(section, codecs),
+        extensions: section.extensions.clone(),
+        mid,
+    };
+    Some((mid, SendStream::new(target, random)))
+}
+
+fn clock_rate(codecs: &[CodecDescription]) -> u32 {
+    codecs.first().map_or(90_000, |codec| codec.clock_rate)
 }
 
 fn free_sections(session: &Session, kind: MediaKind) -> impl Iterator<Item = &Section> {

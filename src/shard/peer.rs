@@ -8,18 +8,19 @@ use tokio::sync::mpsc;
 
 use super::data::Channels;
 use super::inbound::Inbound;
-use super::mailbox::SeatId;
 use super::outbound::Outbound;
 use super::send::{LocalEnd, Route};
 use crate::congestion::feedback::ArrivalLog;
 use crate::negotiation::Session;
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
+use crate::room::participant::ParticipantKey;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
 pub struct Peer {
-    pub seat: SeatId,
+    /// Who it is in its room.
+    pub participant: ParticipantKey,
     /// Place of its room in the shard's table.
     pub room: usize,
     pub transport: Transport,
@@ -40,6 +41,10 @@ pub struct Peer {
     pub arrivals: ArrivalLog,
     /// When feedback is due; `None` while nothing arrived since the last.
     pub next_feedback: Option<Instant>,
+    /// The last batch of packets that had something for the peer.
+    pub last_batch: u64,
+    /// Its room was asked to put it out.
+    pub leaving: bool,
     /// An offer was answered.
     pub answered: bool,
 }

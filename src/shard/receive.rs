@@ -1,18 +1,17 @@
-//! From a datagram to the subscribers: demultiplexing, opening in place, routing, and the fan-out, subscriber by subscriber.
+//! From a datagram to what arrived: demultiplexing, opening in place, routing to its source, keeping in the stream's cache.
 
-use std::ops::Range;
 use std::time::Instant;
 
+use super::gather::Arrived;
 use super::inbound::Route as Destination;
+use super::leg::Report;
 use super::send::{LocalEnd, Route};
 use super::timers::Owner;
-use super::{Arrival, Arrived, Shard};
+use super::{Arrival, Shard};
 use crate::congestion::feedback::FEEDBACK_INTERVAL;
 use crate::media::audio_level::LevelSample;
 use crate::media::forward::Packet;
-use crate::media::receive::ReceiveStream;
 use crate::room::model::LeaveReason;
-use crate::room::participant::ParticipantKey;
 use crate::transport::ice::local_ufrag;
 use crate::transport::{CloseReason, DropReason, TransportEvent};
 use crate::wire::codec::inspect;
@@ -21,14 +20,10 @@ use crate::wire::extension::Extension;
 use crate::wire::rtp::Header;
 
 impl Shard {
-    /// Takes one datagram of a batch, lying in `buffer` at `range`. Media is opened in place and waits for
-    /// [`end_batch`](Self::end_batch); `buffer` must stay as it is until then.
-    pub fn handle_datagram(&mut self, now: Instant, arrival: Arrival, buffer: &mut [u8], range: Range<usize>) {
-        let Some(datagram) = buffer.get_mut(range.clone()) else {
-            return;
-        };
+    /// Takes one datagram of a batch and opens it in place. Media waits for [`forward`](Self::forward).
+    pub fn handle_datagram(&mut self, now: Instant, arrival: Arrival, datagram: &mut [u8]) {
         let handled = match classify(datagram) {
-            Some(Protocol::Rtp) => self.handle_rtp(now, arrival, datagram, range),
+            Some(Protocol::Rtp) => self.handle_rtp(now, arrival, datagram),
             Some(Protocol::Rtcp) => self.handle_rtcp(now, arrival, datagram),
             Some(Protocol::Stun) => self.handle_stun(now, arrival, datagram),
             Some(Protocol::Dtls) => self.handle_dtls(now, arrival, datagram),
@@ -39,27 +34,12 @@ impl Shard {
         }
     }
 
-    /// Forwards the media of the batch: room by room, subscriber by subscriber, so that what one subscriber receives
-    /// leaves in as few runs as can be.
-    pub fn end_batch(&mut self, now: Instant, buffer: &[u8]) {
-        while let Some(room) = self.dirty_rooms.pop() {
-            self.forward_room(now, room, buffer);
-            self.review_layers(now, room);
-        }
-    }
-
     /// Whose datagram it is, by an address that passed an authenticated check.
     pub(super) fn owner(&self, arrival: &Arrival) -> Result<usize, DropReason> {
         self.by_address.get(&arrival.from).copied().ok_or(DropReason::UnknownAddress)
     }
 
-    fn handle_rtp(
-        &mut self,
-        now: Instant,
-        arrival: Arrival,
-        datagram: &mut [u8],
-        range: Range<usize>,
-    ) -> Result<(), DropReason> {
+    fn handle_rtp(&mut self, now: Instant, arrival: Arrival, datagram: &mut [u8]) -> Result<(), DropReason> {
         let key = self.owner(&arrival)?;
         let header = Header::parse(datagram).map_err(|_| DropReason::Malformed)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
@@ -97,63 +77,18 @@ impl Shard {
         let info = inspect(codec, payload, dependency);
         source.mark_active(index);
         let encoding = source.encodings.get_mut(index).ok_or(DropReason::TooManyStreams)?;
-        if encoding.stream.as_ref().is_none_or(|stream| stream.ssrc() != header.ssrc) {
-            encoding.stream = Some(ReceiveStream::new(header.ssrc, clock_rate));
-        }
-        let Some(stream) = encoding.stream.as_mut() else {
-            return Ok(());
-        };
+        let stream = encoding.stream_for(header.ssrc, clock_rate);
         let extended_sequence = stream.receive(now, &header, len);
         let clock = stream.clock_reference();
         if info.starts_keyframe {
             encoding.keyframes.keyframe_arrived(now);
         }
-        if entry.arrivals.is_empty() {
+        let record = Packet { encoding: index, header, extended_sequence, codec, info, clock };
+        encoding.cache.insert(now, record, packet);
+        if entry.gathered.push(Arrived::new(now, source_key, &record, len, source.subscribers.len())) {
             self.dirty_rooms.push(room);
         }
-        let packet = Packet { encoding: index, header, extended_sequence, codec, info, clock };
-        entry.arrivals.push(Arrived { source: source_key, packet, range: range.start..range.start + len });
         Ok(())
-    }
-
-    fn forward_room(&mut self, now: Instant, room: usize, buffer: &[u8]) {
-        let Some(entry) = self.rooms.get_mut(room) else { return };
-        let (mut packets, mut bytes) = (0, 0);
-        for key in &entry.peers {
-            let Some(peer) = self.peers.get_mut(*key) else { continue };
-            if !peer.transport.is_connected() {
-                continue;
-            }
-            let Some(route) = peer.route() else { continue };
-            for arrived in &entry.arrivals {
-                let Some(subscription) = peer.outbound.get_mut(arrived.source) else {
-                    continue;
-                };
-                let Some(source) = entry.sources.get(arrived.source) else {
-                    continue;
-                };
-                let Some(plain) = buffer.get(arrived.range.clone()) else {
-                    continue;
-                };
-                let Some(out) = subscription.stream.forward(now, &arrived.packet, &source.extensions, plain) else {
-                    continue;
-                };
-                let transport = &mut peer.transport;
-                let sealed = self.batch.push(route, |to| {
-                    transport.seal_rtp(out.extended_sequence, out.header, out.prefix, out.payload, to)
-                });
-                match sealed {
-                    Ok(len) => {
-                        packets += 1;
-                        bytes += len as u64;
-                    }
-                    Err(reason) => self.counters.dropped.count(reason),
-                }
-            }
-        }
-        entry.arrivals.clear();
-        self.counters.packets_out.add(packets);
-        self.counters.bytes_out.add(bytes);
     }
 
     fn handle_stun(&mut self, now: Instant, arrival: Arrival, datagram: &[u8]) -> Result<(), DropReason> {
@@ -216,7 +151,7 @@ impl Shard {
             }
             TransportEvent::Connected => self.transport_connected(now, key),
             TransportEvent::ChannelOpened(channel) => self.channel_opened(now, key, &channel),
-            TransportEvent::Message { channel, message, .. } => self.message_received(now, key, channel, &message),
+            TransportEvent::Message { channel, message, .. } => self.message_received(now, key, channel, message),
             TransportEvent::ChannelClosed { channel } => {
                 if let Some(peer) = self.peers.get_mut(key) {
                     peer.channels.closed(channel);
@@ -247,13 +182,11 @@ impl Shard {
 
     fn transport_connected(&mut self, now: Instant, key: usize) {
         self.counters.connected.add(1);
-        let Some(room) = self.peers.get(key).map(|peer| peer.room) else {
+        let Some((room, participant)) = self.seat_of(key) else {
             return;
         };
-        if let Some(entry) = self.rooms.get_mut(room) {
-            entry.state.connected(ParticipantKey(key));
-        }
-        self.run_effects(now, room);
+        self.report(now, room, Report::Connected { participant });
+        self.settle(now, room);
         self.request_awaited_keyframes(now, key);
     }
 }

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::inbound::SourceKey;
+use super::leg::{Origin, Report as HostReport, RoomKey};
 use super::outbound::Subscription;
 use super::source::Source;
 use super::timers::Owner;
 use super::{Arrival, Shard};
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::MediaKind;
-use crate::room::participant::ParticipantKey;
 use crate::room::quality::MeasuredNetwork;
 use crate::room::speakers::MeasuredLevel;
 use crate::transport::DropReason;
@@ -75,7 +75,10 @@ impl Shard {
         let Some(source) = self.rooms.get_mut(room).and_then(|entry| entry.sources.get_mut(source)) else {
             return;
         };
-        let publisher = source.publisher;
+        let publisher = match source.origin {
+            Origin::Peer(publisher) => publisher,
+            Origin::Shard(shard) => return self.links.request_keyframe(shard, source.id, encoding),
+        };
         let Some(encoding) = source.encodings.get_mut(encoding) else {
             return;
         };
@@ -106,14 +109,15 @@ impl Shard {
         let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
             return;
         };
-        let (transport, compound) = (&mut peer.transport, &self.scratch);
-        if let Err(reason) = self.batch.push(route, |out| transport.seal_rtcp(compound, out)) {
-            self.counters.dropped.count(reason);
+        self.sealed.clear();
+        match peer.transport.seal_rtcp(&self.scratch, &mut self.sealed) {
+            Ok(()) => self.batch.push_bytes(route, &self.sealed),
+            Err(reason) => self.counters.dropped.count(reason),
         }
     }
 
     /// The periodic reports to one peer, and what is looked at as often.
-    pub(super) fn report(&mut self, now: Instant, key: usize) {
+    pub(super) fn report_to_peer(&mut self, now: Instant, key: usize) {
         self.send_reports(now, key);
         self.request_awaited_keyframes(now, key);
     }
@@ -254,20 +258,29 @@ impl Shard {
         }
     }
 
-    pub(super) fn measure_levels(&mut self, now: Instant, room: usize) {
-        let Some(entry) = self.rooms.get_mut(room) else { return };
-        let mut levels = Vec::new();
-        for (_, source) in &mut entry.sources {
-            if source.kind == MediaKind::Audio {
-                let participant = ParticipantKey(source.publisher);
-                levels.push(MeasuredLevel { participant, level: source.level.level(now) });
-            }
+    /// Tells the room's home how loud and how well connected the participants here are, and looks at layers as often.
+    pub(super) fn measure(&mut self, now: Instant, key: RoomKey, levels: bool, networks: bool) {
+        let Some(room) = self.by_key.get(&key).copied() else { return };
+        if levels {
+            let levels = self.levels(now, room);
+            self.report(now, key, HostReport::Levels(levels));
+            self.review_layers(now, room);
         }
-        entry.state.levels_measured(&levels);
+        if networks {
+            let networks = self.networks(room);
+            self.report(now, key, HostReport::Networks(networks));
+        }
     }
 
-    pub(super) fn measure_networks(&mut self, room: usize) {
-        let Some(entry) = self.rooms.get_mut(room) else { return };
+    fn levels(&mut self, now: Instant, room: usize) -> Vec<MeasuredLevel> {
+        let Some(entry) = self.rooms.get_mut(room) else { return Vec::new() };
+        let here = entry.sources.iter_mut().map(|(_, source)| source);
+        let audio = here.filter(|source| source.kind == MediaKind::Audio && matches!(source.origin, Origin::Peer(_)));
+        audio.map(|source| MeasuredLevel { participant: source.publisher, level: source.level.level(now) }).collect()
+    }
+
+    fn networks(&self, room: usize) -> Vec<MeasuredNetwork> {
+        let Some(entry) = self.rooms.get(room) else { return Vec::new() };
         let mut networks = Vec::new();
         for key in &entry.peers {
             let Some(peer) = self.peers.get(*key) else { continue };
@@ -279,11 +292,11 @@ impl Shard {
             let sent = peer.inbound.sources().filter_map(|source| entry.sources.get(source)).map(Source::loss);
             let round_trips = peer.outbound.subscriptions().filter_map(|s| s.stream.round_trip_time());
             networks.push(MeasuredNetwork {
-                participant: ParticipantKey(*key),
+                participant: peer.participant,
                 loss: received.chain(sent).fold(0.0, f32::max),
                 round_trip_time: round_trips.min(),
             });
         }
-        entry.state.networks_measured(&networks);
+        networks
     }
 }

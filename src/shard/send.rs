@@ -6,6 +6,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use crate::limits;
+use crate::transport::srtp::{MAX_OVERHEAD_BYTES, MAX_PADDING_BYTES};
+use crate::wire::rtp::WRITTEN_HEADER_BYTES;
+
+/// Largest datagram that is written: the largest that is received, under a header of our own.
+const DATAGRAM_BYTES: usize = limits::DATAGRAM_BYTES + WRITTEN_HEADER_BYTES + MAX_PADDING_BYTES + MAX_OVERHEAD_BYTES;
+/// The buffer grows by this, bytes: a run fits.
+const GROWTH: usize = 64 * 1024;
+
 /// Most datagrams in one run (the kernel's UDP_MAX_SEGMENTS is 64 on older kernels).
 const RUN_DATAGRAMS: usize = 64;
 /// Most bytes in one run: the largest UDP payload over IPv4.
@@ -47,30 +56,45 @@ impl Transmit {
 /// Everything one batch sends.
 #[derive(Default)]
 pub struct SendBatch {
+    /// Written up to `len`; what follows is room, initialised once.
     bytes: Vec<u8>,
+    len: usize,
     transmits: Vec<Transmit>,
 }
 
 impl SendBatch {
-    /// Appends one datagram that `write` puts at the end of the buffer; when it fails nothing is sent.
-    pub fn push<E>(&mut self, route: Route, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<usize, E> {
-        let start = self.bytes.len();
-        if let Err(error) = write(&mut self.bytes) {
-            self.bytes.truncate(start);
-            return Err(error);
-        }
-        let len = self.bytes.len() - start;
-        if len > 0 {
-            self.add_to_run(route, start..start + len);
-        }
-        Ok(len)
+    /// Appends one datagram: `write` puts it at the start of the slice it is given, which has room for the largest, and
+    /// tells its length. When it fails nothing is sent.
+    pub fn push<E>(&mut self, route: Route, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
+        let start = self.len;
+        let written = write(self.room(DATAGRAM_BYTES))?;
+        self.add(route, start..start + written);
+        Ok(written)
     }
 
     /// Appends a datagram that is ready.
     pub fn push_bytes(&mut self, route: Route, datagram: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(datagram);
-        self.add_to_run(route, start..start + datagram.len());
+        let start = self.len;
+        if let Some(slot) = self.room(datagram.len()).get_mut(..datagram.len()) {
+            slot.copy_from_slice(datagram);
+            self.add(route, start..start + datagram.len());
+        }
+    }
+
+    /// Room for at least `len` bytes behind what is written.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let needed = self.len.saturating_add(len);
+        if self.bytes.len() < needed {
+            self.bytes.resize(needed.next_multiple_of(GROWTH), 0);
+        }
+        self.bytes.get_mut(self.len..).unwrap_or_default()
+    }
+
+    fn add(&mut self, route: Route, range: Range<usize>) {
+        if !range.is_empty() {
+            self.len = range.end;
+            self.add_to_run(route, range);
+        }
     }
 
     fn add_to_run(&mut self, route: Route, range: Range<usize>) {
@@ -101,7 +125,7 @@ impl SendBatch {
 
     /// Keeps the memory.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.len = 0;
         self.transmits.clear();
     }
 
@@ -144,10 +168,12 @@ mod tests {
     fn a_write_that_fails_leaves_nothing_behind() {
         let mut batch = SendBatch::default();
         let failed = batch.push(route(1), |out| {
-            out.extend_from_slice(b"half");
-            Err::<(), &str>("no")
+            out[..4].copy_from_slice(b"half");
+            Err("no")
         });
         assert_eq!(failed, Err("no"));
-        assert!(batch.is_empty() && batch.bytes.is_empty());
+        assert!(batch.is_empty());
+        batch.push_bytes(route(1), b"whole");
+        assert_eq!(batch.contents(&batch.transmits()[0]), b"whole");
     }
 }

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use super::Shard;
+use super::leg::{OfferedSection, Report, SectionMedia};
 use super::outbound::{Placed, Waiting};
 use crate::negotiation::{LocalParameters, OfferError, Section};
 use crate::room::command::Offer;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, TrackId};
-use crate::room::participant::ParticipantKey;
 use crate::room::publication::OfferedTrack;
+use crate::transport::IceCredentials;
 use crate::wire::codec::Codec;
 
 impl Shard {
@@ -18,17 +19,17 @@ impl Shard {
         if let Err(error) = self.apply_offer(now, key, offer) {
             self.counters.offers_refused.add(1);
             tracing::debug!(%error, "offer refused");
+            self.report_offered(now, key, false);
             self.tell(key, Event::OfferRefused { id: offer.id, reason: error.to_string() });
             if self.peers.get(key).is_some_and(|peer| !peer.answered) {
                 self.doomed.push((key, LeaveReason::ProtocolError));
             }
             return;
         }
-        let Some(room) = self.peers.get(key).map(|peer| peer.room) else {
-            return;
-        };
-        self.match_offered(now, room, key);
-        self.place_waiting(now, room, key);
+        self.give_back_displaced(key);
+        self.report_offered(now, key, true);
+        self.stand(now, key);
+        self.place_waiting(now, key);
         self.answer(key, offer.id);
         self.ask_for_sections(key, false);
         self.flush(now, key);
@@ -50,13 +51,19 @@ impl Shard {
         Ok(())
     }
 
-    fn match_offered(&mut self, now: Instant, room: usize, key: usize) {
-        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(key)) else {
-            return;
-        };
-        let offered = peer.session.sections().iter().filter_map(offered_track).collect();
-        entry.state.offered(ParticipantKey(key), offered);
-        // Sections the peer stopped receiving in give their subscriptions back.
+    /// Has the room match what the peer publishes now.
+    fn report_offered(&mut self, now: Instant, key: usize, applied: bool) {
+        let Some((room, participant)) = self.seat_of(key) else { return };
+        let Some(peer) = self.peers.get(key) else { return };
+        let sections = applied.then(|| peer.session.sections().iter().filter_map(offered_section).collect());
+        self.report(now, room, Report::Offered { participant, sections });
+        self.settle(now, room);
+    }
+
+    /// Subscriptions in sections that the peer stopped receiving in wait for another.
+    fn give_back_displaced(&mut self, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(entry) = self.rooms.get_mut(peer.room) else { return };
         for subscription in peer.outbound.displaced(&peer.session) {
             if let Some(source) = entry.sources.get_mut(subscription.source) {
                 source.subscribers.retain(|other| *other != key);
@@ -70,14 +77,36 @@ impl Shard {
                 });
             }
         }
-        self.run_effects(now, room);
+    }
+
+    /// Fills the sections of a peer that negotiates once, and lets the room choose what they carry.
+    fn stand(&mut self, now: Instant, key: usize) {
+        let Some((room, participant)) = self.seat_of(key) else { return };
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if !peer.outbound.stand(&mut peer.session, self.random.as_mut()) {
+            return;
+        }
+        let receiving = peer.session.sections().iter().filter(|section| section.local.is_some());
+        let codecs = receiving.flat_map(|s| s.codecs.iter().map(|codec| (s.kind, mime_type(codec.codec)))).collect();
+        self.report(now, room, Report::Receives { participant, codecs });
+        self.settle(now, room);
+    }
+
+    /// Takes the peer's new ICE credentials; answers with the ones to use from now on.
+    pub(super) fn restart_ice(&mut self, key: usize, remote: IceCredentials) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.transport.restart_ice(remote, self.random.as_mut());
+        let local = peer.transport.local_ice().clone();
+        self.register_ufrag(key);
+        self.tell(key, Event::IceRestarted(local));
     }
 
     /// Fills free sections with what waits for one.
-    fn place_waiting(&mut self, now: Instant, room: usize, key: usize) {
-        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(key)) else {
-            return;
-        };
+    fn place_waiting(&mut self, now: Instant, key: usize) {
+        let Some((room, subscriber)) = self.seat_of(key) else { return };
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let here = peer.room;
+        let Some(entry) = self.rooms.get_mut(here) else { return };
         let mut placed = Vec::new();
         let mut failed = Vec::new();
         for waiting in std::mem::take(&mut peer.outbound.waiting) {
@@ -94,10 +123,10 @@ impl Shard {
         }
         for track in failed {
             self.counters.subscriptions.subtract(1);
-            entry.state.forwarding_failed(ParticipantKey(key), &track);
+            self.report(now, room, Report::ForwardingFailed { subscriber, track });
         }
         for source in placed {
-            self.select_layer(now, room, key, source);
+            self.select_layer(now, here, key, source);
         }
     }
 
@@ -127,15 +156,22 @@ impl Shard {
     }
 }
 
-fn offered_track(section: &Section) -> Option<OfferedTrack> {
+fn offered_section(section: &Section) -> Option<OfferedSection> {
     let remote = section.remote.as_ref()?;
-    Some(OfferedTrack {
+    let track = OfferedTrack {
         mid: section.mid,
         kind: section.kind,
         track_id: remote.track_id.clone(),
         mime_type: mime_type(section.codecs.first()?.codec),
         simulcast: remote.encodings.len() > 1,
-    })
+    };
+    let media = SectionMedia {
+        kind: section.kind,
+        codecs: section.codecs.clone(),
+        extensions: section.extensions.clone(),
+        rids: remote.encodings.iter().map(|encoding| encoding.rid).collect(),
+    };
+    Some(OfferedSection { track, media })
 }
 
 /// The IANA media type of a codec; redundant audio counts as the Opus it carries.

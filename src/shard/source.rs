@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::leg::{Origin, ShardId, SourceDescription, SourceId};
 use crate::media::audio_level::AudioLevel;
+use crate::media::cache::PacketCache;
 use crate::media::keyframe::KeyframeGate;
 use crate::media::layers::Layer;
 use crate::media::receive::ReceiveStream;
-use crate::negotiation::{CodecDescription, MediaKind, Section};
-use crate::room::model::TrackId;
+use crate::negotiation::{CodecDescription, MediaKind};
+use crate::room::model::{ParticipantId, TrackId};
+use crate::room::participant::ParticipantKey;
 use crate::wire::extension::ExtensionMap;
 use crate::wire::{PayloadType, Rid, Ssrc};
 
@@ -20,12 +23,26 @@ pub struct Encoding {
     pub rid: Option<Rid>,
     /// Set with the first authenticated packet.
     pub stream: Option<ReceiveStream>,
+    /// Packets of `stream`.
+    pub cache: PacketCache,
     pub keyframes: KeyframeGate,
+    /// In place of `stream` where another shard hands the packets over.
+    mirrored: Option<Mirrored>,
     active: bool,
 }
 
+/// What is known of a stream that another shard receives.
+struct Mirrored {
+    ssrc: Ssrc,
+    last_arrival: Instant,
+    fraction_lost: u8,
+}
+
 pub struct Source {
-    pub publisher: usize,
+    pub id: SourceId,
+    pub origin: Origin,
+    pub publisher: ParticipantKey,
+    pub publisher_id: ParticipantId,
     pub track: TrackId,
     pub kind: MediaKind,
     pub codecs: Vec<CodecDescription>,
@@ -34,28 +51,35 @@ pub struct Source {
     pub layers: Vec<Layer>,
     /// Peers that receive it, in no order.
     pub subscribers: Vec<usize>,
+    /// Shards with further ones, where the publisher is here.
+    pub handed_to: Vec<ShardId>,
     pub level: AudioLevel,
     /// An encoding began or ceased to flow: layers are to be chosen anew.
     pub layers_changed: bool,
 }
 
 impl Source {
-    pub fn new(publisher: usize, track: TrackId, section: &Section, mut layers: Vec<Layer>) -> Source {
-        let offered = section.remote.as_ref().map(|remote| remote.encodings.as_slice()).unwrap_or_default();
-        let mut rids: Vec<Option<Rid>> = offered.iter().map(|encoding| Some(encoding.rid)).collect();
+    pub fn new(origin: Origin, description: &SourceDescription) -> Source {
+        let media = &description.media;
+        let mut rids: Vec<Option<Rid>> = media.rids.iter().copied().map(Some).collect();
         if rids.is_empty() {
             rids.push(None);
         }
+        let mut layers = description.layers.clone();
         layers.sort_by_key(|layer| layer.quality);
         Source {
-            publisher,
-            track,
-            kind: section.kind,
-            codecs: section.codecs.clone(),
-            extensions: section.extensions.clone(),
+            id: description.id,
+            origin,
+            publisher: description.publisher,
+            publisher_id: description.publisher_id.clone(),
+            track: description.track.clone(),
+            kind: media.kind,
+            codecs: media.codecs.clone(),
+            extensions: media.extensions.clone(),
             encodings: rids.into_iter().map(Encoding::new).collect(),
             layers,
             subscribers: Vec::new(),
+            handed_to: Vec::new(),
             level: AudioLevel::new(),
             layers_changed: false,
         }
@@ -76,8 +100,7 @@ impl Source {
 
     /// Worst share of packets lost on the way here, 0 to 1, of the last report interval.
     pub fn loss(&self) -> f32 {
-        let streams = self.encodings.iter().filter_map(|encoding| encoding.stream.as_ref());
-        streams.map(|stream| f32::from(stream.fraction_lost()) / 256.0).fold(0.0, f32::max)
+        self.encodings.iter().map(|encoding| f32::from(encoding.fraction_lost()) / 256.0).fold(0.0, f32::max)
     }
 
     /// Which encodings flow, low to high.
@@ -101,8 +124,8 @@ impl Source {
             return;
         }
         for encoding in &mut self.encodings {
-            let last = encoding.stream.as_ref().and_then(ReceiveStream::last_arrival);
-            let flows = last.is_some_and(|last| now.saturating_duration_since(last) < ENCODING_SILENCE);
+            let flows =
+                encoding.last_arrival().is_some_and(|last| now.saturating_duration_since(last) < ENCODING_SILENCE);
             if encoding.active && !flows {
                 encoding.active = false;
                 self.layers_changed = true;
@@ -116,7 +139,46 @@ impl Source {
 }
 
 impl Encoding {
+    /// The stream of this SSRC, which takes the place of the one before where that had another.
+    pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32) -> &mut ReceiveStream {
+        if self.stream.as_ref().is_some_and(|stream| stream.ssrc() != ssrc) {
+            self.stream = None;
+            self.cache.clear();
+        }
+        self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate))
+    }
+
+    /// A packet is handed over. As with a stream of our own, another SSRC begins anew.
+    pub fn mirrored(&mut self, now: Instant, ssrc: Ssrc, fraction_lost: u8) {
+        if self.mirrored.as_ref().is_some_and(|mirrored| mirrored.ssrc != ssrc) {
+            self.cache.clear();
+        }
+        self.mirrored = Some(Mirrored { ssrc, last_arrival: now, fraction_lost });
+    }
+
+    fn last_arrival(&self) -> Option<Instant> {
+        match &self.mirrored {
+            Some(mirrored) => Some(mirrored.last_arrival),
+            None => self.stream.as_ref().and_then(ReceiveStream::last_arrival),
+        }
+    }
+
+    /// Share of packets lost on the way from the publisher, in 1/256, of the last report interval.
+    pub fn fraction_lost(&self) -> u8 {
+        match &self.mirrored {
+            Some(mirrored) => mirrored.fraction_lost,
+            None => self.stream.as_ref().map_or(0, ReceiveStream::fraction_lost),
+        }
+    }
+
     fn new(rid: Option<Rid>) -> Encoding {
-        Encoding { rid, stream: None, keyframes: KeyframeGate::new(), active: false }
+        Encoding {
+            rid,
+            stream: None,
+            cache: PacketCache::default(),
+            keyframes: KeyframeGate::new(),
+            mirrored: None,
+            active: false,
+        }
     }
 }

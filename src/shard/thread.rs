@@ -1,4 +1,4 @@
-//! The thread around a shard: its sockets, its mailbox, its clock. Idle it blocks.
+//! The thread around a shard: its sockets, its mailbox, its clock. Idle it blocks; under load it polls a little first.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,29 +8,41 @@ use std::time::Instant;
 
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
-use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
+use super::load::LoadMeter;
 use super::mailbox::Message;
+use super::patience::Patience;
+use super::switchboard::{Incoming, RETRY, Switchboard};
 use super::{Arrival, Shard};
-use crate::net::udp::{BoundPort, ReceiveBuffers, Received, UdpPort};
+use crate::net::udp::{BATCH, BoundPort, ReceiveBuffers, Received, UdpPort};
 use crate::telemetry::counters::ShardCounters;
 
 /// Batches received from one socket before the mailbox and timers are looked at again.
 const BATCHES_PER_ROUND: usize = 16;
 /// Messages taken before the sockets are looked at again: an offer takes about a millisecond.
 const MESSAGES_PER_ROUND: usize = 8;
-
-/// Datagrams handled before what they caused is sent: as many runs, and no more memory than these times the subscribers.
-const DATAGRAMS_PER_SEND: usize = 64;
+/// Rounds without a pause after which sockets are looked at that nothing was told of.
+const ROUNDS_BETWEEN_LOOKS: usize = 8;
+/// Datagrams handled before they are forwarded: a kernel's buffers may hold hundreds, and audio among them is not to wait.
+const DATAGRAMS_PER_FORWARDING: usize = 64;
 
 pub struct ShardThread {
     shard: Shard,
-    ports: Vec<UdpPort>,
+    legs: Switchboard,
+    ports: Vec<Port>,
     mailbox: mpsc::Receiver<Message>,
     counters: Arc<ShardCounters>,
+    meter: LoadMeter,
     buffers: ReceiveBuffers,
     received: Vec<Received>,
+    patience: Patience,
+}
+
+/// A socket, and whether it may hold datagrams.
+struct Port {
+    udp: UdpPort,
+    readable: bool,
 }
 
 impl ShardThread {
@@ -40,66 +52,125 @@ impl ShardThread {
         shard: Shard,
         ports: Vec<BoundPort>,
         mailbox: mpsc::Receiver<Message>,
+        legs: Switchboard,
         counters: Arc<ShardCounters>,
     ) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let ports = ports.into_iter().map(UdpPort::attach).collect::<io::Result<_>>()?;
-            let (buffers, received) = (ReceiveBuffers::default(), Vec::new());
-            ShardThread { shard, ports, mailbox, counters, buffers, received }.turn().await;
+            let attach = |bound| Ok(Port { udp: UdpPort::attach(bound)?, readable: true });
+            let thread = ShardThread {
+                shard,
+                legs,
+                ports: ports.into_iter().map(attach).collect::<io::Result<_>>()?,
+                mailbox,
+                counters,
+                meter: LoadMeter::new(Instant::now()),
+                buffers: ReceiveBuffers::default(),
+                received: Vec::new(),
+                patience: Patience::default(),
+            };
+            thread.tell_offload();
+            thread.turn().await;
             Ok(())
         })
     }
 
     async fn turn(mut self) {
+        let mut rounds = 0;
         loop {
+            if rounds % ROUNDS_BETWEEN_LOOKS == 0 {
+                self.ports.iter_mut().for_each(|port| port.readable = true);
+            }
+            rounds += 1;
+            let busy = self.receive() | self.take_from_shards();
             let now = Instant::now();
-            let busy = self.receive(now);
+            if let Some(share) = self.meter.turn(now) {
+                self.counters.busy_percent.set(share);
+                self.tell_offload();
+            }
             self.shard.handle_timeout(now);
-            self.send();
+            self.forward(now);
             let (open, messages) = self.take_messages(now);
             self.send();
             if !open || self.shard.is_drained() {
                 return;
             }
             if busy || messages {
-                // Only a pause lets the runtime look at the sockets again; without it what one of them lacked stays so.
-                yield_now().await;
-            } else if !self.wait().await {
+                continue;
+            }
+            if self.patience.polls(now) {
+                rounds = 0;
+            } else if self.wait().await {
+                rounds = 1;
+            } else {
                 return;
             }
         }
     }
 
     /// Takes what the sockets hold, within bounds. True when there may be more.
-    fn receive(&mut self, now: Instant) -> bool {
+    fn receive(&mut self) -> bool {
         let mut busy = false;
         for socket in 0..self.ports.len() {
-            for round in 0..BATCHES_PER_ROUND {
-                let count = self.ports[socket].receive(&mut self.buffers);
-                if count == 0 {
+            for _ in 0..BATCHES_PER_ROUND {
+                let Some(port) = self.ports.get_mut(socket).filter(|port| port.readable) else {
                     break;
+                };
+                let count = port.udp.receive(&mut self.buffers);
+                port.readable = count == BATCH;
+                if count > 0 {
+                    self.handle_batch(socket, count);
                 }
-                busy |= round + 1 == BATCHES_PER_ROUND;
-                self.handle_batch(now, socket, count);
             }
+            busy |= self.ports.get(socket).is_some_and(|port| port.readable);
         }
         busy
     }
 
-    fn handle_batch(&mut self, now: Instant, socket: usize, count: usize) {
+    /// One clock reading is the time of arrival of the whole batch.
+    fn handle_batch(&mut self, socket: usize, count: usize) {
+        let now = Instant::now();
+        self.patience.arrived(now);
         self.buffers.datagrams(count, &mut self.received);
         let received = std::mem::take(&mut self.received);
-        for slice in received.chunks(DATAGRAMS_PER_SEND) {
-            let buffer = self.buffers.bytes_mut();
+        for slice in received.chunks(DATAGRAMS_PER_FORWARDING) {
             for datagram in slice {
                 let arrival = Arrival { from: datagram.from, socket, local_ip: datagram.local_ip };
-                self.shard.handle_datagram(now, arrival, buffer, datagram.range.clone());
+                if let Some(bytes) = self.buffers.bytes_mut().get_mut(datagram.range.clone()) {
+                    self.shard.handle_datagram(now, arrival, bytes);
+                }
             }
-            self.shard.end_batch(now, buffer);
             self.send();
+            self.forward(now);
         }
         self.received = received;
+    }
+
+    fn forward(&mut self, now: Instant) {
+        while self.shard.forward(now) {
+            self.send();
+        }
+        // A change of layers may ask for keyframes.
+        self.send();
+    }
+
+    /// Takes what other shards handed over, within bounds. True when there may be more.
+    fn take_from_shards(&mut self) -> bool {
+        for _ in 0..BATCHES_PER_ROUND {
+            let Some(incoming) = self.legs.take() else { return false };
+            let now = Instant::now();
+            match incoming {
+                Incoming::Messages(from, messages) => self.shard.handle_leg(now, from, messages),
+                Incoming::Media(from, batch) => {
+                    self.patience.arrived(now);
+                    self.shard.handle_media(now, from, &batch);
+                    self.legs.give_back(from, batch);
+                    self.forward(now);
+                }
+            }
+            self.send();
+        }
+        true
     }
 
     fn send(&mut self) {
@@ -108,17 +179,28 @@ impl ShardThread {
             let Some(port) = self.ports.get(transmit.route.local.socket) else {
                 continue;
             };
-            match port.send(batch, transmit) {
+            match port.udp.send(batch, transmit) {
                 Ok(()) => self.counters.sends.add(1),
                 Err(_) => self.counters.send_errors.add(1),
             }
         }
         batch.clear();
+        self.legs.hand_over(self.shard.links(), &self.counters);
+    }
+
+    /// Says whether the kernel still joins datagrams: a refusal is learnt from a send.
+    fn tell_offload(&self) {
+        let least = |segments: fn(&UdpPort) -> usize| self.ports.iter().map(|port| segments(&port.udp)).min();
+        self.counters.send_segments.set(least(UdpPort::max_segments).unwrap_or(1) as u64);
+        self.counters.receive_segments.set(least(UdpPort::receive_segments).unwrap_or(1) as u64);
     }
 
     /// Whether the mailbox is still open, and whether there may be more in it.
     fn take_messages(&mut self, now: Instant) -> (bool, bool) {
         for _ in 0..MESSAGES_PER_ROUND {
+            if self.shard.links().is_congested() {
+                return (true, false);
+            }
             match self.mailbox.try_recv() {
                 Ok(message) => self.shard.handle_message(now, message),
                 Err(mpsc::error::TryRecvError::Empty) => return (true, false),
@@ -130,12 +212,18 @@ impl ShardThread {
 
     /// Blocks until a datagram, a message or a timer. False when it is time to end.
     async fn wait(&mut self) -> bool {
-        let ports = &self.ports;
+        self.meter.sleeps(Instant::now());
+        let ports = &mut self.ports;
         let readable = poll_fn(|cx| {
-            let ready = ports.iter().any(|port| port.poll_readable(cx).is_ready());
-            if ready { Poll::Ready(()) } else { Poll::Pending }
+            for port in ports.iter_mut() {
+                port.readable |= port.udp.poll_readable(cx).is_ready();
+            }
+            if ports.iter().any(|port| port.readable) { Poll::Ready(()) } else { Poll::Pending }
         });
-        let deadline = self.shard.poll_timeout();
+        let retry = (!self.shard.links().is_idle()).then(|| Instant::now() + RETRY);
+        let deadlines = [self.shard.poll_timeout(), self.meter.poll_timeout(), retry];
+        let deadline = deadlines.into_iter().flatten().min();
+        let congested = self.shard.links().is_congested();
         let timer = async {
             match deadline {
                 Some(at) => sleep_until(at.into()).await,
@@ -145,7 +233,8 @@ impl ShardThread {
         let message = tokio::select! {
             () = readable => return true,
             () = timer => return true,
-            message = self.mailbox.recv() => message,
+            () = self.legs.readable() => return true,
+            message = self.mailbox.recv(), if !congested => message,
         };
         match message {
             Some(message) => {

@@ -7,7 +7,8 @@ use std::time::Instant;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Owner {
     Peer(usize),
-    Room(usize),
+    /// A room at home here, by its serial.
+    Room(u64),
 }
 
 #[derive(Default)]

@@ -3,8 +3,6 @@
 //! What always holds: commands of one participant reach its room in order; its events come in order, `Joined` or `Refused`
 //! first and `Removed` last; dropping a [`Seat`] makes the participant leave as `SignallingLost`.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,30 +11,44 @@ use tokio::sync::{mpsc, oneshot};
 use crate::limits;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
-use crate::room::model::RoomName;
+use crate::shard::directory::Directory;
 use crate::shard::mailbox::{Message, SeatId};
 
 /// Where adaptors find rooms. Cheap to clone.
 #[derive(Clone)]
 pub struct Rooms {
     shards: Arc<[mpsc::Sender<Message>]>,
+    directory: Arc<Directory>,
     next_seat: Arc<AtomicU64>,
 }
 
 impl Rooms {
-    /// One mailbox per shard, at least one.
-    pub fn new(shards: Vec<mpsc::Sender<Message>>) -> Rooms {
-        Rooms { shards: shards.into(), next_seat: Arc::default() }
+    /// One mailbox per shard, in the order of the directory.
+    pub fn new(shards: Vec<mpsc::Sender<Message>>, directory: Arc<Directory>) -> Rooms {
+        Rooms { shards: shards.into(), directory, next_seat: Arc::default() }
     }
 
-    /// Sends the participant to the shard of its room. The first event tells whether it was let in. `None` when the shard
+    /// Sends the participant to the home of its room. The first event tells whether it was let in. `None` when the shard
     /// is gone.
     pub async fn join(&self, request: JoinRequest) -> Option<Seat> {
-        let mailbox = self.shard_of(&request.room)?.clone();
         let seat = SeatId(self.next_seat.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
-        mailbox.send(Message::Join { seat, request: Box::new(request), events: sender }).await.ok()?;
-        Some(Seat { commands: Commands { seat, mailbox }, events })
+        let name = request.room.clone();
+        let mut join = Some(Message::Join { seat, request: Box::new(request), events: sender });
+        loop {
+            // Room in the mailbox first: a join that is counted is sent, even if the caller stops waiting.
+            let home = self.directory.home(&name)?;
+            let mailbox = self.shards.get(home)?;
+            let place = mailbox.reserve().await.ok()?;
+            let send = || {
+                if let Some(join) = join.take() {
+                    place.send(join);
+                }
+            };
+            if self.directory.enter(&name, home, send) {
+                return Some(Seat { commands: Commands { seat, mailbox: mailbox.clone() }, events });
+            }
+        }
     }
 
     /// Tells every participant that the server ends; returns when the shards have done so.
@@ -47,14 +59,6 @@ impl Rooms {
                 let _ = wait.await;
             }
         }
-    }
-
-    /// A room's shard follows from its name, so that every adaptor finds the same one without asking.
-    fn shard_of(&self, room: &RoomName) -> Option<&mpsc::Sender<Message>> {
-        let mut hasher = DefaultHasher::new();
-        room.hash(&mut hasher);
-        let count = u64::try_from(self.shards.len()).ok().filter(|count| *count > 0)?;
-        self.shards.get(usize::try_from(hasher.finish() % count).ok()?)
     }
 }
 

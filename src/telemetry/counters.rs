@@ -29,6 +29,8 @@ impl Counter {
 /// What one shard counts.
 #[derive(Default, Debug)]
 pub struct ShardCounters {
+    /// Share of time its thread did not sleep, percent.
+    pub busy_percent: Counter,
     pub rooms: Counter,
     pub participants: Counter,
     pub tracks: Counter,
@@ -44,12 +46,22 @@ pub struct ShardCounters {
     /// Datagrams the kernel took in one call each; less than `packets_out` with segmentation offload.
     pub sends: Counter,
     pub send_errors: Counter,
+    /// Most datagrams one send may have; 1 without segmentation offload.
+    pub send_segments: Counter,
+    /// Most datagrams the kernel joins in one receive buffer; 1 without receive offload.
+    pub receive_segments: Counter,
     pub keyframe_requests_in: Counter,
     pub keyframe_requests_out: Counter,
     pub data_messages_in: Counter,
     pub data_messages_out: Counter,
     pub data_messages_dropped: Counter,
     pub offers_refused: Counter,
+    /// Participants hosted here of rooms that are at home on another shard.
+    pub guests: Counter,
+    /// Packets handed over to other shards, once for each.
+    pub leg_packets_out: Counter,
+    pub leg_packets_dropped: Counter,
+    pub legs_lost: Counter,
     pub strangers: Counter,
     pub dropped: Dropped,
 }

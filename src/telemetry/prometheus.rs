@@ -17,7 +17,10 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 21] = [
+const FIGURES: [Figure; 28] = [
+    gauge("sfumato_shard_busy_percent", "Time shards did not sleep, summed: 100 for each busy core.", |c| {
+        &c.busy_percent
+    }),
     gauge("sfumato_rooms", "Rooms open.", |c| &c.rooms),
     gauge("sfumato_participants", "Participants in rooms.", |c| &c.participants),
     gauge("sfumato_tracks", "Tracks published.", |c| &c.tracks),
@@ -33,6 +36,14 @@ const FIGURES: [Figure; 21] = [
     counter("sfumato_udp_sends_total", "System calls that sent datagrams; fewer than datagrams with GSO.", |c| {
         &c.sends
     }),
+    gauge("sfumato_udp_gso_segments", "Most datagrams in one send, of all shards; 1 a shard without GSO.", |c| {
+        &c.send_segments
+    }),
+    gauge(
+        "sfumato_udp_gro_segments",
+        "Most datagrams in one receive buffer, of all shards; 1 a shard without GRO.",
+        |c| &c.receive_segments,
+    ),
     counter("sfumato_udp_send_errors_total", "Sends that the kernel refused.", |c| &c.send_errors),
     counter("sfumato_keyframe_requests_received_total", "PLI and FIR from subscribers.", |c| &c.keyframe_requests_in),
     counter("sfumato_keyframe_requests_sent_total", "PLI to publishers, after merging.", |c| &c.keyframe_requests_out),
@@ -43,6 +54,14 @@ const FIGURES: [Figure; 21] = [
     counter("sfumato_data_messages_dropped_total", "Data channel messages not delivered.", |c| {
         &c.data_messages_dropped
     }),
+    counter("sfumato_guests_total", "Participants hosted away from their room's home shard.", |c| &c.guests),
+    counter("sfumato_leg_packets_total", "RTP packets handed over to another shard, one for each.", |c| {
+        &c.leg_packets_out
+    }),
+    counter("sfumato_leg_packets_dropped_total", "RTP packets another shard had no place for.", |c| {
+        &c.leg_packets_dropped
+    }),
+    counter("sfumato_legs_lost_total", "Links between shards that were lost with whom they shared.", |c| &c.legs_lost),
     counter("sfumato_offers_refused_total", "Session descriptions that could not be served.", |c| &c.offers_refused),
     counter("sfumato_strangers_total", "STUN from strangers, dropped without state.", |c| &c.strangers),
 ];

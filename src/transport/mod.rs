@@ -28,7 +28,7 @@ use crate::wire::rtp;
 use dtls::{COOKIE_BYTES, DtlsEvent, Session};
 use ice::{Ice, IceEvent};
 use sctp::Sctp;
-use srtp::{Profile, Srtp};
+use srtp::{Plain, Profile, Srtp};
 
 /// What the peer's session description says about its transport.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -184,6 +184,12 @@ impl Transport {
         true
     }
 
+    /// Restarts ICE for a peer that says nothing but its new credentials (RFC 8840, section 4.4). The same ones again change
+    /// nothing. The local ones before and after are told by [`local_ice`](Self::local_ice).
+    pub fn restart_ice(&mut self, remote: IceCredentials, random: &mut dyn RngCore) {
+        self.ice.set_remote(remote, random);
+    }
+
     /// Whether SRTP keys exist.
     pub fn is_connected(&self) -> bool {
         self.srtp.is_some() && !self.is_closed
@@ -254,21 +260,12 @@ impl Transport {
         Ok(len)
     }
 
-    /// Seals header and payload into `out` (appended, no allocation when it has capacity) in one pass. `extended_sequence` is the packet's
-    /// 64-bit extended sequence number, whose low 16 bits stand in `header`; its next 32 bits are the ROC.
-    /// `prefix` (often empty) is payload that replaces the first bytes of the source's payload and is followed by `payload`.
+    /// Seals a packet into the start of `out` in one pass and gives its length: at most `srtp::MAX_OVERHEAD_BYTES` more than
+    /// header, payload and padding.
     ///
     /// Refused with `SrtpReplayed` when the number was sealed before on its SSRC, or lies behind the replay window.
-    pub fn seal_rtp(
-        &mut self,
-        extended_sequence: u64,
-        header: &[u8],
-        prefix: &[u8],
-        payload: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), DropReason> {
-        let outbound = &mut self.srtp.as_mut().ok_or(DropReason::NotConnected)?.outbound;
-        outbound.seal_rtp(extended_sequence, header, prefix, payload, out)
+    pub fn seal_rtp(&mut self, packet: Plain<'_>, out: &mut [u8]) -> Result<usize, DropReason> {
+        self.srtp.as_mut().ok_or(DropReason::NotConnected)?.outbound.seal_rtp(packet, out)
     }
 
     /// Seals a compound packet into `out` (appended).

@@ -209,6 +209,13 @@ impl HeaderWriter {
         self.two_byte = false;
     }
 
+    /// Says that the packet ends with padding (RFC 3550, section 5.1).
+    pub fn set_padding(&mut self) {
+        if let Some(flags) = self.buffer.first_mut() {
+            *flags |= 0x20;
+        }
+    }
+
     /// Adds one element; an element for which there is no room is left out and `false` returned.
     pub fn extension(&mut self, id: u8, value: &[u8]) -> bool {
         self.element(id, value).is_some()

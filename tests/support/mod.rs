@@ -12,6 +12,7 @@ pub mod peer;
 pub mod relay;
 pub mod server;
 pub mod signal;
+pub mod stream;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

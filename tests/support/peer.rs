@@ -20,7 +20,7 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState,
-    RTCSessionDescription, Registry, register_default_interceptors,
+    RTCSessionDescription, Registry, SettingEngineBuilder, register_default_interceptors,
 };
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
@@ -79,8 +79,9 @@ pub struct Negotiated {
 }
 
 /// What the peer connection tells.
-struct Events {
-    connected: watch::Sender<bool>,
+#[derive(Default)]
+pub struct Events {
+    pub connected: watch::Sender<bool>,
     tracks: Mutex<Vec<Track>>,
 }
 
@@ -94,7 +95,7 @@ struct Channels {
 impl Peer {
     /// Joins and waits until the transport is connected and the reliable channel is open.
     pub async fn join(server: &Server, room: &str, identity: &str, role: Role) -> Peer {
-        let events = Arc::new(Events { connected: watch::Sender::new(false), tracks: Mutex::default() });
+        let events = Arc::<Events>::default();
         let connection = connect(Arc::clone(&events)).await;
         let (channels, mut tasks) = open_channels(&*connection).await;
         let keyframe_requests = Arc::default();
@@ -134,10 +135,7 @@ impl Peer {
     }
 
     async fn connected(&self) {
-        let mut connected = self.events.connected.subscribe();
-        let connected = connected.wait_for(|connected| *connected);
-        let what = format!("{}'s transport", self.identity);
-        within(&what, connected).await.expect("the sender lives in self");
+        self.events.connected(&self.identity).await;
         eventually("the reliable channel", async || {
             let open = self.channels.open.load(SeqCst);
             if open { Ok(()) } else { Err("not open".to_owned()) }
@@ -168,12 +166,7 @@ impl Peer {
 
     /// The track of one kind that is forwarded to this peer, once its first packet came.
     pub async fn track(&self, video: bool) -> Track {
-        eventually(&format!("{}: a track with video = {video}", self.identity), async || {
-            let tracks = self.events.tracks.lock().expect("no holder panics");
-            let track = tracks.iter().find(|track| track.video == video).cloned();
-            track.ok_or_else(|| format!("{} tracks", tracks.len()))
-        })
-        .await
+        self.events.track(&self.identity, video).await
     }
 
     pub async fn send_reliable(&self, packet: &proto::DataPacket) {
@@ -229,6 +222,24 @@ impl Track {
     }
 }
 
+impl Events {
+    pub async fn connected(&self, who: &str) {
+        let mut connected = self.connected.subscribe();
+        let connected = connected.wait_for(|connected| *connected);
+        within(&format!("{who}'s transport"), connected).await.expect("the sender lives in self");
+    }
+
+    /// The track of one kind that is forwarded to the peer, once its first packet came.
+    pub async fn track(&self, who: &str, video: bool) -> Track {
+        eventually(&format!("{who}: a track with video = {video}"), async || {
+            let tracks = self.tracks.lock().expect("no holder panics");
+            let track = tracks.iter().find(|track| track.video == video).cloned();
+            track.ok_or_else(|| format!("{} tracks", tracks.len()))
+        })
+        .await
+    }
+}
+
 #[async_trait]
 impl PeerConnectionEventHandler for Events {
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
@@ -258,7 +269,7 @@ impl PeerConnectionEventHandler for Events {
     }
 }
 
-async fn connect(events: Arc<Events>) -> Arc<dyn PeerConnection> {
+pub async fn connect(events: Arc<Events>) -> Arc<dyn PeerConnection> {
     let mut engine = MediaEngine::default();
     let codecs = [
         (publish::opus(), media::OPUS_PAYLOAD_TYPE, RtpCodecKind::Audio),
@@ -268,9 +279,12 @@ async fn connect(events: Arc<Events>) -> Arc<dyn PeerConnection> {
         let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
         engine.register_codec(codec, kind).expect("a new codec");
     }
+    // A restart opens another socket, as after a change of network.
+    let settings = SettingEngineBuilder::new().with_discard_local_candidates_during_ice_restart(true).build();
     let registry = register_default_interceptors(Registry::new(), &mut engine).expect("new interceptors");
     let connection = PeerConnectionBuilder::new()
         .with_media_engine(engine)
+        .with_setting_engine(settings)
         .with_interceptor_registry(registry.with(interceptor::LAST, KeyframeRequests::default()))
         .with_handler(events)
         .with_udp_addrs(vec!["127.0.0.1:0"])
@@ -343,14 +357,15 @@ async fn negotiate(
     }
 }
 
-async fn offer(connection: &dyn PeerConnection, id: u32) -> proto::SessionDescription {
+/// An offer that was applied as the local description.
+pub async fn offer(connection: &dyn PeerConnection, id: u32) -> proto::SessionDescription {
     let offer = connection.create_offer(None).await.expect("an offer");
     let sdp = offer.sdp.clone();
     connection.set_local_description(offer).await.expect("the own offer applies");
     proto::SessionDescription { r#type: "offer".to_owned(), sdp, id, ..Default::default() }
 }
 
-async fn add_receivers(connection: &dyn PeerConnection, audios: usize, videos: usize) {
+pub async fn add_receivers(connection: &dyn PeerConnection, audios: usize, videos: usize) {
     let kinds = [(RtpCodecKind::Audio, audios), (RtpCodecKind::Video, videos)];
     for (kind, count) in kinds {
         for _ in 0..count {
@@ -372,14 +387,14 @@ fn answer_in(response: &Response) -> Option<proto::SessionDescription> {
 }
 
 /// The address of the first candidate of a description.
-fn candidate(sdp: &str) -> SocketAddr {
+pub fn candidate(sdp: &str) -> SocketAddr {
     let fields: Vec<&str> = attribute(sdp, "candidate:").split_whitespace().collect();
     let address = format!("{}:{}", fields[4], fields[5]);
     address.parse().unwrap_or_else(|_| panic!("no address in {fields:?}"))
 }
 
 /// The value of the first attribute whose line starts with `name`.
-fn attribute<'a>(sdp: &'a str, name: &str) -> &'a str {
+pub fn attribute<'a>(sdp: &'a str, name: &str) -> &'a str {
     let value = sdp.lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name));
     value.unwrap_or_else(|| panic!("no a={name} in {sdp}"))
 }

@@ -17,12 +17,38 @@ pub struct Server {
     log: Arc<Mutex<Vec<String>>>,
 }
 
+/// What an HTTP request was answered with.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// The first header of a name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        headers.into_iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
 impl Server {
     /// Starts the server built with this test, one shard, and waits until it tells its address.
     pub fn start() -> Server {
+        Server::start_with(&["--shards", "1"])
+    }
+
+    /// The same with two shards, each room spread over both as soon as it has two participants.
+    pub fn start_spread() -> Server {
+        Server::start_with(&["--shards", "2", "--room-spread", "1"])
+    }
+
+    fn start_with(shards: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sfumato"))
             .args(["--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0"])
-            .args(["--node-ip", "127.0.0.1", "--shards", "1"])
+            .args(["--node-ip", "127.0.0.1"])
+            .args(shards)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -88,15 +114,24 @@ impl Server {
 
     /// The body of a 200 answer to GET.
     fn get(&self, path: &str) -> String {
+        let answer = self.ask("GET", path, &[], "");
+        assert_eq!(answer.status, 200, "GET {path}: {answer:?}");
+        answer.body
+    }
+
+    /// One HTTP request on a connection of its own.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut stream = TcpStream::connect_timeout(&self.address, HTTP_TIMEOUT).expect("the server listens");
         stream.set_read_timeout(Some(HTTP_TIMEOUT)).expect("a timeout above zero");
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         // HTTP/1.0: the body ends with the connection and is not chunked.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address).expect("the server reads");
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n{headers}", self.address);
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("the server reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the server answers in UTF-8");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        assert_eq!(head.split_whitespace().nth(1), Some("200"), "GET {path}: {answer}");
-        body.to_owned()
+        let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+        Answer { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
     }
 }
 

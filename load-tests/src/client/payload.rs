@@ -70,8 +70,8 @@ impl Head {
         head
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 
     fn stamp(&mut self, encoding: u8, sent: Duration) {
@@ -114,21 +114,21 @@ mod tests {
 
     #[test]
     fn a_stamp_is_read_back_from_both_kinds() {
-        assert_eq!(stamp(Kind::Audio, Head::audio(SENT).bytes()), Some(Stamp { sent: SENT, encoding: 0 }));
+        assert_eq!(stamp(Kind::Audio, Head::audio(SENT).bytes_mut()), Some(Stamp { sent: SENT, encoding: 0 }));
         let picture = Picture { id: 0x7fff, tl0_index: 255, encoding: 2, ..Picture::default() };
-        let read = stamp(Kind::Video, Head::video(picture, SENT).bytes());
+        let read = stamp(Kind::Video, Head::video(picture, SENT).bytes_mut());
         assert_eq!(read, Some(Stamp { sent: SENT, encoding: 2 }));
     }
 
     #[test]
     fn a_damaged_or_short_payload_has_no_stamp() {
-        let head = Head::audio(SENT);
-        let mut damaged = head.bytes().to_vec();
+        let mut head = Head::audio(SENT);
+        let mut damaged = head.bytes_mut().to_vec();
         damaged[1] ^= 1;
         assert_eq!(stamp(Kind::Audio, &damaged), None);
-        assert_eq!(stamp(Kind::Video, head.bytes()), None, "the stamp lies elsewhere");
-        for len in 0..head.bytes().len() {
-            assert_eq!(stamp(Kind::Audio, &head.bytes()[..len]), None);
+        assert_eq!(stamp(Kind::Video, head.bytes_mut()), None, "the stamp lies elsewhere");
+        for len in 0..head.bytes_mut().len() {
+            assert_eq!(stamp(Kind::Audio, &head.bytes_mut()[..len]), None);
         }
     }
 
@@ -136,11 +136,11 @@ mod tests {
     fn a_server_reads_the_picture_and_finds_only_keyframes_first_packets() {
         for (first, keyframe) in [(true, true), (true, false), (false, true), (false, false)] {
             let picture = Picture { id: 300, tl0_index: 9, keyframe, first, encoding: 0 };
-            let head = Head::video(picture, SENT);
-            let read = vp8::parse(head.bytes()).unwrap();
+            let mut head = Head::video(picture, SENT);
+            let read = vp8::parse(head.bytes_mut()).unwrap();
             assert_eq!((read.picture_id, read.tl0_pic_idx, read.temporal_id), (Some(300), Some(9), Some(0)));
             assert_eq!(read.len, DESCRIPTOR_BYTES);
-            assert_eq!(vp8::starts_keyframe(&read, head.bytes()), first && keyframe);
+            assert_eq!(vp8::starts_keyframe(&read, head.bytes_mut()), first && keyframe);
         }
     }
 }

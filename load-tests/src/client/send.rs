@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use sfumato::transport::srtp::Outbound;
+use sfumato::transport::srtp::{MAX_OVERHEAD_BYTES, Outbound, Plain};
 use sfumato::wire::rtcp::{SenderInfo, Writer};
 use sfumato::wire::rtp::HeaderWriter;
 use sfumato::wire::{PayloadType, Ssrc};
@@ -76,6 +76,8 @@ pub struct SendStream {
     pub keyframe_wanted: bool,
     packets: u32,
     octets: u32,
+    /// What payloads carry behind their heads.
+    filler: Vec<u8>,
 }
 
 impl SendStream {
@@ -100,6 +102,7 @@ impl SendStream {
             keyframe_wanted: true,
             packets: 0,
             octets: 0,
+            filler: FILLER.to_vec(),
             publication,
         }
     }
@@ -174,19 +177,24 @@ impl SendStream {
         self.header.restart(marker, self.payload_type, self.sequence as u16, self.timestamp, Ssrc(ssrc));
         self.write_extensions(now, transport_sequence);
         let header = self.header.finish();
-        let head = match kind {
+        let mut head = match kind {
             Kind::Audio => Head::audio(now.unix),
             Kind::Video => Head::video(self.picture, now.unix),
         };
-        let rest = bytes.saturating_sub(header.len() + head.bytes().len());
-        let filler = FILLER.get(..rest).unwrap_or(&FILLER);
-        match outbound.seal_rtp(self.sequence, header, head.bytes(), filler, scratch) {
-            Ok(()) => totals.sent_packets += 1,
+        let len = bytes.saturating_sub(header.len()).clamp(head.bytes_mut().len(), PACKET_BYTES);
+        let payload = self.filler.get_mut(..len).unwrap_or_default();
+        let packet = Plain { prefix: head.bytes_mut(), ..Plain::new(self.sequence, header, payload) };
+        let start = scratch.len();
+        scratch.resize(start + header.len() + len + MAX_OVERHEAD_BYTES, 0);
+        let sealed = outbound.seal_rtp(packet, scratch.get_mut(start..).unwrap_or_default());
+        scratch.truncate(start + sealed.unwrap_or(0));
+        match sealed {
+            Ok(_) => totals.sent_packets += 1,
             Err(_) => totals.send_errors += 1,
         }
         self.sequence += 1;
         self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add((head.bytes().len() + filler.len()) as u32);
+        self.octets = self.octets.wrapping_add(len as u32);
     }
 
     fn write_extensions(&mut self, now: Now, transport_sequence: &mut u16) {

@@ -119,7 +119,7 @@ struct Received {
 fn forward(stream: &mut SendStream, now: Instant, sent: &Sent) -> Option<Received> {
     let packet = sent.bytes();
     let record = sent.record(&packet);
-    let outgoing = stream.forward(now, &record, &source_map(), &packet)?;
+    let outgoing = stream.forward(now, &record, &source_map(), &packet, 0)?;
     let header = Header::parse(outgoing.header).unwrap();
     assert_eq!(header.len, outgoing.header.len());
     assert_eq!(header.sequence_number, outgoing.extended_sequence as u16);
@@ -129,7 +129,7 @@ fn forward(stream: &mut SendStream, now: Instant, sent: &Sent) -> Option<Receive
         header: *outgoing.header.first_chunk().unwrap(),
         timestamp: header.timestamp,
         extensions: header.extensions(outgoing.header).map(|(id, value)| (id, value.to_vec())).collect(),
-        payload: [outgoing.prefix, outgoing.payload].concat(),
+        payload: [&*outgoing.prefix, &packet[outgoing.payload][outgoing.prefix.len()..]].concat(),
     })
 }
 
@@ -304,7 +304,7 @@ fn malformed_padding_is_dropped_without_harm() {
     packet[0] |= 0x20;
     *packet.last_mut().unwrap() = 255;
     let record = Packet { header: Header::parse(&packet).unwrap(), ..record };
-    assert!(stream.forward(now, &record, &source_map(), &packet).is_none());
+    assert!(stream.forward(now, &record, &source_map(), &packet, 0).is_none());
     let next = forward(&mut stream, now, &delta(0, 70_002)).unwrap();
     assert_eq!(next.sequence, first.sequence + 1);
 }
@@ -485,7 +485,7 @@ fn forwarding_allocates_nothing() {
             let record = sent.record(packet);
             let stream = if sent.codec == Codec::Red { &mut audio } else { &mut video };
             let now = start + Duration::from_millis(n as u64);
-            forwarded += usize::from(stream.forward(now, &record, &source, packet).is_some());
+            forwarded += usize::from(stream.forward(now, &record, &source, packet, 0).is_some());
         }
     });
     assert!(forwarded > 190, "{forwarded}");

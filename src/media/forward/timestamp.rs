@@ -37,6 +37,14 @@ impl TimestampMap {
         TimestampMap { clock_rate, offset: first_offset, ahead: 0, newest: None, source_clock: None, reference: None }
     }
 
+    /// What follows is another source's, whose clock is not that of the one before; the timeline goes on at this rate.
+    pub fn change_source(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate;
+        self.ahead = 0;
+        self.source_clock = None;
+        self.reference = None;
+    }
+
     /// Begins with a source stream at its timestamp `input`. `resumes` when it is the stream that was mapped before, whose offset still fits.
     pub fn start(&mut self, now: Instant, input: u32, resumes: bool, clock: Option<ClockReference>) -> u32 {
         if let Some((newest, arrival)) = self.newest {

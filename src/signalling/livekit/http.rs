@@ -12,7 +12,6 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
-use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -22,15 +21,18 @@ use super::counters::Counters;
 use super::join::{self, JoinRequestError};
 use super::session::{Now, Session};
 use super::token::{self, Claims, TokenError};
-use super::{Place, Port, dev_token, responses, socket};
+use super::{Port, dev_token, responses, socket};
 use crate::api::serve::ConnectionGuard;
 use crate::config::{ApiKeys, Config};
 use crate::limits;
-use crate::room::event::Event;
 use crate::room::model::JoinError;
+use crate::signalling::place::{self, Denial};
 
 const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
     connection, which asks for /rtc/v1";
+
+/// Read at once from a WebSocket, bytes: what the library allocates for each connection for good, 128 KiB if not told.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// What the handlers share.
 pub(super) struct Shared<P> {
@@ -97,13 +99,14 @@ impl Refusal {
     }
 }
 
-impl From<JoinError> for Refusal {
-    fn from(error: JoinError) -> Self {
-        match error {
-            JoinError::RoomFull => Self::RoomFull,
-            JoinError::ServerFull => Self::ServerFull,
-            JoinError::ShuttingDown => Self::ShuttingDown,
-            JoinError::OverLimits => Self::OverLimits,
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Refused(JoinError::RoomFull) => Self::RoomFull,
+            Denial::Refused(JoinError::ServerFull) => Self::ServerFull,
+            Denial::Refused(JoinError::OverLimits) => Self::OverLimits,
+            Denial::Refused(JoinError::ShuttingDown) | Denial::Gone => Self::ShuttingDown,
+            Denial::Timeout => Self::Timeout,
         }
     }
 }
@@ -124,17 +127,11 @@ impl<P> Shared<P> {
 
     /// Checks all that can be checked without a room.
     fn check(&self, headers: &HeaderMap, parameters: &Parameters) -> Result<Claims, Refusal> {
-        let bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?));
-        let claims = token::verify(bearer.unwrap_or(&parameters.access_token), &self.keys)?;
+        let given = token::bearer(headers).unwrap_or(&parameters.access_token);
+        let claims = token::verify(given, &self.keys)?;
         // There is no other way to create a room yet.
         if !self.auto_create { Err(Refusal::NoRoom) } else { Ok(claims) }
     }
-}
-
-/// The token of an `Authorization` header (RFC 6750, section 2.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 async fn validate<P: Port>(
@@ -182,7 +179,10 @@ async fn try_connect<P: Port>(
     let resumes = said.reconnect;
     let request = join::room_request(&claims, said)?;
     let upgrade = upgrade.map_err(|_| Refusal::NoUpgrade)?;
-    let upgrade = upgrade.max_message_size(limits::SIGNAL_MESSAGE_BYTES).max_frame_size(limits::SIGNAL_MESSAGE_BYTES);
+    let upgrade = upgrade
+        .max_message_size(limits::SIGNAL_MESSAGE_BYTES)
+        .max_frame_size(limits::SIGNAL_MESSAGE_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES);
     let counters = shared.counters.clone();
     if resumes {
         return Ok(upgrade.on_upgrade(move |socket| async move {
@@ -190,28 +190,11 @@ async fn try_connect<P: Port>(
             socket::tell(socket, responses::no_resume(protocol), counters).await;
         }));
     }
-    let (place, first) = join_room(shared, request).await?;
+    // Before the upgrade, so that a refusal is an HTTP status.
+    let (place, first) = place::take(&shared.port, request, limits::JOIN_TIMEOUT).await?;
     let session = Session::new(claims, shared.keys.clone(), protocol, Now::read().instant);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _guard = guard;
         socket::run(socket, place, first, session, counters).await;
     }))
-}
-
-/// Asks before the upgrade, so that a refusal is an HTTP status. A client that goes away meanwhile leaves, as its place is dropped.
-async fn join_room<P: Port>(
-    shared: &Shared<P>,
-    request: crate::room::command::JoinRequest,
-) -> Result<(P::Place, Event), Refusal> {
-    let joining = async {
-        let mut place = shared.port.join(request).await?;
-        let first = place.next().await?;
-        Some((place, first))
-    };
-    match tokio::time::timeout(limits::JOIN_TIMEOUT, joining).await {
-        Ok(Some((_, Event::Refused(error)))) => Err(error.into()),
-        Ok(Some(joined)) => Ok(joined),
-        Ok(None) => Err(Refusal::ShuttingDown),
-        Err(_) => Err(Refusal::Timeout),
-    }
 }

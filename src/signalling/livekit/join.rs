@@ -114,6 +114,7 @@ pub(super) fn room_request(claims: &Claims, said: proto::JoinRequest) -> Result<
         auto_subscribe: settings.is_none_or(|settings| settings.auto_subscribe),
         // Clients ask for each data track they read; one that wants all says so.
         auto_subscribe_data: settings.and_then(|settings| settings.auto_subscribe_data_track).unwrap_or(false),
+        follow: None,
         offer: said
             .publisher_offer
             .filter(|offer| !offer.sdp.is_empty())

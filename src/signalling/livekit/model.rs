@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use livekit_protocol as proto;
 use prost::Message;
+use proto::participant_info::{Kind, KindDetail};
 use proto::video_layer::Mode;
 use proto::{AddTrackRequest, DisconnectReason, PublishDataTrackRequest, VideoLayer};
 
@@ -25,8 +26,8 @@ pub(super) fn participant_opaque(claims: &Claims, client: &proto::ClientInfo) ->
     let info = proto::ParticipantInfo {
         client_protocol: client.client_protocol,
         capabilities: client.capabilities.clone(),
-        kind: claims.kind.into(),
-        kind_details: claims.kind_details.iter().map(|detail| (*detail).into()).collect(),
+        kind: Kind::from_str_name(&claims.kind.to_uppercase()).unwrap_or(Kind::Standard).into(),
+        kind_details: claims.kind_details.iter().filter_map(|detail| kind_detail(detail)).collect(),
         permission: Some(proto::ParticipantPermission {
             can_subscribe_metrics: claims.subscribe_metrics,
             ..Default::default()
@@ -34,6 +35,11 @@ pub(super) fn participant_opaque(claims: &Claims, client: &proto::ClientInfo) ->
         ..Default::default()
     };
     info.encode_to_vec().into()
+}
+
+/// A detail that this version of the protocol does not know is left out.
+fn kind_detail(name: &str) -> Option<i32> {
+    KindDetail::from_str_name(&name.to_uppercase()).map(Into::into)
 }
 
 pub(super) fn participant(info: &ParticipantInfo) -> proto::ParticipantInfo {

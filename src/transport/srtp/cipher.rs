@@ -9,7 +9,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
 use super::kdf::{Label, apply_keystream, counter_key, derive};
-use super::{MASTER_KEY_BYTES, Profile};
+use super::{MASTER_KEY_BYTES, MAX_PADDING_BYTES, Plain, Profile};
 use crate::transport::DropReason;
 
 const GCM_TAG_BYTES: usize = 16;
@@ -64,31 +64,15 @@ impl Suite {
         }
     }
 
-    /// Appends the SRTP packet of `header`, `prefix`, `payload` to `out`.
-    pub fn seal_rtp(
-        &self,
-        ssrc: u32,
-        index: u64,
-        header: &[u8],
-        prefix: &[u8],
-        payload: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), DropReason> {
-        let start = out.len();
-        out.reserve(header.len() + prefix.len() + payload.len() + GCM_TAG_BYTES);
-        out.extend_from_slice(header);
+    /// Writes the SRTP packet to the start of `out`; gives its length. `None` when `out` is too short or the packet malformed.
+    pub fn seal_rtp(&self, ssrc: u32, mut packet: Plain<'_>, out: &mut [u8]) -> Option<usize> {
+        packet.swap_prefix()?;
         let sealed = match self {
-            Suite::Gcm { rtp, .. } => rtp.seal_rtp(ssrc, index, header, prefix, payload, out),
-            Suite::CounterHmac { rtp, .. } => {
-                out.extend_from_slice(prefix);
-                out.extend_from_slice(payload);
-                rtp.seal_rtp(ssrc, index, start, header.len(), out)
-            }
+            Suite::Gcm { rtp, .. } => rtp.seal_rtp(ssrc, &packet, out),
+            Suite::CounterHmac { rtp, .. } => rtp.seal_rtp(ssrc, &packet, out),
         };
-        sealed.ok_or_else(|| {
-            out.truncate(start);
-            DropReason::Malformed
-        })
+        packet.swap_prefix()?;
+        sealed
     }
 
     /// SSRC and index of an SRTCP packet, not yet authenticated. Refuses a packet that is not encrypted.
@@ -171,29 +155,17 @@ impl Gcm {
         Ok(header_len + plain.len())
     }
 
-    /// `out` already ends with `header`.
-    pub fn seal_rtp(
-        &self,
-        ssrc: u32,
-        index: u64,
-        header: &[u8],
-        prefix: &[u8],
-        payload: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Option<()> {
-        let nonce = self.nonce(ssrc, index);
-        let body = out.len();
-        if prefix.is_empty() {
-            // One pass: the source is read and its ciphertext written, nothing is copied first.
-            out.resize(body + payload.len() + GCM_TAG_BYTES, 0);
-            let (sealed, tag) = out.get_mut(body..)?.split_at_mut_checked(payload.len())?;
-            return self.key.seal_out_of_place_scatter(nonce, Aad::from(header), payload, sealed, &[], tag).ok();
-        }
-        out.extend_from_slice(prefix);
-        out.extend_from_slice(payload);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(header), out.get_mut(body..)?).ok()?;
-        out.extend_from_slice(tag.as_ref());
-        Some(())
+    /// One pass: the source is read and its ciphertext written, nothing is copied first.
+    pub fn seal_rtp(&self, ssrc: u32, packet: &Plain<'_>, out: &mut [u8]) -> Option<usize> {
+        let (head, rest) = out.split_at_mut_checked(packet.header.len())?;
+        head.copy_from_slice(packet.header);
+        let (body, rest) = rest.split_at_mut_checked(packet.payload.len())?;
+        let padding = padding(packet.padding)?;
+        let tail = rest.get_mut(..padding.len() + GCM_TAG_BYTES)?;
+        let nonce = self.nonce(ssrc, packet.extended_sequence);
+        let aad = Aad::from(packet.header);
+        self.key.seal_out_of_place_scatter(nonce, aad, packet.payload, body, padding, tail).ok()?;
+        Some(packet.len() + GCM_TAG_BYTES)
     }
 
     /// The clear header and the index word are what is authenticated (RFC 7714, section 9.2).
@@ -283,13 +255,17 @@ impl CounterHmac {
         Ok(end)
     }
 
-    /// `out` from `start` is the plain packet.
-    fn seal_rtp(&self, ssrc: u32, index: u64, start: usize, header_len: usize, out: &mut Vec<u8>) -> Option<()> {
-        let body = out.get_mut(start.checked_add(header_len)?..)?;
-        apply_keystream(&self.key, self.counter(ssrc, index), body)?;
-        let tag = self.tag(out.get(start..)?, &rollover(index));
-        out.extend_from_slice(tag.as_ref().get(..HMAC_TAG_BYTES)?);
-        Some(())
+    fn seal_rtp(&self, ssrc: u32, packet: &Plain<'_>, out: &mut [u8]) -> Option<usize> {
+        let (plain, rest) = out.split_at_mut_checked(packet.len())?;
+        let (head, body) = plain.split_at_mut_checked(packet.header.len())?;
+        head.copy_from_slice(packet.header);
+        let (payload, end) = body.split_at_mut_checked(packet.payload.len())?;
+        payload.copy_from_slice(packet.payload);
+        end.copy_from_slice(padding(packet.padding)?);
+        apply_keystream(&self.key, self.counter(ssrc, packet.extended_sequence), body)?;
+        let tag = self.tag(plain, &rollover(packet.extended_sequence));
+        rest.get_mut(..HMAC_TAG_BYTES)?.copy_from_slice(tag.as_ref().get(..HMAC_TAG_BYTES)?);
+        Some(packet.len() + HMAC_TAG_BYTES)
     }
 
     fn open_rtcp(&self, ssrc: u32, index: u32, packet: &mut [u8]) -> Result<usize, DropReason> {
@@ -315,6 +291,21 @@ impl CounterHmac {
         out.extend_from_slice(tag.as_ref().get(..HMAC_TAG_BYTES)?);
         Some(())
     }
+}
+
+/// Zeros that end with their number (RFC 3550, section 5.1); `None` for more than are served.
+fn padding(bytes: u8) -> Option<&'static [u8]> {
+    /// Row n holds n bytes.
+    static ROWS: [[u8; MAX_PADDING_BYTES]; MAX_PADDING_BYTES + 1] = {
+        let mut rows = [[0; MAX_PADDING_BYTES]; MAX_PADDING_BYTES + 1];
+        let mut row = 1;
+        while row <= MAX_PADDING_BYTES {
+            rows[row][row - 1] = row as u8;
+            row += 1;
+        }
+        rows
+    };
+    ROWS.get(usize::from(bytes))?.get(..usize::from(bytes))
 }
 
 /// The rollover counter of an index, as it is appended to what HMAC authenticates.

@@ -29,6 +29,40 @@ pub const MASTER_KEY_BYTES: usize = 16;
 
 /// Most bytes sealing adds to an RTP packet: the tag of AES-GCM.
 pub const MAX_OVERHEAD_BYTES: usize = 16;
+/// Most bytes of padding a packet is sealed with.
+pub const MAX_PADDING_BYTES: usize = 16;
+
+/// An RTP packet to seal, in the pieces it is in before.
+pub struct Plain<'a> {
+    /// Its low 16 bits stand in the header; the next 32 are the rollover counter.
+    pub extended_sequence: u64,
+    /// With its P bit set where there is padding.
+    pub header: &'a [u8],
+    /// Goes in the place of the payload's first bytes; no longer than the payload. Changed while sealing, the same after.
+    pub prefix: &'a mut [u8],
+    /// Changed while sealing, the same after.
+    pub payload: &'a mut [u8],
+    /// Bytes of padding to add, at most [`MAX_PADDING_BYTES`].
+    pub padding: u8,
+}
+
+impl<'a> Plain<'a> {
+    /// A packet of a header and its payload.
+    pub fn new(extended_sequence: u64, header: &'a [u8], payload: &'a mut [u8]) -> Plain<'a> {
+        Plain { extended_sequence, header, prefix: &mut [], payload, padding: 0 }
+    }
+
+    /// Bytes of the plain packet.
+    fn len(&self) -> usize {
+        self.header.len() + self.payload.len() + usize::from(self.padding)
+    }
+
+    /// Puts the prefix in the place of the payload's first bytes, or back. `None` when it is longer than the payload.
+    fn swap_prefix(&mut self) -> Option<()> {
+        self.payload.get_mut(..self.prefix.len())?.swap_with_slice(self.prefix);
+        Some(())
+    }
+}
 
 impl Profile {
     pub const PREFERENCE: [Profile; 2] = [Profile::AeadAes128Gcm, Profile::Aes128CmHmacSha1_80];

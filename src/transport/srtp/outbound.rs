@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::Plain;
 use super::cipher::Suite;
 use super::replay::{MAX_INDEX, Window};
 use crate::transport::DropReason;
@@ -30,22 +31,15 @@ impl Outbound {
         Outbound { suite, sealed: HashMap::default(), next_srtcp_index: 1 }
     }
 
-    /// Appends the SRTP packet to `out`. Refused with `Malformed` when `extended_sequence` and `header` disagree, with
-    /// `SrtpReplayed` when the number was sealed before on this SSRC, or is too old to know.
-    pub fn seal_rtp(
-        &mut self,
-        extended_sequence: u64,
-        header: &[u8],
-        prefix: &[u8],
-        payload: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), DropReason> {
-        let (sequence, ssrc) = sequence_and_ssrc(header).ok_or(DropReason::Malformed)?;
-        if sequence != extended_sequence as u16 || extended_sequence > MAX_INDEX {
+    /// Writes the SRTP packet to the start of `out` and gives its length. Refused with `Malformed` when sequence and header
+    /// disagree or `out` is too short, with `SrtpReplayed` when the number was sealed before on this SSRC, or is too old to know.
+    pub fn seal_rtp(&mut self, packet: Plain<'_>, out: &mut [u8]) -> Result<usize, DropReason> {
+        let (sequence, ssrc) = sequence_and_ssrc(packet.header).ok_or(DropReason::Malformed)?;
+        if sequence != packet.extended_sequence as u16 || packet.extended_sequence > MAX_INDEX {
             return Err(DropReason::Malformed);
         }
-        self.claim(ssrc, extended_sequence)?;
-        self.suite.seal_rtp(ssrc, extended_sequence, header, prefix, payload, out)
+        self.claim(ssrc, packet.extended_sequence)?;
+        self.suite.seal_rtp(ssrc, packet, out).ok_or(DropReason::Malformed)
     }
 
     /// Appends the SRTCP packet to `out`.

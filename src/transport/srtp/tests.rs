@@ -46,9 +46,14 @@ fn pair(profile: Profile) -> (Srtp, Srtp) {
 }
 
 fn seal(sender: &mut Srtp, ssrc: u32, extended: u64, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    sender.outbound.seal_rtp(extended, &header(ssrc, extended as u16), &[], payload, &mut out).unwrap();
-    out
+    try_seal(sender, extended, &header(ssrc, extended as u16), payload).unwrap()
+}
+
+fn try_seal(sender: &mut Srtp, extended: u64, header: &[u8], payload: &[u8]) -> Result<Vec<u8>, DropReason> {
+    let mut out = vec![0; header.len() + payload.len() + MAX_OVERHEAD_BYTES];
+    let len = sender.outbound.seal_rtp(Plain::new(extended, header, &mut payload.to_vec()), &mut out)?;
+    out.truncate(len);
+    Ok(out)
 }
 
 fn open(receiver: &mut Srtp, now: Instant, packet: &[u8]) -> Result<Vec<u8>, DropReason> {
@@ -73,16 +78,13 @@ fn srtp_aes_128_gcm_matches_the_vector() {
     let key = hex("000102030405060708090a0b0c0d0e0f");
     let gcm = Gcm::new(&key, hex("517569642070726f2071756f").try_into().unwrap()).unwrap();
     let header = hex("8040f17b8041f8d35501a0b2");
-    let payload = b"Gallia est omnis divisa in partes tres";
+    let mut payload = b"Gallia est omnis divisa in partes tres".to_vec();
     let expected =
         hex("8040f17b8041f8d35501a0b2f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
          899d7f27beb16a9152cf765ee4390cce");
-    let mut out = header.clone();
-    gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &[], payload, &mut out).unwrap();
-    assert_eq!(out, expected);
-    let mut split = header.clone();
-    gcm.seal_rtp(0x5501_a0b2, 0xf17b, &header, &payload[..7], &payload[7..], &mut split).unwrap();
-    assert_eq!(split, expected, "with a prefix");
+    let mut out = vec![0; expected.len()];
+    let len = gcm.seal_rtp(0x5501_a0b2, &Plain::new(0xf17b, &header, &mut payload), &mut out).unwrap();
+    assert_eq!((len, &out), (expected.len(), &expected));
     let len = gcm.open_rtp(0x5501_a0b2, 0xf17b, HEADER_LEN, &mut out).unwrap();
     assert_eq!(&out[HEADER_LEN..len], payload);
 }
@@ -272,24 +274,21 @@ fn garbage_of_every_length_is_an_error() {
 #[test]
 fn a_number_is_sealed_once_per_ssrc_and_late_only_within_the_window() {
     let (mut sender, _) = pair(Profile::AeadAes128Gcm);
-    let mut out = Vec::new();
-    let mut try_seal = |ssrc, extended: u64, sequence| {
-        out.clear();
-        sender.outbound.seal_rtp(extended, &header(ssrc, sequence), &[], b"x", &mut out)
-    };
-    assert_eq!(try_seal(1, 100, 100), Ok(()));
-    assert_eq!(try_seal(1, 100, 100), Err(DropReason::SrtpReplayed), "the same number");
-    assert_eq!(try_seal(1, 99, 99), Ok(()), "a packet that was overtaken");
-    assert_eq!(try_seal(1, 99, 99), Err(DropReason::SrtpReplayed), "the overtaken one again");
-    assert_eq!(try_seal(1, 300, 300), Ok(()), "a gap");
-    assert_eq!(try_seal(1, 172, 172), Err(DropReason::SrtpReplayed), "older than the window");
-    assert_eq!(try_seal(1, 173, 173), Ok(()), "the oldest in the window");
-    assert_eq!(try_seal(2, 100, 100), Ok(()), "another SSRC");
-    assert_eq!(try_seal(1, 65_636, 100), Ok(()), "the next rollover");
-    assert_eq!(try_seal(1, 100, 100), Err(DropReason::SrtpReplayed), "a rollover counter that went back");
-    assert_eq!(try_seal(1, 65_637, 9), Err(DropReason::Malformed), "header and number disagree");
-    assert_eq!(try_seal(1, 1 << 48, 0), Err(DropReason::Malformed), "past the last index");
-    assert_eq!(sender.outbound.seal_rtp(5, &[0x80; 11], &[], b"x", &mut Vec::new()), Err(DropReason::Malformed));
+    let mut sealed =
+        |ssrc, extended: u64, sequence| try_seal(&mut sender, extended, &header(ssrc, sequence), b"x").map(|_| ());
+    assert_eq!(sealed(1, 100, 100), Ok(()));
+    assert_eq!(sealed(1, 100, 100), Err(DropReason::SrtpReplayed), "the same number");
+    assert_eq!(sealed(1, 99, 99), Ok(()), "a packet that was overtaken");
+    assert_eq!(sealed(1, 99, 99), Err(DropReason::SrtpReplayed), "the overtaken one again");
+    assert_eq!(sealed(1, 300, 300), Ok(()), "a gap");
+    assert_eq!(sealed(1, 172, 172), Err(DropReason::SrtpReplayed), "older than the window");
+    assert_eq!(sealed(1, 173, 173), Ok(()), "the oldest in the window");
+    assert_eq!(sealed(2, 100, 100), Ok(()), "another SSRC");
+    assert_eq!(sealed(1, 65_636, 100), Ok(()), "the next rollover");
+    assert_eq!(sealed(1, 100, 100), Err(DropReason::SrtpReplayed), "a rollover counter that went back");
+    assert_eq!(sealed(1, 65_637, 9), Err(DropReason::Malformed), "header and number disagree");
+    assert_eq!(sealed(1, 1 << 48, 0), Err(DropReason::Malformed), "past the last index");
+    assert_eq!(try_seal(&mut sender, 5, &[0x80; 11], b"x"), Err(DropReason::Malformed));
 }
 
 #[test]
@@ -301,20 +300,61 @@ fn a_refused_packet_leaves_the_buffer_as_it_was() {
 }
 
 #[test]
-fn sealing_appends_within_the_capacity_and_equals_with_and_without_a_prefix() {
+fn a_prefix_takes_the_place_of_the_first_bytes_and_leaves_the_source_as_it_was() {
     for profile in Profile::PREFERENCE {
         let (mut one, _) = pair(profile);
         let (mut two, mut receiver) = pair(profile);
-        let payload = [7u8; 900];
-        let mut plain = Vec::with_capacity(2048);
-        let mut prefixed = Vec::with_capacity(2048);
-        let before = (plain.as_ptr(), prefixed.as_ptr());
-        one.outbound.seal_rtp(3, &header(1, 3), &[], &payload, &mut plain).unwrap();
-        two.outbound.seal_rtp(3, &header(1, 3), &payload[..13], &payload[13..], &mut prefixed).unwrap();
-        assert_eq!(plain, prefixed);
-        assert_eq!((plain.as_ptr(), prefixed.as_ptr()), before, "no reallocation");
-        assert!(plain.len() <= HEADER_LEN + payload.len() + MAX_OVERHEAD_BYTES);
-        assert_eq!(open(&mut receiver, Instant::now(), &plain).unwrap()[HEADER_LEN..], payload);
+        let (header, mut source, mut prefix) = (header(1, 3), vec![7u8; 900], vec![8u8; 13]);
+        let mut replaced = source.clone();
+        replaced[..13].copy_from_slice(&prefix);
+        let whole = try_seal(&mut one, 3, &header, &replaced).unwrap();
+        let mut out = vec![0; 2_048];
+        let packet = Plain { prefix: &mut prefix, ..Plain::new(3, &header, &mut source) };
+        let len = two.outbound.seal_rtp(packet, &mut out).unwrap();
+        assert_eq!(out[..len], whole);
+        assert_eq!((source, prefix), (vec![7; 900], vec![8; 13]));
+        assert_eq!(open(&mut receiver, Instant::now(), &whole).unwrap()[HEADER_LEN..], replaced);
+    }
+}
+
+#[test]
+fn padding_is_sealed_behind_the_payload_and_counts_itself() {
+    for profile in Profile::PREFERENCE {
+        let (mut sender, mut receiver) = pair(profile);
+        for padding in 0..=MAX_PADDING_BYTES as u8 + 1 {
+            let (header, mut out) = (header(1, padding.into()), vec![0; 200]);
+            let mut payload = *b"payload";
+            let packet = Plain { padding, ..Plain::new(padding.into(), &header, &mut payload) };
+            let sealed = sender.outbound.seal_rtp(packet, &mut out);
+            if usize::from(padding) > MAX_PADDING_BYTES {
+                assert_eq!(sealed, Err(DropReason::Malformed));
+                continue;
+            }
+            let opened = open(&mut receiver, Instant::now(), &out[..sealed.unwrap()]).unwrap();
+            let (body, end) = opened[HEADER_LEN..].split_at(payload.len());
+            assert_eq!((body, end.len()), (&payload[..], usize::from(padding)));
+            assert_eq!(end.last().copied().unwrap_or(0), padding);
+        }
+    }
+}
+
+#[test]
+fn a_packet_that_does_not_fit_or_contradicts_itself_is_refused_without_harm() {
+    for profile in Profile::PREFERENCE {
+        let (mut sender, mut receiver) = pair(profile);
+        let (head, mut payload) = (header(1, 0), vec![7u8; 50]);
+        let needed = try_seal(&mut sender, 0, &head, &payload).unwrap().len();
+        for room in 0..needed {
+            let head = header(1, room as u16 + 1);
+            let packet = Plain::new(room as u64 + 1, &head, &mut payload);
+            assert_eq!(sender.outbound.seal_rtp(packet, &mut vec![0; room]), Err(DropReason::Malformed), "{room}");
+        }
+        let head = header(1, 500);
+        let packet = Plain { prefix: &mut [1; 51], ..Plain::new(500, &head, &mut payload) };
+        assert_eq!(sender.outbound.seal_rtp(packet, &mut [0; 200]), Err(DropReason::Malformed), "prefix too long");
+        assert_eq!(payload, [7; 50]);
+        let next = seal(&mut sender, 1, 501, &payload);
+        assert!(open(&mut receiver, Instant::now(), &next).is_ok());
     }
 }
 

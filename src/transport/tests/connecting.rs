@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::dtls_peer::Library;
 use super::link::{Link, Options, address};
 use crate::limits;
-use crate::transport::srtp::Profile;
+use crate::transport::srtp::{Plain, Profile};
 use crate::transport::{CloseReason, DropReason, DtlsRole, Fingerprint, TransportEvent};
 
 fn options(library: Library, role: DtlsRole) -> Options {
@@ -23,11 +23,11 @@ fn rtp(sequence: u16) -> Vec<u8> {
 fn assert_media(link: &mut Link) {
     let mut peer = link.peer_srtp();
     let mut out = Vec::new();
-    link.transport.seal_rtp(77, &rtp(77), b"ab", b"cd", &mut out).unwrap();
-    let len = peer.inbound.open_rtp(link.now, 5, 77, 12, &mut out).unwrap();
-    assert_eq!(&out[12..len], b"abcd");
+    let mut packet = [0; 64];
+    let sealed = link.transport.seal_rtp(Plain::new(77, &rtp(77), &mut b"abcd".to_vec()), &mut packet).unwrap();
+    let len = peer.inbound.open_rtp(link.now, 5, 77, 12, &mut packet[..sealed]).unwrap();
+    assert_eq!(&packet[12..len], b"abcd");
     let mut report = vec![0x80, 201, 0, 1, 0, 0, 0, 5];
-    out.clear();
     peer.outbound.seal_rtcp(&report, &mut out).unwrap();
     let len = link.transport.open_rtcp(link.now, &mut out).unwrap();
     assert_eq!(out[..len], report);
@@ -175,8 +175,8 @@ fn a_certificate_that_matches_no_fingerprint_closes_before_any_key() {
             link.run_until(|link| link.events.contains(&closed));
             assert!(!link.transport.is_connected());
             assert!(!link.events.contains(&TransportEvent::Connected));
-            let mut out = Vec::new();
-            assert_eq!(link.transport.seal_rtp(1, &rtp(1), b"", b"", &mut out), Err(DropReason::NotConnected));
+            let packet = link.transport.seal_rtp(Plain::new(1, &rtp(1), &mut []), &mut [0; 64]);
+            assert_eq!(packet, Err(DropReason::NotConnected));
             let check = link.check_bytes(&[]);
             assert_eq!(link.deliver_now(address(1), &check), Err(DropReason::NotConnected));
             assert_eq!(link.transport.poll_timeout(), None);

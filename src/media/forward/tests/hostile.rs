@@ -63,18 +63,19 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
             };
             whole.select(Some(0));
             opus_only.select(Some(0));
-            opus_only.forward(now, &record, &source, &packet);
+            opus_only.forward(now, &record, &source, &packet, 0);
             if random.random_ratio(1, 4) {
                 let cut = random.random_range(0..=packet.len());
-                whole.forward(now, &record, &source, &packet[..cut]); // a record beside the wrong buffer
+                whole.forward(now, &record, &source, &packet[..cut], 0); // a record beside the wrong buffer
             }
-            let Some(outgoing) = whole.forward(now, &record, &source, &packet) else {
+            let Some(outgoing) = whole.forward(now, &record, &source, &packet, 0) else {
                 continue;
             };
             forwarded += 1;
             assert!(given.insert(outgoing.extended_sequence), "no number is given twice");
             assert!(outgoing.header.len() <= WRITTEN_HEADER_BYTES);
-            assert!(outgoing.prefix.len() + outgoing.payload.len() <= payload.len());
+            assert!(outgoing.prefix.len() <= outgoing.payload.len());
+            assert!(outgoing.payload.len() <= payload.len() && packet.get(outgoing.payload).is_some());
             let written = Header::parse(outgoing.header).unwrap();
             assert_eq!((written.len, written.ssrc, written.has_padding), (outgoing.header.len(), SSRC, false));
         }

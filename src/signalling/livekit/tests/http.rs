@@ -22,7 +22,7 @@ async fn ask(router: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCo
 
 #[tokio::test]
 async fn a_good_token_validates_by_header_and_by_query() {
-    let house = house(Welcome::Admit, &[]);
+    let house = house(ADMIT, &[]);
     let token = good_token();
     let bearer = format!("Bearer {token}");
     for (path, headers) in [
@@ -38,7 +38,7 @@ async fn a_good_token_validates_by_header_and_by_query() {
 
 #[tokio::test]
 async fn refusals_have_a_status_and_a_reason() {
-    let house = house(Welcome::Admit, &[]);
+    let house = house(ADMIT, &[]);
     let token = good_token();
     let nameless = token::tests::token(json!({"video": {"roomJoin": true, "room": "den"}}));
     let foreign = token::tests::token(json!({"iss": "other", "sub": "a"}));
@@ -70,7 +70,7 @@ async fn refusals_have_a_status_and_a_reason() {
 
 #[tokio::test]
 async fn without_auto_create_there_is_no_room() {
-    let house = house(Welcome::Admit, &["--room-auto-create=false"]);
+    let house = house(ADMIT, &["--room-auto-create=false"]);
     let (status, _, body) = ask(&house.router, &format!("/rtc/v1/validate?access_token={}", good_token()), &[]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("requested room does not exist"));
@@ -80,7 +80,7 @@ async fn without_auto_create_there_is_no_room() {
 
 #[tokio::test]
 async fn the_protocol_of_two_connections_is_refused_without_a_loop() {
-    let house = house(Welcome::Admit, &[]);
+    let house = house(ADMIT, &[]);
     let (status, _, body) = ask(&house.router, "/rtc?access_token=x", &[]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("/rtc/v1"));
@@ -93,7 +93,7 @@ async fn the_protocol_of_two_connections_is_refused_without_a_loop() {
 
 #[tokio::test]
 async fn development_hands_out_tokens_that_let_in() {
-    let house = house(Welcome::Admit, &["--dev"]);
+    let house = house(ADMIT, &["--dev"]);
     let (status, headers, body) =
         ask(&house.router, "/dev/token?room=my%20den&identity=al&name=Al", &[("Host", "localhost:4000")]).await;
     assert_eq!(status, StatusCode::OK);
@@ -101,7 +101,7 @@ async fn development_hands_out_tokens_that_let_in() {
     let given: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&given["room"], &given["identity"]), (&json!("my den"), &json!("al")));
     assert_eq!(given["url"], "ws://localhost:4000");
-    let claims = verify(given["token"].as_str().unwrap(), &token::tests::keys()).unwrap();
+    let claims = token::verify(given["token"].as_str().unwrap(), &token::tests::keys()).unwrap();
     assert_eq!((claims.room.as_str(), claims.identity.as_str(), claims.name.as_str()), ("my den", "al", "Al"));
     let path = format!("/rtc/v1/validate?access_token={}", given["token"].as_str().unwrap());
     assert_eq!(ask(&house.router, &path, &[]).await.2, "success");
@@ -115,7 +115,7 @@ async fn development_hands_out_tokens_that_let_in() {
 
 #[tokio::test]
 async fn bad_questions_for_tokens_are_answered_400_and_none_outside_development() {
-    let development = house(Welcome::Admit, &["--dev"]);
+    let development = house(ADMIT, &["--dev"]);
     let long = "x".repeat(limits::NAME_BYTES + 1);
     for (query, reason) in [
         (String::new(), "room"),
@@ -127,6 +127,6 @@ async fn bad_questions_for_tokens_are_answered_400_and_none_outside_development(
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
         assert!(body.contains(reason), "{body}");
     }
-    let production = house(Welcome::Admit, &[]);
+    let production = house(ADMIT, &[]);
     assert_eq!(ask(&production.router, "/dev/token?room=r", &[]).await.0, StatusCode::NOT_FOUND);
 }

@@ -16,60 +16,13 @@ use super::join::tests::{encode, said};
 use super::responses::tests::joined;
 use super::*;
 use crate::config::{self, Config};
+use crate::room::command::Command;
+use crate::room::event::Event;
 use crate::room::model::JoinError;
+use crate::signalling::place::tests::{FakeRooms, Guest, Welcome};
 
-#[derive(Clone, Copy)]
-enum Welcome {
-    Admit,
-    Refuse(JoinError),
-    Gone,
-    Silent,
-}
-
-#[derive(Clone)]
-struct FakeRooms {
-    welcome: Welcome,
-    guests: mpsc::UnboundedSender<Guest>,
-}
-
-/// A participant as the room sees it.
-struct Guest {
-    request: JoinRequest,
-    commands: mpsc::UnboundedReceiver<Command>,
-    events: mpsc::Sender<Event>,
-}
-
-struct FakePlace {
-    commands: mpsc::UnboundedSender<Command>,
-    events: mpsc::Receiver<Event>,
-}
-
-impl Port for FakeRooms {
-    type Place = FakePlace;
-
-    async fn join(&self, request: JoinRequest) -> Option<FakePlace> {
-        let (commands, received) = mpsc::unbounded_channel();
-        let (events, events_out) = mpsc::channel(16);
-        match self.welcome {
-            Welcome::Admit => events.send(joined()).await.unwrap(),
-            Welcome::Refuse(error) => events.send(Event::Refused(error)).await.unwrap(),
-            Welcome::Gone => return None,
-            Welcome::Silent => {}
-        }
-        self.guests.send(Guest { request, commands: received, events }).ok()?;
-        Some(FakePlace { commands, events: events_out })
-    }
-}
-
-impl Place for FakePlace {
-    async fn send(&mut self, command: Command) -> bool {
-        self.commands.send(command).is_ok()
-    }
-
-    async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
-    }
-}
+/// The room's welcome.
+const ADMIT: Welcome = Welcome::Admit(joined);
 
 struct House {
     router: Router,
@@ -88,7 +41,7 @@ fn house(welcome: Welcome, flags: &[&str]) -> House {
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
     let rooms = FakeRooms { welcome, guests: guests_in };
     let signalling = router(&configured(flags), rooms, counters.clone());
-    let router = crate::api::router(signalling, Arc::new(String::new), |_| None);
+    let router = crate::api::router(signalling, Router::new(), Arc::new(String::new), |_| None);
     House { router, guests, counters }
 }
 

@@ -91,7 +91,7 @@ async fn joined_client(house: &mut House) -> (Served, Client, Guest) {
 
 #[tokio::test]
 async fn a_client_joins_talks_with_its_room_and_leaves() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let (_served, mut client, mut guest) = joined_client(&mut house).await;
     assert_eq!(guest.request.identity.as_str(), "alice");
     assert_eq!(guest.request.offer.as_ref().map(|offer| offer.sdp.as_str()), Some("v=0"));
@@ -116,7 +116,7 @@ async fn a_client_joins_talks_with_its_room_and_leaves() {
 
 #[tokio::test]
 async fn a_client_of_json_hears_json() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let (_served, mut client, _guest) = joined_client(&mut house).await;
     client.send(Message::Text(r#"{"ping":"1"}"#.into())).await.unwrap();
     let Message::Text(text) = heard(&mut client).await else { panic!() };
@@ -126,7 +126,7 @@ async fn a_client_of_json_hears_json() {
 
 #[tokio::test]
 async fn a_client_that_vanishes_gives_up_its_place() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let (_served, client, mut guest) = joined_client(&mut house).await;
     drop(client);
     assert_eq!(guest.commands.recv().await, None);
@@ -160,7 +160,7 @@ async fn a_room_that_does_not_answer_is_not_waited_for() {
 
 #[tokio::test]
 async fn resuming_is_answered_with_joining_anew() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let served = serve(&house).await;
     let resume = proto::JoinRequest { reconnect: true, participant_sid: "PA_old".into(), ..said() };
     let mut client = served.connect(&encode(&resume.encode_to_vec(), Compression::None)).await.unwrap();
@@ -173,7 +173,7 @@ async fn resuming_is_answered_with_joining_anew() {
 
 #[tokio::test]
 async fn a_message_at_the_bound_is_read_and_one_past_it_ends_the_connection() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let (_served, mut client, mut guest) = joined_client(&mut house).await;
     let message = |bytes: usize| {
         let offer = proto::SessionDescription { sdp: "x".repeat(bytes), ..Default::default() };
@@ -194,7 +194,7 @@ async fn a_message_at_the_bound_is_read_and_one_past_it_ends_the_connection() {
 
 #[tokio::test]
 async fn noise_ends_the_connection_and_is_counted() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let (_served, mut client, mut guest) = joined_client(&mut house).await;
     for _ in 0..limits::SIGNAL_MALFORMED {
         client.send(Message::Binary(vec![0xff; 3].into())).await.unwrap();
@@ -208,7 +208,7 @@ async fn noise_ends_the_connection_and_is_counted() {
 
 #[tokio::test]
 async fn a_room_that_ends_without_a_word_ends_the_connection() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let (_served, mut client, guest) = joined_client(&mut house).await;
     drop(guest);
     assert_eq!(close_code(&mut client).await, 1001);
@@ -216,7 +216,7 @@ async fn a_room_that_ends_without_a_word_ends_the_connection() {
 
 #[tokio::test]
 async fn shutdown_waits_until_sessions_have_said_goodbye() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let (mut served, mut client, guest) = joined_client(&mut house).await;
     served.stop.take().unwrap().send(()).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -231,7 +231,7 @@ async fn shutdown_waits_until_sessions_have_said_goodbye() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_given_up() {
-    let mut house = house(Welcome::Admit, &[]);
+    let mut house = house(ADMIT, &[]);
     let (_served, client, guest) = joined_client(&mut house).await;
     // More than the buffers of both ends hold.
     let sdp = "x".repeat(1 << 20);

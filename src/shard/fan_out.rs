@@ -1,0 +1,138 @@
+//! From what one batch brought to the subscribers, one subscriber at a time (RFC 7667, section 3.7): all that a subscriber gets
+//! is sealed one after another and leaves in as few runs as can be, while it is still in the processor's cache.
+//!
+//! What always holds: only those subscribed to a source of the batch are looked at; nothing is allocated and no clock is read.
+
+use std::time::Instant;
+
+use super::gather::Arrived;
+use super::mirror::hand_over;
+use super::peer::Peer;
+use super::send::SendBatch;
+use super::source::Source;
+use super::{RoomOnShard, Shard};
+use crate::telemetry::counters::ShardCounters;
+use crate::transport::srtp::Plain;
+
+/// How far the forwarding of one room's batch has come.
+#[derive(Default)]
+pub struct FanOut {
+    room: Option<usize>,
+    /// Who gets something of the batch and was not served yet.
+    subscribers: Vec<usize>,
+    /// Number of the batch: peers remember the last that named them.
+    batch: u64,
+}
+
+impl Shard {
+    /// Forwards what arrived since to one more subscriber, into [`outgoing`](Self::outgoing). False when everybody has theirs:
+    /// to be called until then before further datagrams are handled.
+    pub fn forward(&mut self, now: Instant) -> bool {
+        loop {
+            let Some(room) = self.fan_out.room else {
+                let Some(room) = self.dirty_rooms.pop() else { return false };
+                self.begin_fan_out(now, room);
+                continue;
+            };
+            let Some(subscriber) = self.fan_out.subscribers.pop() else {
+                self.end_fan_out(now, room);
+                continue;
+            };
+            let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
+                continue;
+            };
+            serve(now, entry, peer, &mut self.batch, &self.counters);
+            return true;
+        }
+    }
+
+    /// When packets that wait for the rest of their frame are to be forwarded at the latest.
+    pub(super) fn gathered_due(&self) -> Option<Instant> {
+        self.waiting_rooms.iter().filter_map(|room| self.rooms.get(*room)?.gathered.due()).min()
+    }
+
+    /// Has rooms looked at in which packets have waited long enough; forgets those in which none do any more.
+    pub(super) fn end_waiting(&mut self, now: Instant) {
+        let (rooms, dirty_rooms) = (&mut self.rooms, &mut self.dirty_rooms);
+        self.waiting_rooms.retain(|room| {
+            let Some(gathered) = rooms.get_mut(*room).map(|entry| &mut entry.gathered) else { return false };
+            let Some(due) = gathered.due() else { return false };
+            if due <= now && gathered.notice() {
+                dirty_rooms.push(*room);
+            }
+            due > now
+        });
+    }
+
+    fn begin_fan_out(&mut self, now: Instant, room: usize) {
+        self.fan_out.batch += 1;
+        self.fan_out.room = Some(room);
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        entry.gathered.settle(now);
+        // First, so that the other shards work on it meanwhile.
+        hand_over(entry, &mut self.links, &self.counters);
+        let mut last = None;
+        for arrived in entry.gathered.ripe() {
+            if last.replace(arrived.source) == Some(arrived.source) {
+                continue;
+            }
+            let Some(source) = entry.sources.get(arrived.source) else { continue };
+            for subscriber in &source.subscribers {
+                let Some(peer) = self.peers.get_mut(*subscriber) else { continue };
+                if std::mem::replace(&mut peer.last_batch, self.fan_out.batch) != self.fan_out.batch {
+                    self.fan_out.subscribers.push(*subscriber);
+                }
+            }
+        }
+    }
+
+    fn end_fan_out(&mut self, now: Instant, room: usize) {
+        self.fan_out.room = None;
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        let began = |arrived: &Arrived| entry.sources.get(arrived.source).is_some_and(|s| s.layers_changed);
+        let review = entry.gathered.ripe().iter().any(began);
+        entry.gathered.done();
+        if entry.gathered.due().is_some() && !self.waiting_rooms.contains(&room) {
+            self.waiting_rooms.push(room);
+        }
+        if review {
+            self.review_layers(now, room);
+        }
+    }
+}
+
+/// Seals for one subscriber what it gets of the batch.
+fn serve(now: Instant, entry: &mut RoomOnShard, peer: &mut Peer, batch: &mut SendBatch, counters: &ShardCounters) {
+    let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
+        return;
+    };
+    let (mut packets, mut bytes) = (0, 0);
+    for arrived in entry.gathered.ripe() {
+        let (Some(source), Some(subscription)) =
+            (entry.sources.get_mut(arrived.source), peer.outbound.get_mut(arrived.source))
+        else {
+            continue;
+        };
+        let Source { encodings, extensions, .. } = source;
+        let cached = encodings.get_mut(arrived.encoding).and_then(|e| e.cache.get_mut(arrived.extended_sequence));
+        let Some((record, plain)) = cached else { continue };
+        let Some(out) = subscription.stream.forward(now, record, extensions, plain, arrived.padding) else {
+            continue;
+        };
+        let Some(payload) = plain.get_mut(out.payload) else { continue };
+        let plain = Plain {
+            extended_sequence: out.extended_sequence,
+            header: out.header,
+            prefix: out.prefix,
+            payload,
+            padding: arrived.padding,
+        };
+        let transport = &mut peer.transport;
+        match batch.push(route, |to| transport.seal_rtp(plain, to)) {
+            Ok(len) => (packets, bytes) = (packets + 1, bytes + len as u64),
+            Err(reason) => counters.dropped.count(reason),
+        }
+    }
+    counters.packets_out.add(packets);
+    counters.bytes_out.add(bytes);
+}

@@ -1,0 +1,69 @@
+//! What an adaptor needs of the rooms, as traits, so that its tests can stand in for the shards; and how a place is taken.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::port::{Rooms, Seat};
+use crate::room::command::{Command, JoinRequest};
+use crate::room::event::Event;
+use crate::room::model::JoinError;
+
+/// Where participants find their room. A trait, so that tests can stand in for the shards.
+pub trait Port: Clone + Send + Sync + 'static {
+    type Place: Place;
+    fn join(&self, request: JoinRequest) -> impl Future<Output = Option<Self::Place>> + Send;
+}
+
+/// A participant's place at its room.
+pub trait Place: Send + 'static {
+    /// `false` when the room is gone.
+    fn send(&mut self, command: Command) -> impl Future<Output = bool> + Send;
+    /// Cancel-safe. `None` after the last event.
+    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
+}
+
+impl Port for Rooms {
+    type Place = Seat;
+
+    fn join(&self, request: JoinRequest) -> impl Future<Output = Option<Seat>> + Send {
+        Rooms::join(self, request)
+    }
+}
+
+impl Place for Seat {
+    fn send(&mut self, command: Command) -> impl Future<Output = bool> + Send {
+        self.commands.send(command)
+    }
+
+    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send {
+        self.events.recv()
+    }
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Denial {
+    Refused(JoinError),
+    /// The room's shard is gone.
+    Gone,
+    /// The room did not answer in time.
+    Timeout,
+}
+
+/// Joins, and waits for the room's first word. Who gives up meanwhile leaves, as the place is dropped.
+pub async fn take<P: Port>(port: &P, request: JoinRequest, patience: Duration) -> Result<(P::Place, Event), Denial> {
+    let joining = async {
+        let mut place = port.join(request).await?;
+        let first = place.next().await?;
+        Some((place, first))
+    };
+    match tokio::time::timeout(patience, joining).await {
+        Ok(Some((_, Event::Refused(error)))) => Err(Denial::Refused(error)),
+        Ok(Some(joined)) => Ok(joined),
+        Ok(None) => Err(Denial::Gone),
+        Err(_) => Err(Denial::Timeout),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
