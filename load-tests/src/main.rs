@@ -12,6 +12,7 @@ mod scenario;
 mod signalling;
 mod suite;
 mod target;
+mod targets;
 mod time;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use error::Error;
 use options::Options;
 use report::summary::Summary;
 use report::{plot, table};
+use scenario::Scenario;
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os()) {
@@ -48,27 +50,46 @@ fn start(options: &Options) -> Result<Vec<String>, Error> {
         std::fs::create_dir_all(folder)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut summaries = Vec::new();
+    let mut results = Vec::new();
     for scenario in &options.scenarios {
-        let summary = Summary::of(runtime.block_on(run::run(options, scenario))?);
-        println!("{}", table::show(&summary));
+        let reports = runtime.block_on(run::run(options, scenario))?;
+        let summaries: Vec<Summary> = reports.into_iter().map(Summary::of).collect();
+        println!("{}", table::show(&summaries));
         if let Some(folder) = &options.out {
-            write_json(&summary, &folder.join(format!("{}.json", scenario.slug())))?;
-            plot::write(&summary, folder)?;
+            write(scenario, &summaries, folder)?;
         }
-        summaries.push((*scenario, summary));
+        results.push((*scenario, summaries));
     }
-    if let (Some(path), [(_, summary)]) = (&options.json, summaries.as_slice()) {
+    if let (Some(path), [(_, summaries)]) = (&options.json, results.as_slice()) {
+        let [summary] = summaries.as_slice() else {
+            return Err(Error::Usage("--json is for one server: --out for several".to_owned()));
+        };
         write_json(summary, path)?;
     }
     if let Some(folder) = &options.out {
-        suite::plot_sizes(options, &summaries, folder)?;
+        suite::plot_sizes(options, &results, folder)?;
     }
-    Ok(summaries.iter().flat_map(|(scenario, summary)| named(scenario.name, summary.doubts())).collect())
+    Ok(results.iter().flat_map(|(scenario, summaries)| doubts(scenario, summaries)).collect())
 }
 
-fn named(name: &str, doubts: Vec<String>) -> Vec<String> {
-    doubts.into_iter().map(|doubt| format!("{name}: {doubt}")).collect()
+fn doubts(scenario: &Scenario, summaries: &[Summary]) -> Vec<String> {
+    let of_target = |summary: &Summary| {
+        let doubts = summary.doubts().into_iter();
+        doubts.map(|doubt| format!("{}, {}: {doubt}", scenario.describe(), summary.target)).collect::<Vec<_>>()
+    };
+    summaries.iter().flat_map(of_target).collect()
+}
+
+/// Figures and plots; of several targets, the figures in a file each.
+fn write(scenario: &Scenario, summaries: &[Summary], folder: &Path) -> Result<(), Error> {
+    for summary in summaries {
+        let name = match summaries.len() {
+            1 => format!("{}.json", scenario.slug()),
+            _ => format!("{}-{}.json", scenario.slug(), summary.target),
+        };
+        write_json(summary, &folder.join(name))?;
+    }
+    plot::write(summaries, folder)
 }
 
 fn write_json(summary: &Summary, path: &Path) -> Result<(), Error> {

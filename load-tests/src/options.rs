@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -13,11 +13,12 @@ use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::client::send::{PACKET_BYTES, Shape};
 use crate::error::Error;
-use crate::scenario::{CLIENTS, Connections, Course, Media, Scenario, Verification};
+use crate::scenario::{CLIENTS, Course, Media, Scenario, Verification};
 use crate::signalling::token::ApiKey;
 use crate::signalling::{Access, Endpoints, Protocol};
 use crate::suite;
-use crate::target::Launch;
+use crate::target::{Launch, Target};
+use crate::targets;
 
 /// Longest window, seconds.
 const DURATION: u64 = 3_600;
@@ -34,12 +35,11 @@ const WHEP: &str = "/whep/{room}/{identity}";
 
 pub struct Options {
     pub scenarios: Vec<Scenario>,
-    pub access: Access,
+    /// Never empty.
+    pub targets: Vec<Target>,
     pub room: Option<String>,
-    /// The server's process.
-    pub pid: Option<u32>,
-    /// Or how to start one.
-    pub launch: Option<Launch>,
+    /// For one client to join.
+    pub timeout: Duration,
     /// The generator's own; empty: all.
     pub cores: Vec<usize>,
     pub media: Media,
@@ -138,6 +138,7 @@ fn command() -> Command {
                 .default_value("--shards 1")
                 .allow_hyphen_values(true),
         )
+        .arg(option("targets", "FILE", "Load the servers of this list in turn, side by side: load-tests/README.md"))
         .arg(option("server-cores", "N,N", "Cores it may use; default: all"))
         .arg(option("cores", "N,N", "Cores the generator may use; default: all"))
         .arg(switch(
@@ -200,29 +201,30 @@ fn scenarios(name: &str, matches: &ArgMatches) -> Result<Vec<Scenario>, Error> {
 }
 
 fn read(mut scenarios: Vec<Scenario>, matches: &ArgMatches) -> Result<Options, Error> {
-    if matches.get_flag("http") {
+    let targets = targets(matches)?;
+    if targets.iter().any(|target| target.access.protocol != Protocol::Livekit) {
         // Players by HTTP cannot say what they want.
         scenarios.retain(|scenario| !scenario.simulcast);
-        scenarios.iter_mut().for_each(|scenario| scenario.connections = Connections::OfEachWatched);
     }
     if scenarios.is_empty() {
-        return Err(Error::Usage("layers are chosen by LiveKit's protocol only: not with --http".to_owned()));
+        return Err(Error::Usage("layers are chosen by LiveKit's protocol only: not by HTTP".to_owned()));
     }
-    if scenarios.iter().any(|scenario| scenario.most_clients() > CLIENTS) {
+    let of_target = |scenario: &Scenario, target: &Target| scenario.by(&target.access.protocol).most_clients();
+    let most =
+        scenarios.iter().flat_map(|scenario| targets.iter().map(move |target| of_target(scenario, target))).max();
+    if most > Some(CLIENTS) {
         return Err(Error::Usage(format!("at most {CLIENTS} clients")));
     }
     let seconds = |name| Duration::from_secs(count(matches, name));
-    let launch = launch(matches)?;
-    if scenarios.len() > 1 && launch.is_none() {
-        return Err(Error::Usage("suite needs --server".to_owned()));
+    if scenarios.len() > 1 && targets.iter().any(|target| target.launch.is_none()) {
+        return Err(Error::Usage("suite needs servers that it can start: --server or --targets".to_owned()));
     }
     Ok(Options {
         media: media(&scenarios, matches)?,
         scenarios,
-        access: access(matches)?,
+        targets,
+        timeout: seconds("timeout").max(Duration::from_secs(1)),
         room: text(matches, "room"),
-        pid: matches.get_one("pid").copied(),
-        launch,
         cores: cores(matches, "cores")?,
         verification: Verification {
             whole_clients: count(matches, "verify-clients") as usize,
@@ -240,25 +242,41 @@ fn read(mut scenarios: Vec<Scenario>, matches: &ArgMatches) -> Result<Options, E
     })
 }
 
-fn access(matches: &ArgMatches) -> Result<Access, Error> {
-    let url = text(matches, "url").unwrap_or_default();
-    let allow_remote = matches.get_flag("allow-remote");
-    let protocol = protocol(matches);
-    let mut urls = vec![&url];
-    if let Protocol::Http(endpoints) = &protocol {
+fn targets(matches: &ArgMatches) -> Result<Vec<Target>, Error> {
+    let access = access(matches)?;
+    let targets = match text(matches, "targets") {
+        Some(path) => targets::read(Path::new(&path), &access)?,
+        None => {
+            let (pid, launch) = (matches.get_one("pid").copied(), launch(matches)?);
+            vec![Target { name: "server".to_owned(), access, pid, launch }]
+        }
+    };
+    targets.iter().try_for_each(|target| check_loopback(&target.access))?;
+    Ok(targets)
+}
+
+/// No other machine is loaded by mistake.
+fn check_loopback(access: &Access) -> Result<(), Error> {
+    let mut urls = vec![&access.url];
+    if let Protocol::Http(endpoints) = &access.protocol {
         urls.extend([&endpoints.whip, &endpoints.whep].into_iter().filter(|url| !url.starts_with('/')));
     }
-    if let Some(url) = urls.into_iter().find(|url| !allow_remote && !is_loopback(url)) {
-        return Err(Error::Usage(format!("{url} is not on this machine: --allow-remote, if you may load it")));
+    match urls.into_iter().find(|url| !access.allow_remote && !is_loopback(url)) {
+        Some(url) => Err(Error::Usage(format!("{url} is not on this machine: --allow-remote, if you may load it"))),
+        None => Ok(()),
     }
+}
+
+fn access(matches: &ArgMatches) -> Result<Access, Error> {
+    let url = text(matches, "url").unwrap_or_default();
     let secret = |name| text(matches, name).unwrap_or_default();
     Ok(Access {
         // WebSocket addresses are what clients are usually given.
         url: url.strip_prefix("ws").map_or_else(|| url.clone(), |rest| format!("http{rest}")),
-        protocol,
+        protocol: protocol(matches),
         key: ApiKey { key: secret("api-key"), secret: secret("api-secret") },
         timeout: Duration::from_secs(count(matches, "timeout").max(1)),
-        allow_remote,
+        allow_remote: matches.get_flag("allow-remote"),
     })
 }
 
@@ -282,13 +300,10 @@ fn is_loopback(url: &str) -> bool {
 }
 
 fn launch(matches: &ArgMatches) -> Result<Option<Launch>, Error> {
-    let Some(binary) = text(matches, "server").map(PathBuf::from) else { return Ok(None) };
+    let Some(program) = text(matches, "server").map(PathBuf::from) else { return Ok(None) };
     let arguments = text(matches, "server-args").unwrap_or_default();
-    Ok(Some(Launch {
-        binary,
-        arguments: arguments.split_ascii_whitespace().map(str::to_owned).collect(),
-        cores: cores(matches, "server-cores")?,
-    }))
+    let arguments = arguments.split_ascii_whitespace().map(str::to_owned).collect();
+    Ok(Some(Launch::sfumato(program, arguments, cores(matches, "server-cores")?)))
 }
 
 fn cores(matches: &ArgMatches, name: &str) -> Result<Vec<usize>, Error> {
@@ -354,7 +369,7 @@ mod tests {
     #[test]
     fn options_stand_before_or_after_the_scenario() {
         let options = parsed("--pid 7 meeting --participants 4 --audio-rate 0 --duration 2");
-        assert_eq!((options.pid, options.scenarios), (Some(7), vec![Scenario::steady("meeting", 4, 0)]));
+        assert_eq!((options.targets[0].pid, options.scenarios), (Some(7), vec![Scenario::steady("meeting", 4, 0)]));
         assert!(options.media.audio.is_none());
         assert_eq!(options.duration, Duration::from_secs(2));
     }
@@ -373,27 +388,27 @@ mod tests {
     #[test]
     fn a_server_to_start_has_cores_and_arguments() {
         let options = parsed("suite --server bin/x --server-args --shards=2 --server-cores 0,2 --cores 1");
-        let launch = options.launch.unwrap();
-        assert_eq!(
-            (launch.arguments, launch.cores, options.cores),
-            (vec!["--shards=2".to_owned()], vec![0, 2], vec![1])
-        );
+        let launch = options.targets[0].launch.as_ref().unwrap();
+        assert_eq!(launch.arguments.last().map(String::as_str), Some("--shards=2"));
+        assert_eq!((launch.cores.as_slice(), options.cores.as_slice()), (&[0, 2][..], &[1][..]));
     }
 
     #[test]
     fn by_http_the_addresses_can_be_anothers() {
         let options = parsed("fanout --http --whep-url http://127.0.0.1:8889/{room}/whep --api-key k");
-        let Protocol::Http(endpoints) = options.access.protocol else { panic!("not by HTTP") };
+        let Protocol::Http(endpoints) = &options.targets[0].access.protocol else { panic!("not by HTTP") };
         assert_eq!(endpoints.whip, WHIP);
         assert_eq!(endpoints.whep, "http://127.0.0.1:8889/{room}/whep");
         assert!(endpoints.authorizes);
-        assert_eq!(options.scenarios[0].connections, Connections::OfEachWatched);
         assert_eq!(parsed("suite --http --server x").scenarios.len(), suite::scenarios().len() - 1);
     }
 
     #[test]
     fn other_machines_are_loaded_only_when_told() {
-        assert_eq!(parsed("fanout --url ws://192.0.2.1:7880 --allow-remote").access.url, "http://192.0.2.1:7880");
+        assert_eq!(
+            parsed("fanout --url ws://192.0.2.1:7880 --allow-remote").targets[0].access.url,
+            "http://192.0.2.1:7880"
+        );
         assert!(parse("fanout --url ws://[::1]:7880").is_ok());
     }
 
@@ -418,6 +433,8 @@ mod tests {
             "fanout --url nonsense",
             "layers --http",
             "fanout --http --whip-url http://192.0.2.1/whip",
+            "webinar --http --speakers 30 --viewers 500",
+            "fanout --targets /nonexistent/targets.json",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::client::format::Kind;
 use crate::client::send::Shape;
+use crate::signalling::Protocol;
 use crate::signalling::session::{Encoding, Layer, Plan, TrackPlan};
 
 /// Most clients of one run: each takes two file descriptors.
@@ -72,6 +73,15 @@ impl Scenario {
         Scenario { name, speakers, viewers, course, simulcast: false, connections }
     }
 
+    /// As clients of this protocol play it.
+    pub fn by(&self, protocol: &Protocol) -> Scenario {
+        let connections = match protocol {
+            Protocol::Livekit => Connections::OfEach,
+            Protocol::Http(_) => Connections::OfEachWatched,
+        };
+        Scenario { connections, ..*self }
+    }
+
     /// Whom the connections beside the speakers' own watch: each speaker all others, then each viewer all speakers.
     fn watched(&self, connection: usize) -> Option<String> {
         if self.connections == Connections::OfEach {
@@ -102,11 +112,7 @@ impl Scenario {
 
     /// Short enough for a file's name.
     pub fn slug(&self) -> String {
-        let protocol = match self.connections {
-            Connections::OfEach => "",
-            Connections::OfEachWatched => "-http",
-        };
-        format!("{}-{}-{}{protocol}", self.name, self.speakers, self.viewers)
+        format!("{}-{}-{}", self.name, self.speakers, self.viewers)
     }
 
     /// Clients in the room before the window begins.

@@ -7,6 +7,7 @@ use crate::options::Options;
 use crate::report::plot;
 use crate::report::summary::Summary;
 use crate::scenario::{Course, Scenario};
+use crate::target::Target;
 
 /// Viewers of the fan-outs, by which cost over size is drawn.
 const FAN_OUTS: [usize; 3] = [10, 50, 200];
@@ -24,16 +25,19 @@ pub fn scenarios() -> Vec<Scenario> {
     fan_outs.into_iter().chain(others).collect()
 }
 
-/// Cost over the size of the fan-outs.
-pub fn plot_sizes(options: &Options, summaries: &[(Scenario, Summary)], folder: &Path) -> Result<(), Error> {
-    let fan_outs = summaries.iter().filter(|(scenario, _)| scenario.name == "fanout");
-    let cost = |(scenario, summary): &(Scenario, Summary)| {
-        Some((scenario.viewers as f64, summary.get("server.us_per_packet")?.median))
-    };
-    let points: Vec<(f64, f64)> = fan_outs.filter_map(cost).collect();
-    if points.len() < 2 {
+/// Cost over the size of the fan-outs, of each target.
+pub fn plot_sizes(options: &Options, results: &[(Scenario, Vec<Summary>)], folder: &Path) -> Result<(), Error> {
+    let fan_outs: Vec<_> = results.iter().filter(|(scenario, _)| scenario.name == "fanout").collect();
+    if fan_outs.len() < 2 {
         return Ok(());
     }
+    let line = |(index, target): (usize, &Target)| {
+        let cost = |(scenario, summaries): &&(Scenario, Vec<Summary>)| {
+            Some((scenario.viewers as f64, summaries.get(index)?.get("server.us_per_packet")?.median))
+        };
+        (target.name.clone(), fan_outs.iter().filter_map(cost).collect())
+    };
+    let targets = options.targets.iter().enumerate().map(line).collect();
     let rate = options.media.packets_per_second();
-    plot::sizes(&folder.join("sizes.svg"), &format!("Server CPU per packet, 1 -> N at {rate:.0} packets/s"), points)
+    plot::sizes(&folder.join("sizes.svg"), &format!("Server CPU per packet, 1 -> N at {rate:.0} packets/s"), targets)
 }

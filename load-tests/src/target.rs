@@ -4,62 +4,96 @@
 //! What always holds: a server that was started here ends with its owner.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::error::Error;
+use crate::signalling::Access;
 
 /// Time for a server to say where it is.
 const START: Duration = Duration::from_secs(10);
 
+/// Time between two tries to connect.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A server that is loaded: how to reach it, and its process.
+#[derive(Clone)]
+pub struct Target {
+    pub name: String,
+    pub access: Access,
+    /// Of one that runs already.
+    pub pid: Option<u32>,
+    pub launch: Option<Launch>,
+}
+
 /// How to start a server.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    pub binary: PathBuf,
-    /// Beside those that put it on the loopback interface.
+    pub program: PathBuf,
     pub arguments: Vec<String>,
     /// Cores it may use; empty: all.
     pub cores: Vec<usize>,
+    pub ready: Ready,
+}
+
+/// How a server that was started shows that it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// It says its address.
+    Says,
+    /// It takes connections there.
+    Listens(SocketAddr),
 }
 
 /// A server that was started here.
 pub struct Launched {
     child: Child,
-    /// `http://host:port`
-    pub url: String,
+    /// `http://host:port`, of one that said so.
+    pub url: Option<String>,
 }
 
 impl Launch {
+    /// Sfumato on free ports of the loopback interface, with further arguments.
+    pub fn sfumato(program: PathBuf, further: Vec<String>, cores: Vec<usize>) -> Launch {
+        let loopback = ["--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0", "--node-ip", "127.0.0.1"];
+        let arguments = loopback.map(str::to_owned).into_iter().chain(further).collect();
+        Launch { program, arguments, cores, ready: Ready::Says }
+    }
+
     pub fn start(&self) -> Result<Launched, Error> {
         let own = sched_getaffinity(None).map_err(std::io::Error::from)?;
         // A child inherits what its parent is bound to.
         bind(&self.cores)?;
         let child = self.command().spawn();
         sched_setaffinity(None, &own).map_err(std::io::Error::from)?;
-        let mut child = child.map_err(|error| Error::Usage(format!("{}: {error}", self.binary.display())))?;
+        let mut child = child.map_err(|error| Error::Usage(format!("{}: {error}", self.program.display())))?;
+        let url = self.wait(&mut child);
+        // Owned before anything can go wrong.
+        let launched = Launched { child, url };
+        let listens = match self.ready {
+            Ready::Says => launched.url.is_some(),
+            Ready::Listens(address) => listens(address),
+        };
+        let silent = || Error::Usage(format!("{} did not begin to serve", self.program.display()));
+        listens.then_some(launched).ok_or_else(silent)
+    }
+
+    /// Reads what the server says, and gives its address if that is waited for.
+    fn wait(&self, child: &mut Child) -> Option<String> {
         let (found, url) = sync_channel(1);
-        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
-            read_lines(stdout, found.clone());
-            read_lines(stderr, found);
-        }
-        match url.recv_timeout(START) {
-            Ok(url) => Ok(Launched { child, url }),
-            Err(_) => {
-                end(&mut child);
-                Err(Error::Usage(format!("{} did not say where it serves", self.binary.display())))
-            }
-        }
+        read_lines(child.stdout.take()?, found.clone());
+        read_lines(child.stderr.take()?, found);
+        if self.ready == Ready::Says { url.recv_timeout(START).ok() } else { None }
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
-        command.args(["--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0", "--node-ip", "127.0.0.1"]);
-        command.args(&self.arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 }
@@ -74,6 +108,18 @@ impl Drop for Launched {
     fn drop(&mut self) {
         end(&mut self.child);
     }
+}
+
+/// Whether connections are taken, within the time for a start.
+fn listens(address: SocketAddr) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < START {
+        if TcpStream::connect_timeout(&address, START).is_ok() {
+            return true;
+        }
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+    false
 }
 
 fn end(child: &mut Child) {
@@ -121,10 +167,28 @@ mod tests {
         assert_eq!(url_in("  media   UDP 7882"), None);
     }
 
+    fn launch(program: &str, arguments: &[&str], ready: Ready) -> Launch {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Launch { program: program.into(), arguments, cores: Vec::new(), ready }
+    }
+
     #[test]
     fn what_does_not_start_or_says_nothing_is_an_error() {
-        let launch = |binary: &str| Launch { binary: binary.into(), arguments: Vec::new(), cores: Vec::new() };
-        assert!(launch("/nonexistent/server").start().is_err());
-        assert!(launch("/bin/true").start().is_err(), "ends without a word");
+        assert!(launch("/nonexistent/server", &[], Ready::Says).start().is_err());
+        assert!(launch("/bin/true", &[], Ready::Says).start().is_err(), "ends without a word");
+    }
+
+    #[test]
+    fn a_server_is_ready_when_it_says_so_or_takes_connections_and_ends_with_its_owner() {
+        let script = ["-c", "echo http://localhost:7; exec sleep 60"];
+        let said = launch("/bin/sh", &script, Ready::Says).start().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(said.url.as_deref(), Some("http://127.0.0.1:7"));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let ready = Ready::Listens(listener.local_addr().unwrap());
+        let listening = launch("/bin/sleep", &["60"], ready).start().unwrap_or_else(|error| panic!("{error}"));
+        let processes = [said.pid(), listening.pid()].map(|pid| std::path::PathBuf::from(format!("/proc/{pid}")));
+        assert!(processes.iter().all(|process| process.exists()));
+        drop((said, listening));
+        assert!(!processes.iter().any(|process| process.exists()));
     }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use rand::RngCore;
 use sfumato::congestion::feedback::{ArrivalLog, FEEDBACK_INTERVAL};
 use sfumato::transport::dtls::{COOKIE_BYTES, DtlsEvent, Session};
-use sfumato::transport::srtp::Srtp;
+use sfumato::transport::srtp::{Profile, Srtp};
 use sfumato::transport::{Certificate, DtlsRole, Fingerprint};
 use sfumato::wire::Ssrc;
 use sfumato::wire::demux::{Protocol, classify};
@@ -201,6 +201,7 @@ impl Client {
                     self.srtp = Srtp::new(profile, &material, self.role == DtlsRole::Client);
                     shared.joins.connected.record(now.instant - self.started);
                     shared.totals.connected += 1;
+                    shared.totals.aes_gcm += u64::from(profile == Profile::AeadAes128Gcm);
                     let publications = std::mem::take(&mut self.publications);
                     self.sending = publications.into_iter().map(|p| SendStream::new(now.instant, p)).collect();
                 }

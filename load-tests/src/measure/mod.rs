@@ -43,6 +43,8 @@ pub struct Totals {
     /// Streams received now, and clients connected now.
     pub streams: u64,
     pub connected: u64,
+    /// Connections that agreed on AES-GCM, ended ones too.
+    pub aes_gcm: u64,
     /// Clients whose transport failed or was closed by the server.
     pub failed: u64,
 }

@@ -14,10 +14,12 @@ use crate::options::Options;
 use crate::run::reading::Sample;
 use crate::run::{Measured, Step};
 use crate::scenario::Scenario;
+use crate::target::Target;
 
 #[derive(Clone, Serialize)]
 pub struct Report {
     pub scenario: String,
+    pub target: String,
     pub description: String,
     pub media: Media,
     pub window_s: f64,
@@ -56,6 +58,8 @@ pub struct Clients {
     pub planned: usize,
     pub connected: u64,
     pub failed: u64,
+    /// Connections that agreed on AES-GCM, those that ended included; others pay more for each packet.
+    pub aes_gcm: u64,
     pub streams_expected: u64,
     pub streams: u64,
     /// In the window.
@@ -122,13 +126,14 @@ pub struct Generator {
 }
 
 impl Report {
-    pub fn new(options: &Options, scenario: &Scenario, measured: &Measured) -> Report {
+    pub fn new(options: &Options, scenario: &Scenario, target: &Target, measured: &Measured) -> Report {
         let (before, after) = (&measured.before, &measured.after);
         let window = (after.snapshot.at - before.snapshot.at).as_secs_f64();
         let of_window = after.snapshot.totals.since(&before.snapshot.totals);
         let (delays, joins) = (&after.snapshot.delays, &after.snapshot.joins);
         Report {
             scenario: scenario.slug(),
+            target: target.name.clone(),
             description: scenario.describe(),
             media: media(options),
             window_s: window,
@@ -183,6 +188,7 @@ fn clients(scenario: &Scenario, measured: &Measured) -> Clients {
         planned: scenario.most_clients(),
         connected: totals.connected,
         failed: totals.failed,
+        aes_gcm: totals.aes_gcm,
         streams_expected: measured.streams,
         streams: totals.streams,
         joined: measured.joined,

@@ -12,8 +12,14 @@ use super::summary::Summary;
 use crate::error::Error;
 
 const SIZE: (u32, u32) = (900, 540);
-const COLOURS: [RGBColor; 4] =
-    [RGBColor(31, 119, 180), RGBColor(214, 39, 40), RGBColor(44, 160, 44), RGBColor(148, 103, 189)];
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(31, 119, 180),
+    RGBColor(214, 39, 40),
+    RGBColor(44, 160, 44),
+    RGBColor(148, 103, 189),
+    RGBColor(255, 127, 14),
+    RGBColor(127, 127, 127),
+];
 const FONT: (&str, u32) = ("sans-serif", 15);
 /// Points of a distribution for each factor of ten towards 1.
 const POINTS: u32 = 20;
@@ -35,32 +41,31 @@ struct Axes<'a> {
 }
 
 /// Writes all plots of a scenario into a folder, named after it.
-pub fn write(summary: &Summary, folder: &Path) -> Result<(), Error> {
-    let Some(run) = summary.runs.last() else { return Ok(()) };
+pub fn write(summaries: &[Summary], folder: &Path) -> Result<(), Error> {
+    let last_runs: Vec<&Report> = summaries.iter().filter_map(|summary| summary.runs.last()).collect();
+    let Some(run) = last_runs.first() else { return Ok(()) };
     let path = |kind: &str| folder.join(format!("{}-{kind}.svg", run.scenario));
-    draw(&path("delay"), delay_axes(&format!("One-way delay, {}", run.description)), &delays(run))?;
-    if run.samples.len() > 1 {
+    let delays: Vec<Line> = last_runs.iter().flat_map(|run| delays(run)).collect();
+    draw(&path("delay"), delay_axes(&format!("One-way delay, {}", run.description)), &delays)?;
+    if last_runs.iter().any(|run| run.samples.len() > 1) {
         let title = format!("Server CPU per packet, {}", run.description);
         let axes = Axes { title: &title, x: "seconds", y: "us per packet received", label: plain };
-        draw(&path("seconds"), axes, &seconds(summary))?;
+        draw(&path("seconds"), axes, &lines(summaries, seconds))?;
     }
-    if !run.steps.is_empty() {
-        let axes = Axes {
-            title: "Server CPU per packet over rate",
-            x: "packets received per second",
-            y: "us per packet received",
-            label: plain,
-        };
-        draw(&path("rate"), axes, &rates(summary))?;
+    if last_runs.iter().any(|run| !run.steps.is_empty()) {
+        let title = format!("Server CPU per packet over rate, {}", run.description);
+        let axes = Axes { title: &title, x: "packets received per second", y: "us per packet received", label: plain };
+        draw(&path("rate"), axes, &lines(summaries, rates))?;
     }
     Ok(())
 }
 
-/// Cost per packet of scenarios that differ in size alone.
-pub fn sizes(path: &Path, title: &str, points: Vec<(f64, f64)>) -> Result<(), Error> {
+/// Cost per packet of scenarios that differ in size alone: a line of (subscribers, cost) for each target.
+pub fn sizes(path: &Path, title: &str, targets: Vec<(String, Vec<(f64, f64)>)>) -> Result<(), Error> {
     let axes = Axes { title, x: "subscribers (powers of ten)", y: "us per packet received", label: power };
-    let points = points.into_iter().map(|(x, y)| (x.log10(), y)).collect();
-    draw(path, axes, &[Line { name: "server CPU".to_owned(), points }])
+    let scaled = |points: Vec<(f64, f64)>| points.into_iter().map(|(x, y)| (x.log10(), y)).collect();
+    let lines: Vec<Line> = targets.into_iter().map(|(name, points)| Line { name, points: scaled(points) }).collect();
+    draw(path, axes, &lines)
 }
 
 fn delay_axes(title: &str) -> Axes<'_> {
@@ -88,30 +93,27 @@ fn delays(run: &Report) -> Vec<Line> {
             let nines = f64::from(point) / f64::from(POINTS);
             Some((nines, times.quantile(1.0 - 10f64.powf(-nines))?))
         };
-        Line { name: (*name).to_owned(), points: (0..=NINES * POINTS).filter_map(at).collect() }
+        Line { name: format!("{} {name}", run.target), points: (0..=NINES * POINTS).filter_map(at).collect() }
     };
     run.delays.iter().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
-fn seconds(summary: &Summary) -> Vec<Line> {
-    let runs = (1..).zip(&summary.runs);
-    let line = |(number, run): (i32, &Report)| Line {
-        name: format!("run {number}"),
-        points: run.samples.iter().map(|sample| (sample.at_s, sample.server_us_per_packet)).collect(),
-    };
+/// A line for each run of each target.
+fn lines(summaries: &[Summary], points: fn(&Report) -> Vec<(f64, f64)>) -> Vec<Line> {
+    let runs = summaries.iter().flat_map(|summary| (1..).zip(&summary.runs));
+    let line = |(number, run): (i32, &Report)| Line { name: format!("{} {number}", run.target), points: points(run) };
     runs.map(line).collect()
 }
 
-fn rates(summary: &Summary) -> Vec<Line> {
-    let runs = (1..).zip(&summary.runs);
-    let line = |(number, run): (i32, &Report)| {
-        let held = run.steps.iter().filter(|step| step.holds);
-        let mut points: Vec<(f64, f64)> =
-            held.map(|step| (step.packets_per_second, step.server_us_per_packet)).collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Line { name: format!("run {number}"), points }
-    };
-    runs.map(line).collect()
+fn seconds(run: &Report) -> Vec<(f64, f64)> {
+    run.samples.iter().map(|sample| (sample.at_s, sample.server_us_per_packet)).collect()
+}
+
+fn rates(run: &Report) -> Vec<(f64, f64)> {
+    let held = run.steps.iter().filter(|step| step.holds);
+    let mut points: Vec<(f64, f64)> = held.map(|step| (step.packets_per_second, step.server_us_per_packet)).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    points
 }
 
 fn draw(path: &Path, axes: Axes<'_>, lines: &[Line]) -> Result<(), Error> {
@@ -177,17 +179,17 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("sfumato-load-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("sizes.svg");
-        sizes(&path, "Cost over size", vec![(10.0, 2.0), (100.0, 1.5), (1_000.0, 1.4)])
-            .unwrap_or_else(|e| panic!("{e}"));
+        let targets = vec![("one".to_owned(), vec![(10.0, 2.0), (100.0, 1.5)]), ("two".to_owned(), vec![(10.0, 3.0)])];
+        sizes(&path, "Cost over size", targets).unwrap_or_else(|error| panic!("{error}"));
         let svg = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        for part in ["Cost over size", "us per packet received", "server CPU", "<polyline"] {
+        for part in ["Cost over size", "us per packet received", "one", "two", "<polyline"] {
             assert!(svg.contains(part), "{part}");
         }
     }
 
     #[test]
     fn a_plot_that_cannot_be_written_is_an_error() {
-        assert!(sizes(Path::new("/nonexistent/x.svg"), "", vec![(1.0, 1.0)]).is_err());
+        assert!(sizes(Path::new("/nonexistent/x.svg"), "", Vec::new()).is_err());
     }
 }

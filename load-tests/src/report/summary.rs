@@ -16,9 +16,10 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// What is written as JSON.
+/// What is written as JSON, of one target.
 #[derive(Clone, Serialize)]
 pub struct Summary {
+    pub target: String,
     pub description: String,
     /// By path in a run: `server.us_per_packet`.
     pub summary: BTreeMap<String, Spread>,
@@ -33,6 +34,7 @@ impl Summary {
             collect("", &serde_json::to_value(run).unwrap_or_default(), &mut numbers);
         }
         Summary {
+            target: runs.first().map(|run| run.target.clone()).unwrap_or_default(),
             description: runs.first().map(|run| run.description.clone()).unwrap_or_default(),
             summary: numbers.into_iter().map(|(path, values)| (path, Spread::of(values))).collect(),
             runs,

@@ -52,10 +52,11 @@ const ROWS: [(&str, &str, &[Figure]); 23] = [
     ("join to first video", TIMES, &times("first_video_ms.p50", "first_video_ms.p99", "first_video_ms.p999")),
     (
         "clients",
-        "{} of {}, {} joined in the window, room whole after {} s",
+        "{} of {}, {} with AES-GCM, {} joined in the window, room whole after {} s",
         &[
             Figure("clients.connected", 1.0, 0),
             Figure("clients.planned", 1.0, 0),
+            Figure("clients.aes_gcm", 1.0, 0),
             Figure("clients.joined", 1.0, 0),
             Figure("assembled_s", 1.0, 1),
         ],
@@ -130,23 +131,33 @@ const fn times(p50: &'static str, p99: &'static str, p999: &'static str) -> [Fig
     [Figure(p50, 1.0, 3), Figure(p99, 1.0, 3), Figure(p999, 1.0, 3)]
 }
 
-pub fn show(summary: &Summary) -> String {
+/// The targets of one scenario side by side.
+pub fn show(summaries: &[Summary]) -> String {
     let mut table = Table::new();
     table.load_preset(UTF8_BORDERS_ONLY);
-    let runs = match summary.runs.len() {
-        1 => String::new(),
-        runs => format!("median of {runs} runs (lowest to highest)"),
-    };
-    table.set_header([summary.description.clone(), runs]);
+    let description = summaries.first().map(|summary| summary.description.clone()).unwrap_or_default();
+    table.set_header(std::iter::once(description).chain(summaries.iter().map(heading)));
     for (name, text, figures) in ROWS {
-        if let Some(row) = row(summary, name, text, figures) {
-            table.add_row(row);
+        let cells: Vec<_> = summaries.iter().map(|summary| cell(summary, text, figures)).collect();
+        if cells.iter().any(Option::is_some) {
+            table.add_row(std::iter::once(name.to_owned()).chain(cells.into_iter().map(Option::unwrap_or_default)));
         }
     }
-    for step in summary.runs.iter().flat_map(|run| &run.steps) {
-        table.add_row(step_row(step));
+    for (column, summary) in summaries.iter().enumerate() {
+        for step in summary.runs.iter().flat_map(|run| &run.steps) {
+            let [rate, verdict] = step_row(step);
+            let blanks = std::iter::repeat_n(String::new(), column);
+            table.add_row(std::iter::once(rate).chain(blanks).chain([verdict]));
+        }
     }
     table.to_string()
+}
+
+fn heading(summary: &Summary) -> String {
+    match summary.runs.len() {
+        1 => summary.target.clone(),
+        runs => format!("{}, median of {runs} runs (lowest to highest)", summary.target),
+    }
 }
 
 fn step_row(step: &Step) -> [String; 2] {
@@ -166,7 +177,7 @@ fn step_row(step: &Step) -> [String; 2] {
 }
 
 /// `None` when the runs have none of its figures.
-fn row(summary: &Summary, name: &str, text: &str, figures: &[Figure]) -> Option<[String; 2]> {
+fn cell(summary: &Summary, text: &str, figures: &[Figure]) -> Option<String> {
     let mut filled = String::new();
     let mut figures = figures.iter();
     let mut pieces = text.split("{}");
@@ -176,7 +187,7 @@ fn row(summary: &Summary, name: &str, text: &str, figures: &[Figure]) -> Option<
         filled.push_str(&figure(summary.get(path)?, *factor, *digits));
         filled.push_str(piece);
     }
-    Some([name.to_owned(), filled])
+    Some(filled)
 }
 
 fn figure(Spread { median, min, max }: Spread, factor: f64, digits: usize) -> String {
@@ -191,18 +202,18 @@ mod tests {
     fn summary() -> Summary {
         let spread = |median| Spread { median, min: median / 2.0, max: median * 2.0 };
         let summary = [("a".to_owned(), spread(2.0)), ("b".to_owned(), Spread { median: 1.0, min: 1.0, max: 1.0 })];
-        Summary { description: String::new(), summary: summary.into(), runs: Vec::new() }
+        Summary { target: String::new(), description: String::new(), summary: summary.into(), runs: Vec::new() }
     }
 
     #[test]
     fn a_spread_is_told_where_there_is_one() {
-        let told = row(&summary(), "name", "{} us of {}", &[Figure("a", 10.0, 1), Figure("b", 1.0, 0)]).unwrap();
-        assert_eq!(told[1], "20.0 (10.0 to 40.0) us of 1");
+        let told = cell(&summary(), "{} us of {}", &[Figure("a", 10.0, 1), Figure("b", 1.0, 0)]);
+        assert_eq!(told.as_deref(), Some("20.0 (10.0 to 40.0) us of 1"));
     }
 
     #[test]
-    fn a_row_without_its_figures_is_left_out() {
-        assert!(row(&summary(), "name", "{}", &[Figure("c", 1.0, 1)]).is_none());
+    fn what_was_not_measured_is_left_out() {
+        assert!(cell(&summary(), "{}", &[Figure("c", 1.0, 1)]).is_none());
     }
 
     #[test]

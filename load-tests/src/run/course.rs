@@ -26,7 +26,7 @@ impl Run<'_> {
         let progress = Progress::new(&self.title, "storming", joiners as u64);
         room.join(&self.plans(present..everybody), AT_ONCE, &progress).await;
         let streams = self.streams(everybody);
-        room.wait(everybody as u64, streams, self.options.access.timeout).await?;
+        room.wait(everybody as u64, streams, self.options.timeout).await?;
         Ok(Measured { joined: joiners, streams, ..self.measured(before, self.source.read()?) })
     }
 
@@ -38,7 +38,7 @@ impl Run<'_> {
         let (samples, joined) =
             progress.during(async { tokio::join!(self.source.sample(self.options.duration), exchanging) }).await;
         let streams = self.streams(self.scenario.clients());
-        room.wait(self.scenario.clients() as u64, streams, self.options.access.timeout).await?;
+        room.wait(self.scenario.clients() as u64, streams, self.options.timeout).await?;
         Ok(Measured { joined, samples: samples?, ..self.measured(before, self.source.read()?) })
     }
 

@@ -18,10 +18,13 @@ use crate::options::Options;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::scenario::{Course, Scenario};
-use crate::signalling::Access;
+use crate::target::Target;
 pub use max::Step;
 use reading::{Reading, Sample, Source};
 use room::Room;
+
+/// Time for a server that was started to come to rest before its memory is read.
+const STARTED: Duration = Duration::from_millis(300);
 
 /// What a run found, before it is told.
 pub struct Measured {
@@ -49,37 +52,40 @@ struct Run<'a> {
     title: String,
 }
 
-/// All runs of one scenario.
-pub async fn run(options: &Options, scenario: &Scenario) -> Result<Vec<Report>, Error> {
-    let mut reports = Vec::new();
+/// All runs of one scenario, by target. Targets take turns, so that what changes on the machine meets all of them.
+pub async fn run(options: &Options, scenario: &Scenario) -> Result<Vec<Vec<Report>>, Error> {
+    let mut reports = vec![Vec::new(); options.targets.len()];
     for number in 1..=options.runs {
-        let title = match options.runs {
-            1 => scenario.describe(),
-            runs => format!("{} ({number}/{runs})", scenario.describe()),
-        };
-        let measured = tokio::select! {
-            measured = once(options, scenario, title) => measured?,
-            _ = tokio::signal::ctrl_c() => return Err(Error::Stopped),
-        };
-        reports.push(Report::new(options, scenario, &measured));
+        for (target, reports) in options.targets.iter().zip(&mut reports) {
+            let scenario = scenario.by(&target.access.protocol);
+            let title = format!("{} {number}/{} {}", scenario.describe(), options.runs, target.name);
+            let measured = tokio::select! {
+                measured = once(options, &scenario, target, title) => measured?,
+                _ = tokio::signal::ctrl_c() => return Err(Error::Stopped),
+            };
+            reports.push(Report::new(options, &scenario, target, &measured));
+        }
     }
     Ok(reports)
 }
 
-async fn once(options: &Options, scenario: &Scenario, title: String) -> Result<Measured, Error> {
-    let server = options.launch.as_ref().map(|launch| launch.start()).transpose()?;
-    let access = match &server {
-        Some(server) => Access { url: server.url.clone(), ..options.access.clone() },
-        None => options.access.clone(),
-    };
-    let pid = server.as_ref().map(|server| server.pid()).or(options.pid);
+async fn once(options: &Options, scenario: &Scenario, target: &Target, title: String) -> Result<Measured, Error> {
+    let server = target.launch.as_ref().map(|launch| launch.start()).transpose()?;
+    let mut access = target.access.clone();
+    if let Some(url) = server.as_ref().and_then(|server| server.url.as_ref()) {
+        access.url.clone_from(url);
+    }
+    let pid = server.as_ref().map(|server| server.pid()).or(target.pid);
+    if server.is_some() {
+        tokio::time::sleep(STARTED).await;
+    }
     let certificate = Arc::new(Certificate::generate());
     let (engine, thread) = Engine::start(Arc::clone(&certificate), options.busy)?;
     let name = options.room.clone().unwrap_or_else(|| format!("load-{:08x}", rand::random::<u32>()));
     let mut room = Room::new(engine.clone(), certificate, access, name);
     let run = Run { options, scenario, source: Source { engine: engine.clone(), pid }, title };
     let measured = run.measure(&mut room).await;
-    room.empty(options.access.timeout).await;
+    room.empty(options.timeout).await;
     engine.stop();
     let _ = thread.join();
     let mut measured = measured?;
@@ -115,7 +121,7 @@ impl Run<'_> {
         let end = clients.end;
         let progress = Progress::new(&self.title, "joining", clients.len() as u64);
         room.join(&self.plans(clients), options.join_rate, &progress).await;
-        room.wait(end as u64, self.streams(end), options.access.timeout).await
+        room.wait(end as u64, self.streams(end), options.timeout).await
     }
 
     fn plans(&self, clients: std::ops::Range<usize>) -> Vec<crate::signalling::session::Plan> {
