@@ -1,6 +1,8 @@
 //! The whole server with publishers by WHIP and players by WHEP, of an independent WebRTC stack (crate `webrtc`): every
 //! packet is checked for number, time and bytes, also across a change of publisher and an ICE restart.
 
+#![allow(clippy::expect_used, reason = "a test stops where it is wrong")]
+
 #[macro_use]
 mod support;
 
