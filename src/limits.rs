@@ -72,6 +72,8 @@ pub const TRACKS_PER_PARTICIPANT: usize = 32;
 pub const METADATA_BYTES: usize = 64 * 1024;
 /// All attributes of a participant, keys and values, bytes.
 pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
+/// Participants that one event tells of; more are told in several. Their metadata may be long, and clients bound messages.
+pub const PARTICIPANTS_PER_EVENT: usize = 256;
 /// Names and identities, bytes.
 pub const NAME_BYTES: usize = 256;
 /// Subscription wishes for tracks that do not exist (yet), per participant.

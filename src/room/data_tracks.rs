@@ -2,13 +2,15 @@
 //!
 //! The publisher chooses its handles; every subscriber gets handles of its own, unique over all publishers.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::time::Instant;
 
 use bytes::Bytes;
 use rand::RngCore;
 
 use super::event::{DataTrackHandle, Event, RequestRefusal};
 use super::model::*;
+use super::news::Urgency;
 use super::participant::ParticipantKey;
 use super::{Room, ids};
 use crate::limits;
@@ -16,6 +18,7 @@ use crate::limits;
 impl Room {
     pub(super) fn publish_data_track(
         &mut self,
+        now: Instant,
         key: ParticipantKey,
         handle: u16,
         name: String,
@@ -30,14 +33,17 @@ impl Room {
             return;
         }
         let track = DataTrackInfo { id: ids::data_track(random), handle, name, opaque };
-        participant.info.data_tracks.push(track.clone());
-        participant.touch();
+        participant.info_mut().data_tracks.push(track.clone());
+        self.tracks.add_data(track.id.clone(), key);
+        let id = track.id.clone();
         self.tell(key, Event::DataTrackPublished { track });
-        self.broadcast(key, true);
-        self.reconcile_all_data_tracks();
+        self.changed(now, key, true, Urgency::AtOnce);
+        for subscriber in self.participants.keys().copied().collect::<Vec<_>>() {
+            self.reconcile_data(subscriber, std::slice::from_ref(&id));
+        }
     }
 
-    pub(super) fn unpublish_data_track(&mut self, key: ParticipantKey, handle: u16) {
+    pub(super) fn unpublish_data_track(&mut self, now: Instant, key: ParticipantKey, handle: u16) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -45,11 +51,11 @@ impl Room {
             self.tell(key, Event::DataTrackRefused { handle, reason: RequestRefusal::NotFound });
             return;
         };
-        let track = participant.info.data_tracks.remove(index);
-        participant.touch();
+        let track = participant.info_mut().data_tracks.remove(index);
+        let id = track.id.clone();
         self.tell(key, Event::DataTrackUnpublished { track });
-        self.broadcast(key, true);
-        self.reconcile_all_data_tracks();
+        self.changed(now, key, true, Urgency::AtOnce);
+        self.end_data_tracks(&[id]);
     }
 
     /// The participant is leaving: its data tracks end.
@@ -58,8 +64,32 @@ impl Room {
             return;
         };
         if !participant.info.data_tracks.is_empty() {
-            participant.info.data_tracks.clear();
-            self.reconcile_all_data_tracks();
+            let ended = std::mem::take(&mut participant.info_mut().data_tracks);
+            self.end_data_tracks(&ended.into_iter().map(|track| track.id).collect::<Vec<_>>());
+        }
+    }
+
+    /// Takes ended data tracks from their subscribers, and tells each once.
+    fn end_data_tracks(&mut self, ended: &[TrackId]) {
+        let mut touched = BTreeSet::new();
+        for track in ended {
+            let Some(entry) = self.tracks.remove_data(track) else {
+                continue;
+            };
+            for (subscriber, handle) in entry.subscribers {
+                if let Some(participant) = self.participants.get_mut(&subscriber) {
+                    participant.data_handles.remove(&handle);
+                    touched.insert(subscriber);
+                }
+            }
+            for concerned in entry.concerned {
+                if let Some(participant) = self.participants.get_mut(&concerned) {
+                    participant.data_wishes.remove(track);
+                }
+            }
+        }
+        for subscriber in touched {
+            self.tell_data_handles(subscriber);
         }
     }
 
@@ -67,49 +97,69 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
+        if participant.data_wishes.len() >= limits::PENDING_SUBSCRIPTIONS {
+            participant.data_wishes.retain(|wished, _| self.tracks.data(wished).is_some());
+        }
         if participant.data_wishes.len() < limits::PENDING_SUBSCRIPTIONS || participant.data_wishes.contains_key(&track)
         {
-            participant.data_wishes.insert(track, subscribe);
-            self.reconcile_data_tracks(key);
+            participant.data_wishes.insert(track.clone(), subscribe);
+            self.reconcile_data(key, &[track]);
         }
     }
 
-    fn reconcile_all_data_tracks(&mut self) {
-        let published =
-            self.participants.values().flat_map(|p| p.info.data_tracks.iter().map(|track| track.id.clone()));
-        let published: HashSet<TrackId> = published.collect();
-        for participant in self.participants.values_mut() {
-            participant.data_wishes.retain(|track, _| published.contains(track));
-        }
-        let everybody: Vec<ParticipantKey> = self.participants.keys().copied().collect();
-        for key in everybody {
-            self.reconcile_data_tracks(key);
-        }
-    }
-
-    /// Brings one subscriber's handles to what they should be, and tells it when they changed.
+    /// Every data track against one participant.
     pub(super) fn reconcile_data_tracks(&mut self, key: ParticipantKey) {
-        let available: Vec<TrackId> = self
-            .visible_others(key)
-            .flat_map(|other| other.info.data_tracks.iter().map(|track| track.id.clone()))
-            .collect();
-        let Some(participant) = self.participants.get_mut(&key) else {
-            return;
+        let publishers = self.tracks.publishers().filter_map(|key| self.participants.get(&key));
+        let published: Vec<TrackId> =
+            publishers.flat_map(|p| p.info.data_tracks.iter().map(|track| track.id.clone())).collect();
+        self.reconcile_data(key, &published);
+    }
+
+    /// Brings one subscriber's handles of some tracks to what they should be, and tells it when they changed.
+    fn reconcile_data(&mut self, key: ParticipantKey, tracks: &[TrackId]) {
+        let mut changed = false;
+        for track in tracks {
+            changed |= self.reconcile_data_track(key, track);
+        }
+        if changed {
+            self.tell_data_handles(key);
+        }
+    }
+
+    /// Whether it changed.
+    fn reconcile_data_track(&mut self, key: ParticipantKey, track: &TrackId) -> bool {
+        let (Some(entry), Some(participant)) = (self.tracks.data_mut(track), self.participants.get(&key)) else {
+            return false;
         };
-        let wanted: Vec<TrackId> = available.into_iter().filter(|track| participant.wants_data(track)).collect();
-        let before = participant.data_handles.clone();
-        participant.data_handles.retain(|_, track| wanted.contains(track));
-        for track in wanted {
-            if !participant.data_handles.values().any(|known| *known == track)
-                && let Some(handle) = participant.free_data_handle()
-            {
-                participant.data_handles.insert(handle, track);
+        if participant.data_wishes.contains_key(track) {
+            entry.concerned.insert(key);
+        }
+        let visible = self.participants.get(&entry.publisher).is_some_and(|publisher| !publisher.hidden());
+        let wanted = visible && entry.publisher != key && participant.wants_data(track);
+        let Some(participant) = self.participants.get_mut(&key) else {
+            return false;
+        };
+        match (wanted, entry.subscribers.get(&key).copied()) {
+            (true, None) => {
+                let Some(handle) = participant.free_data_handle() else {
+                    return false;
+                };
+                participant.data_handles.insert(handle, track.clone());
+                entry.subscribers.insert(key, handle);
+                true
             }
+            (false, Some(handle)) => {
+                participant.data_handles.remove(&handle);
+                entry.subscribers.remove(&key);
+                true
+            }
+            _ => false,
         }
-        if participant.data_handles != before {
-            let handles = self.data_handles(key);
-            self.tell(key, Event::DataTrackHandles(handles));
-        }
+    }
+
+    fn tell_data_handles(&mut self, key: ParticipantKey) {
+        let handles = self.data_handles(key);
+        self.tell(key, Event::DataTrackHandles(handles));
     }
 
     fn data_handles(&self, key: ParticipantKey) -> Vec<DataTrackHandle> {
@@ -117,7 +167,7 @@ impl Room {
             return Vec::new();
         };
         let with_publisher = participant.data_handles.iter().filter_map(|(handle, track)| {
-            let publisher = self.participants.values().find(|p| p.info.data_tracks.iter().any(|t| t.id == *track))?;
+            let publisher = self.participants.get(&self.tracks.data(track)?.publisher)?;
             Some(DataTrackHandle {
                 handle: *handle,
                 publisher: publisher.info.id.clone(),
@@ -134,12 +184,8 @@ impl Room {
             .participants
             .get(&publisher)
             .and_then(|p| p.info.data_tracks.iter().find(|track| track.handle == handle));
-        let Some(track) = track else { return Vec::new() };
-        let receiving = self.participants.iter().filter_map(|(key, participant)| {
-            let (handle, _) = participant.data_handles.iter().find(|(_, known)| **known == track.id)?;
-            Some((*key, *handle))
-        });
-        receiving.collect()
+        let entry = track.and_then(|track| self.tracks.data(&track.id));
+        entry.map(|entry| entry.subscribers.iter().map(|(key, handle)| (*key, *handle)).collect()).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a room tells a participant's adaptor, in order.
 
 use super::model::*;
+use super::shared::Shared;
 use crate::transport::IceCredentials;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -26,8 +27,8 @@ pub enum Event {
         audio: u32,
         video: u32,
     },
-    /// Idempotent; newer `version` wins.
-    Participants(Vec<ParticipantInfo>),
+    /// Idempotent; newer `version` wins. Those that left come before a later stay of the same identity.
+    Participants(Shared<Vec<Shared<ParticipantInfo>>>),
     /// The answer to an announcement. The track is shown to others once it is matched to a section.
     TrackAnnounced {
         client_id: String,
@@ -51,9 +52,9 @@ pub enum Event {
         outcome: Result<(), RequestRefusal>,
     },
     /// Only those that changed; the silent ones once with `active: false`.
-    Speakers(Vec<Speaker>),
-    Quality(Vec<(ParticipantId, ConnectionQuality)>),
-    Room(RoomInfo),
+    Speakers(Shared<Vec<Speaker>>),
+    Quality(Shared<Vec<(ParticipantId, ConnectionQuality)>>),
+    Room(Shared<RoomInfo>),
     /// The first subscriber of an own track arrived.
     FirstSubscriber {
         track: TrackId,
@@ -101,9 +102,9 @@ impl Event {
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct JoinedRoom {
-    pub room: RoomInfo,
-    pub participant: ParticipantInfo,
-    pub others: Vec<ParticipantInfo>,
+    pub room: Shared<RoomInfo>,
+    pub participant: Shared<ParticipantInfo>,
+    pub others: Vec<Shared<ParticipantInfo>>,
     /// MIME types a publisher may send, video first.
     pub publish_codecs: Vec<&'static str>,
 }

@@ -82,8 +82,9 @@ impl Room {
 
     /// Those that publish and are shown, in the order in which they began to.
     fn publishers(&self) -> Vec<ParticipantKey> {
-        let shown = self.participants.iter().filter(|(_, p)| !p.hidden());
-        let mut publishing: Vec<_> = shown.filter_map(|(key, p)| Some((p.publishing_since?, *key))).collect();
+        let publishers = self.tracks.publishers().filter_map(|key| Some((key, self.participants.get(&key)?)));
+        let shown = publishers.filter(|(_, p)| !p.hidden());
+        let mut publishing: Vec<_> = shown.filter_map(|(key, p)| Some((p.publishing_since?, key))).collect();
         publishing.sort_unstable();
         publishing.into_iter().map(|(_, key)| key).collect()
     }

@@ -14,18 +14,22 @@ pub mod event;
 pub mod follow;
 pub mod ids;
 pub mod model;
+mod news;
 pub mod participant;
 pub mod publication;
 mod publishing;
 pub mod quality;
+mod receivers;
+pub mod shared;
 pub mod speakers;
 mod subscriptions;
 mod timers;
+mod tracks;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
@@ -33,9 +37,12 @@ use rand::RngCore;
 use command::{Command, JoinRequest};
 use event::{Event, JoinedRoom, RequestRefusal};
 use model::*;
+use news::{News, Urgency};
 use participant::{Participant, ParticipantKey};
+use shared::Shared;
 use speakers::Speakers;
-use timers::{Timers, Wait};
+use timers::Timers;
+use tracks::Tracks;
 
 use crate::limits;
 use crate::wire::Mid;
@@ -103,9 +110,13 @@ pub struct Moment {
 }
 
 pub struct Room {
-    info: RoomInfo,
+    info: Shared<RoomInfo>,
     config: RoomConfig,
     participants: BTreeMap<ParticipantKey, Participant>,
+    by_identity: HashMap<Identity, ParticipantKey>,
+    by_id: HashMap<ParticipantId, ParticipantKey>,
+    tracks: Tracks,
+    news: News,
     /// Those of them that follow.
     followers: BTreeSet<ParticipantKey>,
     /// How often somebody began to publish.
@@ -118,7 +129,7 @@ pub struct Room {
 impl Room {
     pub fn new(name: RoomName, config: RoomConfig, at: Moment, random: &mut dyn RngCore) -> Room {
         Room {
-            info: RoomInfo {
+            info: Shared::new(RoomInfo {
                 id: ids::room(random),
                 name,
                 metadata: String::new(),
@@ -128,10 +139,14 @@ impl Room {
                 empty_timeout: whole_seconds(config.empty_timeout),
                 departure_timeout: whole_seconds(config.departure_timeout),
                 max_participants: config.max_participants,
-            },
+            }),
             timers: Timers::new(at.now, config.empty_timeout),
             config,
             participants: BTreeMap::new(),
+            by_identity: HashMap::new(),
+            by_id: HashMap::new(),
+            tracks: Tracks::default(),
+            news: News::new(at.now),
             followers: BTreeSet::new(),
             publishing: 0,
             speakers: Speakers::default(),
@@ -145,6 +160,12 @@ impl Room {
 
     pub fn participant(&self, key: ParticipantKey) -> Option<&Participant> {
         self.participants.get(&key)
+    }
+
+    /// Those of the named that are here.
+    pub fn named(&self, identities: &[Identity], ids: &[ParticipantId]) -> BTreeSet<ParticipantKey> {
+        let by_identity = identities.iter().filter_map(|identity| self.by_identity.get(identity));
+        by_identity.chain(ids.iter().filter_map(|id| self.by_id.get(id))).copied().collect()
     }
 
     pub fn participants(&self) -> impl Iterator<Item = (ParticipantKey, &Participant)> {
@@ -168,7 +189,7 @@ impl Room {
         request: &JoinRequest,
         random: &mut dyn RngCore,
     ) -> Result<(), JoinError> {
-        if let Some(old) = self.find_identity(&request.identity) {
+        if let Some(old) = self.by_identity.get(&request.identity).copied() {
             self.leave(at.now, old, LeaveReason::DuplicateIdentity);
         }
         let configured = self.config.max_participants as usize;
@@ -181,14 +202,13 @@ impl Room {
         if participant.following.is_some() {
             self.followers.insert(key);
         }
-        self.participants.insert(key, participant);
+        self.insert(key, participant);
         self.timers.occupied();
-        self.count();
         let others = self.visible_others(key).map(|other| other.info.clone()).collect();
         let joined =
             JoinedRoom { room: self.info.clone(), participant: info, others, publish_codecs: PUBLISH_CODECS.to_vec() };
         self.tell(key, Event::Joined(Box::new(joined)));
-        self.broadcast(key, false);
+        self.newcomer(at.now, key);
         for announcement in &request.announcements {
             self.announce(at.now, key, announcement.clone(), random);
         }
@@ -197,17 +217,16 @@ impl Room {
     }
 
     /// Media of the participant is connected.
-    pub fn connected(&mut self, key: ParticipantKey) {
+    pub fn connected(&mut self, now: Instant, key: ParticipantKey) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
         if participant.info.state == ParticipantState::Active {
             return;
         }
-        participant.info.state = ParticipantState::Active;
-        participant.touch();
+        participant.info_mut().state = ParticipantState::Active;
         self.timers.was_connected();
-        self.broadcast(key, true);
+        self.changed(now, key, true, self.urgency_of(key));
         self.tell_known_qualities(key);
     }
 
@@ -218,46 +237,68 @@ impl Room {
         };
         let tracks: Vec<TrackId> = participant.publications.iter().map(|p| p.info.id.clone()).collect();
         let published = participant.publishing_since.is_some();
-        let subscribed: Vec<TrackId> = participant.subscribed.keys().cloned().collect();
+        let subscribed: Vec<TrackId> = participant.subscribed.iter().cloned().collect();
         for track in tracks {
             self.end_publication(key, &track);
         }
+        self.leave_tracks(key);
         for track in subscribed {
             self.effects.push(Effect::StopForwarding { subscriber: key, track });
         }
         self.end_data_tracks_of(key);
         self.wait_no_more(key);
+        self.refresh_tracks(key);
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
-        participant.info.state = ParticipantState::Disconnected;
-        participant.info.left = Some(reason);
-        participant.refresh_tracks();
-        self.broadcast(key, false);
+        let info = participant.info_mut();
+        info.state = ParticipantState::Disconnected;
+        info.left = Some(reason);
+        self.changed(now, key, false, Urgency::CanWait);
         self.tell(key, Event::Removed(reason));
         self.effects.push(Effect::Close { participant: key });
-        if let Some(gone) = self.participants.remove(&key) {
-            self.speakers.forget(&gone.info.id);
-        }
-        self.followers.remove(&key);
+        self.remove(key);
         if published {
             self.review_followers();
         }
-        self.count();
         if self.participants.is_empty() {
             self.timers.emptied(now, &self.config);
         }
     }
 
+    fn insert(&mut self, key: ParticipantKey, participant: Participant) {
+        let info = participant.info.clone();
+        if !participant.hidden() {
+            self.info.make_mut().participants += 1;
+        }
+        self.by_identity.insert(info.identity.clone(), key);
+        self.by_id.insert(info.id.clone(), key);
+        self.participants.insert(key, participant);
+    }
+
+    fn remove(&mut self, key: ParticipantKey) {
+        let Some(gone) = self.participants.remove(&key) else {
+            return;
+        };
+        if !gone.hidden() {
+            let info = self.info.make_mut();
+            info.participants = info.participants.saturating_sub(1);
+        }
+        self.by_identity.remove(&gone.info.identity);
+        self.followers.remove(&key);
+        self.by_id.remove(&gone.info.id);
+        self.speakers.forget(key);
+        self.forget_news_of(key);
+    }
+
     /// Takes back every wait of a participant.
     fn wait_no_more(&mut self, key: ParticipantKey) {
-        self.await_no_offer(key);
         let Some(participant) = self.participants.get(&key) else {
             return;
         };
         for (track, wish) in &participant.wishes {
             if let Some(give_up) = wish.give_up {
-                self.timers.wait_no_more(give_up, Wait::Track(key, track.clone()));
+                self.timers.wait_no_more(give_up, key, track);
             }
         }
     }
@@ -267,19 +308,19 @@ impl Room {
         match command {
             Command::Offer(_) | Command::RestartIce(_) => {}
             Command::Announce(announcement) => self.announce(now, key, announcement, random),
-            Command::SetMuted { track, muted } => self.set_muted(key, &track, muted),
+            Command::SetMuted { track, muted } => self.set_muted(now, key, &track, muted),
             Command::Subscribe { tracks, subscribe } => self.subscribe(now, key, tracks, subscribe),
             Command::Want { tracks, wanted } => self.want(key, tracks, wanted),
             Command::SetAudience(audience) => self.set_audience(key, audience),
             Command::UpdateSelf { request, name, metadata, attributes } => {
-                let outcome = self.update_self(key, name, metadata, attributes);
+                let outcome = self.update_self(now, key, name, metadata, attributes);
                 self.tell(key, Event::UpdateOutcome { request, outcome });
             }
-            Command::UpdateTrack { track, opaque } => self.update_track(key, &track, opaque),
+            Command::UpdateTrack { track, opaque } => self.update_track(now, key, &track, opaque),
             Command::PublishDataTrack { handle, name, opaque } => {
-                self.publish_data_track(key, handle, name, opaque, random);
+                self.publish_data_track(now, key, handle, name, opaque, random);
             }
-            Command::UnpublishDataTrack { handle } => self.unpublish_data_track(key, handle),
+            Command::UnpublishDataTrack { handle } => self.unpublish_data_track(now, key, handle),
             Command::SubscribeDataTrack { track, subscribe } => self.subscribe_data_track(key, track, subscribe),
             Command::Leave(reason) => self.leave(now, key, reason),
         }
@@ -287,6 +328,7 @@ impl Room {
 
     fn update_self(
         &mut self,
+        now: Instant,
         key: ParticipantKey,
         name: Option<String>,
         metadata: Option<String>,
@@ -304,16 +346,12 @@ impl Room {
         if !admission::texts_within_limits(&name, &metadata, &merged) {
             return Err(RequestRefusal::LimitExceeded);
         }
-        participant.info.name = name;
-        participant.info.metadata = metadata;
-        participant.info.attributes = merged;
-        participant.touch();
-        self.broadcast(key, true);
+        let info = participant.info_mut();
+        info.name = name;
+        info.metadata = metadata;
+        info.attributes = merged;
+        self.changed(now, key, true, Urgency::CanWait);
         Ok(())
-    }
-
-    fn find_identity(&self, identity: &Identity) -> Option<ParticipantKey> {
-        self.participants.iter().find(|(_, p)| p.info.identity == *identity).map(|(key, _)| *key)
     }
 
     fn visible_others(&self, key: ParticipantKey) -> impl Iterator<Item = &Participant> {
@@ -322,27 +360,6 @@ impl Room {
 
     fn tell(&mut self, to: ParticipantKey, event: Event) {
         self.effects.push(Effect::Tell { to, event });
-    }
-
-    /// Tells the others, and itself where asked, how a participant is now.
-    fn broadcast(&mut self, key: ParticipantKey, itself: bool) {
-        let Some(participant) = self.participants.get(&key) else {
-            return;
-        };
-        let info = participant.info.clone();
-        let hidden = participant.hidden();
-        let recipients: Vec<ParticipantKey> =
-            self.participants.keys().copied().filter(|to| if *to == key { itself } else { !hidden }).collect();
-        for to in recipients {
-            self.tell(to, Event::Participants(vec![info.clone()]));
-        }
-    }
-
-    fn count(&mut self) {
-        let visible = self.participants.values().filter(|p| !p.hidden());
-        self.info.participants = u32::try_from(visible.count()).unwrap_or(u32::MAX);
-        let publishers = self.participants.values().filter(|p| !p.info.tracks.is_empty());
-        self.info.publishers = u32::try_from(publishers.count()).unwrap_or(u32::MAX);
     }
 }
 

@@ -1,13 +1,13 @@
 //! One participant of a room: who it is, what it publishes, what it wants.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use super::command::JoinRequest;
 use super::follow::Following;
 use super::model::*;
 use super::publication::{OfferedTrack, Publication};
-use super::publishing::AwaitedOffer;
+use super::shared::Shared;
 use crate::limits;
 
 /// A participant's place in its shard's table; valid while it is in a room.
@@ -15,7 +15,8 @@ use crate::limits;
 pub struct ParticipantKey(pub usize);
 
 pub struct Participant {
-    pub info: ParticipantInfo,
+    /// Kept by all who were told of it: [`info_mut`](Self::info_mut) changes it for those told later.
+    pub info: Shared<ParticipantInfo>,
     pub auto_subscribe: bool,
     pub auto_subscribe_data: bool,
     pub audience: Audience,
@@ -26,14 +27,14 @@ pub struct Participant {
     pub publications: Vec<Publication>,
     /// What the last offer sends, matched or not.
     pub offered: Vec<OfferedTrack>,
-    /// The offer that is to carry what is announced and not matched.
-    pub awaited_offer: Option<AwaitedOffer>,
     /// Explicit wishes; what is not here follows `auto_subscribe`.
     pub wishes: HashMap<TrackId, Wish>,
+    /// How many of them are for unknown tracks.
+    unknown: usize,
     /// Publications forwarded to this participant.
-    pub subscribed: HashMap<TrackId, ParticipantKey>,
+    pub subscribed: BTreeSet<TrackId>,
     /// Tracks a publisher's audience keeps from this participant, so that a change is told once.
-    pub refused: Vec<TrackId>,
+    pub refused: HashSet<TrackId>,
     /// Data tracks forwarded to this participant, by the handle its packets carry.
     pub data_handles: BTreeMap<u16, TrackId>,
     /// Explicit wishes for data tracks.
@@ -53,7 +54,7 @@ pub struct Wish {
 impl Participant {
     pub fn new(id: ParticipantId, joined_at_ms: i64, request: &JoinRequest) -> Participant {
         Participant {
-            info: ParticipantInfo {
+            info: Shared::new(ParticipantInfo {
                 id,
                 identity: request.identity.clone(),
                 name: request.name.clone(),
@@ -67,7 +68,7 @@ impl Participant {
                 data_tracks: Vec::new(),
                 left: None,
                 opaque: request.opaque.clone(),
-            },
+            }),
             auto_subscribe: request.auto_subscribe,
             auto_subscribe_data: request.auto_subscribe_data,
             audience: Audience::Everyone,
@@ -75,19 +76,21 @@ impl Participant {
             publishing_since: None,
             publications: Vec::new(),
             offered: Vec::new(),
-            awaited_offer: None,
             wishes: HashMap::new(),
-            subscribed: HashMap::new(),
-            refused: Vec::new(),
+            unknown: 0,
+            subscribed: BTreeSet::new(),
+            refused: HashSet::new(),
             data_handles: BTreeMap::new(),
             data_wishes: HashMap::new(),
             quality: None,
         }
     }
 
-    /// Something that others see changed.
-    pub fn touch(&mut self) {
-        self.info.version += 1;
+    /// Something that others see changes.
+    pub fn info_mut(&mut self) -> &mut ParticipantInfo {
+        let info = self.info.make_mut();
+        info.version += 1;
+        info
     }
 
     pub fn hidden(&self) -> bool {
@@ -96,8 +99,9 @@ impl Participant {
 
     /// Shows the matched publications, and only them, in the public information.
     pub fn refresh_tracks(&mut self) {
-        self.info.tracks = self.publications.iter().filter(|p| p.is_live()).map(|p| p.info.clone()).collect();
-        self.touch();
+        let live = self.publications.iter().filter(|p| p.is_live());
+        let tracks = live.map(|p| p.info.clone()).collect();
+        self.info_mut().tracks = tracks;
     }
 
     pub fn publication(&self, track: &TrackId) -> Option<&Publication> {
@@ -126,12 +130,27 @@ impl Participant {
 
     /// Remembers that a track that does not exist yet is wanted, until `give_up`. `false` when too many are.
     pub fn wish_for_unknown(&mut self, track: &TrackId, give_up: Instant) -> bool {
-        let waiting = self.wishes.values().filter(|wish| wish.give_up.is_some()).count();
-        if waiting >= limits::PENDING_SUBSCRIPTIONS {
+        if self.unknown >= limits::PENDING_SUBSCRIPTIONS {
             return false;
         }
+        self.forget_wish(track);
+        self.unknown += 1;
         self.wishes.insert(track.clone(), Wish { subscribe: Some(true), wanted: None, give_up: Some(give_up) });
         true
+    }
+
+    /// The wish is for a track that is known now: it waits no more. Gives when it would have been given up.
+    pub fn stop_waiting(&mut self, track: &TrackId) -> Option<Instant> {
+        let give_up = self.wishes.get_mut(track)?.give_up.take()?;
+        self.unknown = self.unknown.saturating_sub(1);
+        Some(give_up)
+    }
+
+    /// Forgets a wish. Gives when it would have been given up, if it waited.
+    pub fn forget_wish(&mut self, track: &TrackId) -> Option<Instant> {
+        let give_up = self.stop_waiting(track);
+        self.wishes.remove(track);
+        give_up
     }
 
     pub fn wants(&self, track: &TrackId) -> bool {
@@ -155,7 +174,10 @@ impl Participant {
 
     /// The lowest handle not in use, from 1.
     pub fn free_data_handle(&self) -> Option<u16> {
-        (1..=u16::MAX).find(|handle| !self.data_handles.contains_key(handle))
+        // Those in use come in order: the first that is not where it would be without a gap leaves one.
+        let gap = self.data_handles.keys().zip(1..=u16::MAX).find(|(used, expected)| *used != expected);
+        let after_all = u16::try_from(self.data_handles.len()).ok().and_then(|used| used.checked_add(1));
+        gap.map(|(_, free)| free).or(after_all)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Publishing: announcements, their matching to offered sections, mute, and the end of a publication.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rand::RngCore;
@@ -8,26 +8,11 @@ use rand::RngCore;
 use super::admission::source_allowed;
 use super::event::{Event, RequestRefusal};
 use super::model::*;
+use super::news::Urgency;
 use super::participant::ParticipantKey;
 use super::publication::{OfferedTrack, Publication, ended_by, match_offered};
-use super::timers::Wait;
 use super::{Effect, Room, ids};
 use crate::limits;
-
-/// How long the offer that carries an announced track may take before the client is asked for one, doubled each time. Clients
-/// offer within about 0.2 s; some lose the offer when they announce a track while another one is being made, and would
-/// wait for ever.
-const OFFER_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a client is asked.
-const OFFER_REMINDERS: u32 = 3;
-
-/// An offer that is to come.
-#[derive(Clone, Copy, Debug)]
-pub struct AwaitedOffer {
-    until: Instant,
-    /// How often the client was asked.
-    asked: u32,
-}
 
 impl Room {
     /// A participant is about to send a track: it gets its id at once; others see it when its section is matched.
@@ -65,46 +50,16 @@ impl Room {
                 let publication = Publication::new(ids::track(random), &announcement);
                 let info = publication.info.clone();
                 participant.publications.push(publication);
+                self.tracks.add(info.id.clone(), key);
                 info
             }
         };
         self.tell(key, Event::TrackAnnounced { client_id: announcement.client_id, track });
-        self.match_sections(key);
-        self.await_offer(key, AwaitedOffer { until: now + OFFER_TIMEOUT, asked: 0 });
-    }
-
-    /// Waits for the offer of what is announced and not matched; without any such, for none.
-    fn await_offer(&mut self, key: ParticipantKey, awaited: AwaitedOffer) {
-        self.await_no_offer(key);
-        let Some(participant) = self.participants.get_mut(&key) else {
-            return;
-        };
-        if participant.publications.iter().any(|publication| !publication.is_live()) {
-            participant.awaited_offer = Some(awaited);
-            self.timers.wait(awaited.until, Wait::Offer(key));
-        }
-    }
-
-    pub(super) fn await_no_offer(&mut self, key: ParticipantKey) {
-        if let Some(awaited) = self.participants.get_mut(&key).and_then(|p| p.awaited_offer.take()) {
-            self.timers.wait_no_more(awaited.until, Wait::Offer(key));
-        }
-    }
-
-    /// Asks for an offer that did not come.
-    pub(super) fn offer_overdue(&mut self, key: ParticipantKey) {
-        let Some(awaited) = self.participants.get(&key).and_then(|participant| participant.awaited_offer) else {
-            return;
-        };
-        self.tell(key, Event::SectionsNeeded { audio: 0, video: 0 });
-        let asked = awaited.asked + 1;
-        if asked < OFFER_REMINDERS {
-            self.await_offer(key, AwaitedOffer { until: awaited.until + OFFER_TIMEOUT * (1 << asked), asked });
-        }
+        self.match_sections(now, key);
     }
 
     /// The participant's offer was applied: these are the sections it sends in now.
-    pub fn offered(&mut self, key: ParticipantKey, offered: Vec<OfferedTrack>) {
+    pub fn offered(&mut self, now: Instant, key: ParticipantKey, offered: Vec<OfferedTrack>) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -114,17 +69,13 @@ impl Room {
             self.end_publication(key, track);
         }
         if !ended.is_empty() {
-            self.publications_changed(key);
+            self.publications_changed(now, key, Urgency::AtOnce);
             self.review_followers();
         }
-        self.match_sections(key);
-        // What this offer lacks is still waited for.
-        if let Some(awaited) = self.participants.get(&key).and_then(|participant| participant.awaited_offer) {
-            self.await_offer(key, awaited);
-        }
+        self.match_sections(now, key);
     }
 
-    fn match_sections(&mut self, key: ParticipantKey) {
+    fn match_sections(&mut self, now: Instant, key: ParticipantKey) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -148,19 +99,35 @@ impl Room {
         // Sources first, then the news, then the subscriptions: whoever is to receive a track has heard of it.
         let tracks: Vec<TrackId> = started.iter().map(|(track, _)| track.clone()).collect();
         self.effects.extend(started.into_iter().map(|(_, effect)| effect));
-        self.publications_changed(key);
+        self.publications_changed(now, key, Urgency::AtOnce);
         for track in tracks {
             self.reconcile_track(key, &track);
         }
         self.review_followers();
     }
 
-    fn publications_changed(&mut self, key: ParticipantKey) {
-        if let Some(participant) = self.participants.get_mut(&key) {
-            participant.refresh_tracks();
+    fn publications_changed(&mut self, now: Instant, key: ParticipantKey, urgency: Urgency) {
+        self.refresh_tracks(key);
+        self.changed(now, key, true, urgency);
+    }
+
+    /// Shows what is published as it is now.
+    pub(super) fn refresh_tracks(&mut self, key: ParticipantKey) {
+        let Some(participant) = self.participants.get_mut(&key) else {
+            return;
+        };
+        let published_before = !participant.info.tracks.is_empty();
+        participant.refresh_tracks();
+        match (published_before, !participant.info.tracks.is_empty()) {
+            (false, true) => self.info.make_mut().publishers += 1,
+            (true, false) => self.publisher_gone(),
+            _ => {}
         }
-        self.count();
-        self.broadcast(key, true);
+    }
+
+    fn publisher_gone(&mut self) {
+        let info = self.info.make_mut();
+        info.publishers = info.publishers.saturating_sub(1);
     }
 
     /// Ends a publication and every subscription of it; does not broadcast.
@@ -175,21 +142,27 @@ impl Room {
         if !participant.publications.iter().any(Publication::is_live) {
             participant.publishing_since = None;
         }
-        for (subscriber, other) in &mut self.participants {
-            if other.subscribed.remove(track).is_some() {
-                self.effects.push(Effect::StopForwarding { subscriber: *subscriber, track: track.clone() });
+        let Some(entry) = self.tracks.remove(track) else {
+            return;
+        };
+        for subscriber in entry.subscribers {
+            if let Some(other) = self.participants.get_mut(&subscriber) {
+                other.subscribed.remove(track);
             }
-            if let Some(give_up) = other.wishes.remove(track).and_then(|wish| wish.give_up) {
-                self.timers.wait_no_more(give_up, Wait::Track(*subscriber, track.clone()));
+            self.effects.push(Effect::StopForwarding { subscriber, track: track.clone() });
+        }
+        for concerned in entry.concerned {
+            self.forget_wish(concerned, track);
+            if let Some(other) = self.participants.get_mut(&concerned) {
+                other.refused.remove(track);
             }
-            other.refused.retain(|refused| refused != track);
         }
         if publication.is_live() {
             self.effects.push(Effect::StopSource { publisher: key, track: track.clone() });
         }
     }
 
-    pub(super) fn set_muted(&mut self, key: ParticipantKey, track: &TrackId, muted: bool) {
+    pub(super) fn set_muted(&mut self, now: Instant, key: ParticipantKey, track: &TrackId, muted: bool) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -202,11 +175,11 @@ impl Room {
         publication.info.muted = muted;
         publication.info.version += 1;
         if publication.is_live() {
-            self.publications_changed(key);
+            self.publications_changed(now, key, Urgency::CanWait);
         }
     }
 
-    pub(super) fn update_track(&mut self, key: ParticipantKey, track: &TrackId, opaque: Bytes) {
+    pub(super) fn update_track(&mut self, now: Instant, key: ParticipantKey, track: &TrackId, opaque: Bytes) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
@@ -216,7 +189,7 @@ impl Room {
         publication.info.opaque = opaque;
         publication.info.version += 1;
         if publication.is_live() {
-            self.publications_changed(key);
+            self.publications_changed(now, key, Urgency::CanWait);
         }
     }
 }

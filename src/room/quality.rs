@@ -6,6 +6,7 @@ use super::Room;
 use super::event::Event;
 use super::model::{ConnectionQuality, ParticipantState};
 use super::participant::ParticipantKey;
+use super::shared::Shared;
 
 /// How often quality is assessed.
 pub(super) const QUALITY_INTERVAL: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ pub fn grade(network: &MeasuredNetwork) -> ConnectionQuality {
 impl Room {
     /// Tells grades that changed to the participant itself and to those subscribed to it.
     pub fn networks_measured(&mut self, networks: &[MeasuredNetwork]) {
+        let mut changes = Vec::new();
         for network in networks {
             let Some(participant) = self.participants.get_mut(&network.participant) else {
                 continue;
@@ -50,12 +52,9 @@ impl Room {
                 continue;
             }
             participant.quality = Some(quality);
-            let told = Event::Quality(vec![(participant.info.id.clone(), quality)]);
-            for to in self.subscribers_of(network.participant) {
-                self.tell(to, told.clone());
-            }
-            self.tell(network.participant, told);
+            changes.push((network.participant, (participant.info.id.clone(), quality)));
         }
+        self.tell_receivers(&changes, Event::Quality);
     }
 
     /// A participant that has just connected learns how the others are.
@@ -63,7 +62,7 @@ impl Room {
         let known: Vec<_> =
             self.visible_others(key).filter_map(|other| Some((other.info.id.clone(), other.quality?))).collect();
         if !known.is_empty() {
-            self.tell(key, Event::Quality(known));
+            self.tell(key, Event::Quality(Shared::new(known)));
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Room;
 use super::event::Event;
-use super::model::{ParticipantId, Speaker};
+use super::model::Speaker;
 use super::participant::ParticipantKey;
-use super::{Effect, Room};
 
 /// How often levels are looked at: fast enough to follow a conversation, slow enough not to flicker.
 pub(super) const SPEAKER_INTERVAL: Duration = Duration::from_millis(400);
@@ -23,50 +23,52 @@ pub struct MeasuredLevel {
     pub level: f32,
 }
 
-/// Who speaks, as last told.
+/// Who speaks, as last told. The silent are not in it.
 #[derive(Default)]
 pub(super) struct Speakers {
-    levels: BTreeMap<ParticipantId, f32>,
+    levels: BTreeMap<ParticipantKey, Loudness>,
+}
+
+#[derive(Default)]
+struct Loudness {
+    told: f32,
+    /// Of its loudest track, since the last look.
+    measured: f32,
 }
 
 impl Speakers {
-    pub fn forget(&mut self, participant: &ParticipantId) {
-        self.levels.remove(participant);
+    pub fn forget(&mut self, participant: ParticipantKey) {
+        self.levels.remove(&participant);
     }
 
-    /// Takes the level of one participant; gives what is to be told when it changed.
-    fn update(&mut self, participant: &ParticipantId, level: f32) -> Option<Speaker> {
-        let active = level >= AUDIBLE;
-        let level = if active { (level.min(1.0) * LEVEL_STEPS).ceil() / LEVEL_STEPS } else { 0.0 };
-        let before =
-            if active { self.levels.insert(participant.clone(), level) } else { self.levels.remove(participant) };
-        let changed = before.unwrap_or(0.0) != level;
-        changed.then(|| Speaker { participant: participant.clone(), level, active })
+    /// Takes the levels of everybody who sends audio; gives those whose step changed, with the new one, 0 for silence.
+    fn update(&mut self, levels: &[MeasuredLevel]) -> Vec<(ParticipantKey, f32)> {
+        for measured in levels.iter().filter(|measured| measured.level >= AUDIBLE) {
+            let loudness = self.levels.entry(measured.participant).or_default();
+            loudness.measured = loudness.measured.max(measured.level);
+        }
+        let mut changes = Vec::new();
+        self.levels.retain(|key, loudness| {
+            let level = (std::mem::take(&mut loudness.measured).min(1.0) * LEVEL_STEPS).ceil() / LEVEL_STEPS;
+            if std::mem::replace(&mut loudness.told, level) != level {
+                changes.push((*key, level));
+            }
+            level > 0.0
+        });
+        changes
     }
 }
 
 impl Room {
-    /// Levels of everybody who sends audio; whoever is missing is silent.
+    /// Levels of everybody who sends audio; whoever is missing is silent. Costs nothing beyond that while nothing changes.
     pub fn levels_measured(&mut self, levels: &[MeasuredLevel]) {
-        let mut changes: Vec<(ParticipantKey, Speaker)> = Vec::new();
-        for (key, participant) in &self.participants {
-            let own = levels.iter().filter(|measured| measured.participant == *key).map(|measured| measured.level);
-            let level = own.fold(0.0, f32::max);
-            if let Some(speaker) = self.speakers.update(&participant.info.id, level) {
-                changes.push((*key, speaker));
-            }
-        }
-        if changes.is_empty() {
-            return;
-        }
-        for (key, participant) in &self.participants {
-            let heard = |from: &ParticipantKey| from == key || participant.subscribed.values().any(|p| p == from);
-            let speakers: Vec<Speaker> =
-                changes.iter().filter(|(from, _)| heard(from)).map(|(_, speaker)| speaker.clone()).collect();
-            if !speakers.is_empty() {
-                self.effects.push(Effect::Tell { to: *key, event: Event::Speakers(speakers) });
-            }
-        }
+        let changes = self.speakers.update(levels);
+        let speaker = |(key, level): (ParticipantKey, f32)| {
+            let participant = self.participants.get(&key)?.info.id.clone();
+            Some((key, Speaker { participant, level, active: level > 0.0 }))
+        };
+        let changes: Vec<(ParticipantKey, Speaker)> = changes.into_iter().filter_map(speaker).collect();
+        self.tell_receivers(&changes, Event::Speakers);
     }
 }
 
@@ -77,10 +79,13 @@ mod tests {
     #[test]
     fn small_changes_of_level_are_not_told_and_silence_is_told_once() {
         let mut speakers = Speakers::default();
-        let id = ParticipantId::new("PA_a");
-        assert_eq!(speakers.update(&id, 0.30).map(|s| (s.level, s.active)), Some((0.375, true)));
-        assert_eq!(speakers.update(&id, 0.36), None);
-        assert_eq!(speakers.update(&id, 0.0).map(|s| (s.level, s.active)), Some((0.0, false)));
-        assert_eq!(speakers.update(&id, 0.0), None);
+        let mut look = |levels: &[f32]| {
+            let measured = levels.iter().map(|level| MeasuredLevel { participant: ParticipantKey(1), level: *level });
+            speakers.update(&measured.collect::<Vec<_>>())
+        };
+        assert_eq!(look(&[0.01, 0.30]), [(ParticipantKey(1), 0.375)]);
+        assert_eq!(look(&[0.36]), []);
+        assert_eq!(look(&[]), [(ParticipantKey(1), 0.0)]);
+        assert_eq!(look(&[0.0]), []);
     }
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::event::{Event, SubscriptionFailure};
 use super::model::*;
 use super::participant::ParticipantKey;
-use super::timers::Wait;
 use super::{Effect, Room};
 
 /// How long a wish for an unknown track waits for it. As long as clients wait for a subscription.
@@ -32,14 +31,15 @@ impl Room {
         let Some(to) = self.participants.get_mut(&subscriber) else {
             return;
         };
-        match (wants && admitted, to.subscribed.contains_key(track)) {
+        match (wants && admitted, to.subscribed.contains(track)) {
             (true, false) => {
-                to.subscribed.insert(track.clone(), publisher);
+                to.subscribed.insert(track.clone());
+                self.note_subscriber(subscriber, track);
                 self.effects.push(Effect::StartForwarding { subscriber, publisher, track: track.clone(), wanted });
                 self.first_subscriber(publisher, track);
             }
             (false, true) => {
-                to.subscribed.remove(track);
+                self.forget_subscriber(subscriber, track);
                 self.effects.push(Effect::StopForwarding { subscriber, track: track.clone() });
             }
             _ => {}
@@ -60,9 +60,10 @@ impl Room {
         };
         let was_refused = to.refused.contains(track);
         if wants && !allowed && !was_refused {
-            to.refused.push(track.clone());
+            to.refused.insert(track.clone());
+            self.note_concerned(subscriber, track);
         } else if allowed && was_refused {
-            to.refused.retain(|refused| refused != track);
+            to.refused.remove(track);
         } else {
             return;
         }
@@ -81,13 +82,35 @@ impl Room {
         }
     }
 
+    fn note_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.subscribers.insert(subscriber);
+        }
+    }
+
+    fn forget_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
+        if let Some(participant) = self.participants.get_mut(&subscriber) {
+            participant.subscribed.remove(track);
+        }
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.subscribers.remove(&subscriber);
+        }
+    }
+
+    /// Something of the participant is to be forgotten when the track ends.
+    fn note_concerned(&mut self, participant: ParticipantKey, track: &TrackId) {
+        if let Some(entry) = self.tracks.get_mut(track) {
+            entry.concerned.insert(participant);
+        }
+    }
+
     /// One publication against everybody.
     pub(super) fn reconcile_track(&mut self, publisher: ParticipantKey, track: &TrackId) {
         let everybody: Vec<ParticipantKey> = self.participants.keys().copied().collect();
         for subscriber in everybody {
-            let wish = self.participants.get_mut(&subscriber).and_then(|p| p.wishes.get_mut(track));
-            if let Some(give_up) = wish.and_then(|wish| wish.give_up.take()) {
-                self.timers.wait_no_more(give_up, Wait::Track(subscriber, track.clone()));
+            if let Some(give_up) = self.participants.get_mut(&subscriber).and_then(|p| p.stop_waiting(track)) {
+                self.timers.wait_no_more(give_up, subscriber, track);
+                self.note_concerned(subscriber, track);
             }
             self.reconcile(subscriber, publisher, track);
         }
@@ -95,11 +118,10 @@ impl Room {
 
     /// Everything that is published against one participant.
     pub(super) fn subscribe_to_everything(&mut self, subscriber: ParticipantKey) {
-        let live: Vec<(ParticipantKey, TrackId)> = self
-            .participants
-            .iter()
+        let publishers = self.tracks.publishers().filter_map(|key| Some((key, self.participants.get(&key)?)));
+        let live: Vec<(ParticipantKey, TrackId)> = publishers
             .flat_map(|(key, p)| {
-                p.publications.iter().filter(|p| p.is_live()).map(|publication| (*key, publication.info.id.clone()))
+                p.publications.iter().filter(|p| p.is_live()).map(move |publication| (key, publication.info.id.clone()))
             })
             .collect();
         for (publisher, track) in live {
@@ -110,24 +132,25 @@ impl Room {
 
     pub(super) fn subscribe(&mut self, now: Instant, key: ParticipantKey, tracks: Vec<TrackId>, subscribe: bool) {
         for track in tracks {
-            match self.publisher_of(&track) {
+            match self.tracks.publisher_of(&track) {
                 Some(publisher) => {
                     let Some(participant) = self.participants.get_mut(&key) else { return };
                     participant.wish(&track).subscribe = Some(subscribe);
+                    self.note_concerned(key, &track);
                     self.reconcile(key, publisher, &track);
                 }
                 None if subscribe => self.subscribe_to_unknown(now, key, track),
-                None => self.forget_wish(key, track),
+                None => self.forget_wish(key, &track),
             }
         }
     }
 
     fn subscribe_to_unknown(&mut self, now: Instant, key: ParticipantKey, track: TrackId) {
-        self.forget_wish(key, track.clone());
+        self.forget_wish(key, &track);
         let give_up = now + UNKNOWN_TRACK_TIMEOUT;
         let Some(participant) = self.participants.get_mut(&key) else { return };
         if participant.wish_for_unknown(&track, give_up) {
-            self.timers.wait(give_up, Wait::Track(key, track));
+            self.timers.wait(give_up, key, track);
         } else {
             self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
         }
@@ -135,29 +158,27 @@ impl Room {
 
     /// Gives up a wish for a track that did not come.
     pub(super) fn give_up_wish(&mut self, key: ParticipantKey, track: TrackId) {
-        if let Some(participant) = self.participants.get_mut(&key) {
-            participant.wishes.remove(&track);
-        }
+        self.forget_wish(key, &track);
         self.tell(key, Event::SubscriptionFailed { track, reason: SubscriptionFailure::TrackNotFound });
     }
 
     /// Forgets a wish, whether its track exists or not.
-    fn forget_wish(&mut self, key: ParticipantKey, track: TrackId) {
-        let wish = self.participants.get_mut(&key).and_then(|participant| participant.wishes.remove(&track));
-        if let Some(give_up) = wish.and_then(|wish| wish.give_up) {
-            self.timers.wait_no_more(give_up, Wait::Track(key, track));
+    pub(super) fn forget_wish(&mut self, key: ParticipantKey, track: &TrackId) {
+        if let Some(give_up) = self.participants.get_mut(&key).and_then(|participant| participant.forget_wish(track)) {
+            self.timers.wait_no_more(give_up, key, track);
         }
     }
 
     pub(super) fn want(&mut self, key: ParticipantKey, tracks: Vec<TrackId>, wanted: Wanted) {
         for track in tracks {
-            let exists = self.publisher_of(&track).is_some();
+            let exists = self.tracks.publisher_of(&track).is_some();
             let Some(participant) = self.participants.get_mut(&key) else {
                 return;
             };
-            let subscribed = participant.subscribed.contains_key(&track);
+            let subscribed = participant.subscribed.contains(&track);
             if exists {
                 participant.wish(&track).wanted = Some(wanted);
+                self.note_concerned(key, &track);
             }
             if subscribed {
                 self.effects.push(Effect::SetWanted { subscriber: key, track, wanted });
@@ -179,20 +200,8 @@ impl Room {
 
     /// The shard could not forward a track: no codec that both sides have.
     pub fn forwarding_failed(&mut self, key: ParticipantKey, track: &TrackId) {
-        if let Some(participant) = self.participants.get_mut(&key) {
-            participant.subscribed.remove(track);
-        }
+        self.forget_subscriber(key, track);
         let reason = SubscriptionFailure::CodecUnsupported;
         self.tell(key, Event::SubscriptionFailed { track: track.clone(), reason });
-    }
-
-    fn publisher_of(&self, track: &TrackId) -> Option<ParticipantKey> {
-        self.participants.iter().find(|(_, p)| p.publication(track).is_some()).map(|(key, _)| *key)
-    }
-
-    /// Who hears or sees `publisher`: those subscribed to any of its tracks.
-    pub(super) fn subscribers_of(&self, publisher: ParticipantKey) -> Vec<ParticipantKey> {
-        let subscribed = self.participants.iter().filter(|(_, p)| p.subscribed.values().any(|from| *from == publisher));
-        subscribed.map(|(key, _)| *key).collect()
     }
 }

@@ -8,7 +8,7 @@ use super::model::TrackId;
 use super::participant::ParticipantKey;
 use super::quality::QUALITY_INTERVAL;
 use super::speakers::SPEAKER_INTERVAL;
-use super::{Room, RoomConfig};
+use super::{Effect, Room, RoomConfig};
 
 pub(super) struct Timers {
     /// Set while nobody is in the room.
@@ -16,19 +16,10 @@ pub(super) struct Timers {
     connected_once: bool,
     speakers_at: Instant,
     quality_at: Instant,
-    /// What single participants wait for, soonest first. Whoever takes a wait back, or leaves, removes its entry.
-    waits: BTreeSet<(Instant, Wait)>,
+    /// Who wants a track that nobody has announced, and until when. Who takes a wish back, or leaves, takes it out.
+    waits: BTreeSet<(Instant, ParticipantKey, TrackId)>,
     /// The participant counts told last.
     told_counts: (u32, u32),
-}
-
-/// What a participant waits for, until a deadline.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Wait {
-    /// The offer that carries what it announced.
-    Offer(ParticipantKey),
-    /// A track it wants that nobody has announced.
-    Track(ParticipantKey, TrackId),
 }
 
 /// What is due.
@@ -67,19 +58,19 @@ impl Timers {
         self.close_at = Some(now + linger);
     }
 
-    pub fn wait(&mut self, until: Instant, wait: Wait) {
-        self.waits.insert((until, wait));
+    pub fn wait(&mut self, until: Instant, key: ParticipantKey, track: TrackId) {
+        self.waits.insert((until, key, track));
     }
 
     /// Takes back what was waited for until then.
-    pub fn wait_no_more(&mut self, until: Instant, wait: Wait) {
-        self.waits.remove(&(until, wait));
+    pub fn wait_no_more(&mut self, until: Instant, key: ParticipantKey, track: &TrackId) {
+        self.waits.remove(&(until, key, track.clone()));
     }
 
     /// Takes one wait that has run out.
-    fn take_due(&mut self, now: Instant) -> Option<Wait> {
-        let due = self.waits.first().is_some_and(|(until, _)| *until <= now);
-        if due { self.waits.pop_first().map(|(_, wait)| wait) } else { None }
+    fn take_due(&mut self, now: Instant) -> Option<(ParticipantKey, TrackId)> {
+        let due = self.waits.first().is_some_and(|(until, ..)| *until <= now);
+        if due { self.waits.pop_first().map(|(_, key, track)| (key, track)) } else { None }
     }
 }
 
@@ -90,7 +81,8 @@ impl Room {
             Some(close_at) => close_at,
             None => {
                 let soonest = self.timers.speakers_at.min(self.timers.quality_at);
-                self.timers.waits.first().map_or(soonest, |(until, _)| soonest.min(*until))
+                let waits = self.timers.waits.first().map(|(until, ..)| *until);
+                waits.into_iter().chain(self.news.due()).fold(soonest, Instant::min)
             }
         }
     }
@@ -109,11 +101,11 @@ impl Room {
             due.networks = true;
             self.tell_counts();
         }
-        while let Some(wait) = self.timers.take_due(now) {
-            match wait {
-                Wait::Offer(key) => self.offer_overdue(key),
-                Wait::Track(key, track) => self.give_up_wish(key, track),
-            }
+        if self.news.due().is_some_and(|at| at <= now) {
+            self.tell_news(now);
+        }
+        while let Some((key, track)) = self.timers.take_due(now) {
+            self.give_up_wish(key, track);
         }
         due
     }
@@ -123,9 +115,8 @@ impl Room {
         if std::mem::replace(&mut self.timers.told_counts, counts) == counts {
             return;
         }
-        let everybody: Vec<_> = self.participants.keys().copied().collect();
-        for to in everybody {
-            self.tell(to, Event::Room(self.info.clone()));
+        for to in self.participants.keys() {
+            self.effects.push(Effect::Tell { to: *to, event: Event::Room(self.info.clone()) });
         }
     }
 }

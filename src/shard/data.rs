@@ -9,7 +9,7 @@ use super::Shard;
 use super::leg::{Order, Report, ShardId};
 use crate::limits;
 use crate::room::command::{DataChannelKind, DataSender, Recipients};
-use crate::room::model::{LeaveReason, ParticipantInfo};
+use crate::room::model::LeaveReason;
 use crate::room::participant::ParticipantKey;
 use crate::transport::{DataChannel, Transport};
 
@@ -177,11 +177,16 @@ impl Shard {
         if kind == DataChannelKind::Reliable && !member.is_new(routed.sequence) {
             return None;
         }
+        let addressed: Vec<ParticipantKey> = match &routed.recipients {
+            Recipients::Nobody => Vec::new(),
+            Recipients::Everyone => home.state.participants().map(|(to, _)| to).collect(),
+            Recipients::Only { identities, participants } => {
+                home.state.named(identities, participants).into_iter().collect()
+            }
+        };
         let mut by_host: BTreeMap<ShardId, Vec<ParticipantKey>> = BTreeMap::new();
-        for (to, participant) in home.state.participants().filter(|(to, _)| *to != from) {
-            if addresses(&routed.recipients, &participant.info)
-                && let Some(host) = home.members.get(&to).map(|member| member.host)
-            {
+        for to in addressed.into_iter().filter(|to| *to != from) {
+            if let Some(host) = home.members.get(&to).map(|member| member.host) {
                 by_host.entry(host).or_default().push(to);
             }
         }
@@ -214,15 +219,5 @@ impl Shard {
             }
         }
         self.flush(now, to);
-    }
-}
-
-fn addresses(recipients: &Recipients, participant: &ParticipantInfo) -> bool {
-    match recipients {
-        Recipients::Nobody => false,
-        Recipients::Everyone => true,
-        Recipients::Only { identities, participants } => {
-            identities.contains(&participant.identity) || participants.contains(&participant.id)
-        }
     }
 }

@@ -259,7 +259,7 @@ impl Shard {
         match report {
             Report::Offered { participant, sections } => self.offered(now, serial, participant, sections),
             Report::Receives { participant, codecs } => home.state.receives(participant, codecs),
-            Report::Connected { participant } => home.state.connected(participant),
+            Report::Connected { participant } => home.state.connected(now, participant),
             Report::Left { participant, reason } => home.state.leave(now, participant, reason),
             Report::ForwardingFailed { subscriber, track } => self.forwarding_failed(now, serial, subscriber, track),
             Report::Data { participant, kind, message } => self.route_data(now, serial, participant, kind, &message),
@@ -282,7 +282,7 @@ impl Shard {
         if let Some(sections) = sections {
             let tracks = sections.iter().map(|section| section.track.clone()).collect();
             member.sections = sections;
-            home.state.offered(participant, tracks);
+            home.state.offered(now, participant, tracks);
         }
         let Some(member) = home.members.get_mut(&participant) else { return };
         if let Some(offer) = member.offers.done() {

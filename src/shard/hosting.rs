@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::data::Channels;
+use super::gather::Gathered;
 use super::inbound::{Inbound, SourceKey};
 use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceDescription, SourceId};
 use super::outbound::{Outbound, Waiting};
@@ -183,6 +184,7 @@ impl Shard {
         let empty = |entry: &RoomOnShard| entry.peers.is_empty() && entry.sources.is_empty();
         if self.rooms.get(room).is_some_and(empty) {
             let entry = self.rooms.remove(room);
+            self.waiting_rooms.retain(|waiting| *waiting != room);
             self.by_key.remove(&entry.key);
         }
     }
@@ -272,7 +274,7 @@ impl Shard {
         };
         let Some(entry) = self.rooms.get_mut(room) else { return };
         let Some(source) = entry.sources.try_remove(key) else { return };
-        entry.arrivals.retain(|arrived| arrived.source != key);
+        entry.gathered.forget(key);
         if let Origin::Peer(publisher) = source.origin {
             if let Some(peer) = self.peers.get_mut(publisher) {
                 peer.inbound.unbind(key);
@@ -373,6 +375,12 @@ impl Shard {
 
 impl RoomOnShard {
     fn new(key: RoomKey) -> RoomOnShard {
-        RoomOnShard { key, sources: Slab::new(), peers: Vec::new(), participants: HashMap::new(), arrivals: Vec::new() }
+        RoomOnShard {
+            key,
+            sources: Slab::new(),
+            peers: Vec::new(),
+            participants: HashMap::new(),
+            gathered: Gathered::default(),
+        }
     }
 }

@@ -83,7 +83,11 @@ type End = (SocketAddr, Srtp);
 
 /// A packet of a camera as it is on the wire; `sequence` fills its payload.
 fn sealed(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize) -> Vec<u8> {
-    let mut writer = HeaderWriter::new(true, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
+    sealed_with(from, ssrc, sequence, keyframe, len, true)
+}
+
+fn sealed_with(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize, marker: bool) -> Vec<u8> {
+    let mut writer = HeaderWriter::new(marker, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
     assert!(writer.extension(1, b"0"));
     let mut payload = vec![0x10, u8::from(!keyframe)];
     payload.extend(vec![sequence as u8; len]);
@@ -173,6 +177,11 @@ impl World {
         self.sealed_from(Ssrc(77), sequence, keyframe, 1_000)
     }
 
+    /// A packet of a frame of several; the last one carries the marker.
+    fn sealed_part(&mut self, sequence: u16, keyframe: bool, last: bool) -> Vec<u8> {
+        sealed_with(&mut self.anna, Ssrc(77), sequence, keyframe, 1_000, last)
+    }
+
     fn sealed_from(&mut self, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize) -> Vec<u8> {
         sealed(&mut self.anna, ssrc, sequence, keyframe, len)
     }
@@ -229,6 +238,35 @@ fn what_one_batch_brings_leaves_as_one_run() {
     world.receive(&mut packets);
     assert_eq!(runs(&mut world), [9]);
     assert_eq!(world.bert_received().len(), 9);
+}
+
+#[test]
+fn a_frame_in_two_batches_leaves_as_one_run_where_many_watch() {
+    let mut world = World::new();
+    let others: Vec<_> = (2..5)
+        .map(|seat| {
+            let request = request(&format!("viewer {seat}"), "recvonly", Vec::new());
+            enter(&mut world.shard, world.now, seat, request, Connected::new(seat as u16 + 1))
+        })
+        .collect();
+    world.shard.outgoing().clear();
+    let mut frame: Vec<_> = (1..=6).map(|n| world.sealed_part(n, n == 1, n == 6)).collect();
+    let mut rest = frame.split_off(2);
+    world.receive(&mut frame);
+    assert!(runs(&mut world).is_empty(), "waits for the rest");
+    world.receive(&mut rest);
+    assert_eq!(runs(&mut world), [6]);
+    assert_eq!(world.bert_received().len(), 6);
+
+    let mut lost_end: Vec<_> = (7..=8).map(|n| world.sealed_part(n, false, false)).collect();
+    world.receive(&mut lost_end);
+    let due = world.shard.poll_timeout().unwrap();
+    assert!(due <= world.now + Duration::from_millis(1), "soon");
+    world.now = due;
+    world.shard.handle_timeout(due);
+    while world.shard.forward(due) {}
+    assert_eq!(runs(&mut world), [2]);
+    assert_eq!(others.len(), 3);
 }
 
 #[test]

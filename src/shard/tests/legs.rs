@@ -149,10 +149,13 @@ impl Legs {
     }
 }
 
+/// Time after which news that can wait were told.
+const NEWS: Duration = Duration::from_millis(200);
+
 fn outline(event: &Event) -> String {
     match event {
         Event::Participants(participants) => {
-            let one = |p: &crate::room::model::ParticipantInfo| {
+            let one = |p: &crate::room::shared::Shared<crate::room::model::ParticipantInfo>| {
                 let muted = p.tracks.iter().filter(|track| track.muted).count();
                 format!("{} {:?} {} tracks, {muted} muted", p.identity, p.state, p.tracks.len())
             };
@@ -200,6 +203,7 @@ fn a_publisher_on_a_leg_is_received_at_home_and_on_further_legs() {
     legs.ask_to_join(request("bert", "recvonly", Vec::new()));
     legs.ask_to_join(request("anna", "sendonly", vec![camera()]));
     legs.ask_to_join(request("cleo", "recvonly", Vec::new()));
+    legs.after(NEWS);
     // There was nothing yet for the section of the first offer.
     assert_eq!(legs.told(bert_seat).last().unwrap(), "cleo Joined 0 tracks, 0 muted");
     legs.tell_home(Message::Command { seat: bert_seat, command: Command::Offer(offer("recvonly")) });
@@ -222,7 +226,11 @@ fn events_come_in_the_same_order_wherever_a_participant_is_hosted() {
         legs.ask_to_join(request("anna", "sendonly", vec![camera()]));
         legs.ask_to_join(request("bert", "recvonly", Vec::new()));
         let track = legs.shards[0].homes.values().next().unwrap().sources.keys().next().unwrap().clone();
-        let say = |legs: &mut Legs, seat, command| legs.tell_home(Message::Command { seat, command });
+        legs.after(NEWS);
+        let say = |legs: &mut Legs, seat, command| {
+            legs.tell_home(Message::Command { seat, command });
+            legs.after(NEWS);
+        };
         say(&mut legs, ANNA, Command::SetMuted { track: track.clone(), muted: true });
         say(&mut legs, BERT, Command::Subscribe { tracks: vec![track.clone()], subscribe: false });
         say(&mut legs, BERT, Command::Subscribe { tracks: vec![track], subscribe: true });
@@ -230,6 +238,7 @@ fn events_come_in_the_same_order_wherever_a_participant_is_hosted() {
         say(&mut legs, BERT, Command::Offer(Offer { id: 3, sdp: "nonsense".to_owned() }));
         legs.ask_to_join(request("bert", "recvonly", Vec::new()));
         legs.tell_home(Message::Gone { seat: ANNA });
+        legs.after(NEWS);
         [ANNA, BERT, CLEO].map(|seat| legs.told(seat))
     });
     let bert = ["Joined", "Answer 1 1 tracks", "anna Joined 1 tracks, 1 muted", "SectionsNeeded 0 0"];
@@ -316,6 +325,7 @@ fn a_client_that_ends_its_transport_on_a_leg_leaves_the_room() {
     legs.shards[shard].put_out(now, key, LeaveReason::TransportFailed);
     legs.shards[shard].put_out(now, key, LeaveReason::TransportFailed);
     legs.exchange();
+    legs.after(NEWS);
     assert_eq!(legs.told(BERT).last().unwrap(), "Removed TransportFailed");
     assert_eq!(legs.told(ANNA).last().unwrap(), "bert Disconnected 0 tracks, 0 muted");
     assert!(legs.shards[1].peers.is_empty());
@@ -381,7 +391,8 @@ fn a_lost_link_puts_out_whom_the_shards_shared_and_works_again_for_others() {
         let order = Order::Offer { participant: ParticipantKey(usize::MAX), offer: mib.clone() };
         legs.shards[0].links().push(ShardId(1), LegMessage::Order(room, order));
     }
-    legs.after(Duration::ZERO);
+    legs.after(NEWS);
+    legs.after(NEWS);
     assert_eq!(legs.told(BERT).last().unwrap(), "Removed TransportFailed");
     assert_eq!(legs.told(ANNA).last().unwrap(), "bert Disconnected 0 tracks, 0 muted");
     assert!(legs.shards[1].rooms.is_empty() && legs.shards[1].peers.is_empty());
@@ -398,7 +409,8 @@ fn participants_whose_host_has_ended_are_put_out_and_nobody_is_sent_there() {
     // Its ends of the queues go with its thread.
     legs.boards.truncate(1);
     legs.tell_home(Message::Command { seat: BERT, command: Command::Offer(offer("recvonly")) });
-    legs.after(Duration::ZERO);
+    legs.after(NEWS);
+    legs.after(NEWS);
     assert_eq!(legs.told(ANNA).last().unwrap(), "bert Disconnected 0 tracks, 0 muted");
     legs.ask_to_join(request("cleo", "recvonly", Vec::new()));
     assert_eq!(legs.place(CLEO).0, 0);
@@ -460,7 +472,7 @@ fn levels_of_all_hosts_are_taken_together() {
         legs.shards[0].take_report(now, ShardId(host), serial, Report::Levels(levels.collect()));
         legs.shards[0].run_effects(now, serial);
         legs.exchange();
-        let speakers = |event| if let Event::Speakers(speakers) = event { Some(speakers) } else { None };
+        let speakers = |event| if let Event::Speakers(speakers) = event { Some(speakers.to_vec()) } else { None };
         let events = &mut legs.events[0];
         let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).filter_map(speakers).flatten().collect();
         told.into_iter().map(|speaker| speaker.active).collect::<Vec<bool>>()

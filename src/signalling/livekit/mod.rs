@@ -6,11 +6,13 @@
 //!
 //! The way of a message: `http` checks the token and the join request (`token`, `join`) and takes a seat at the room; then
 //! `socket` moves frames between the WebSocket and `session`, which is sans-IO: `requests` turns what the client says into
-//! commands, `responses` and `model` turn the room's events into what the client reads. `data` reads the data channels.
+//! commands, `responses` and `model` turn the room's events into what the client reads, `encoded`
+//! once for all where many read the same. `data` reads the data channels.
 
 mod counters;
 mod data;
 mod dev_token;
+mod encoded;
 mod http;
 mod join;
 mod model;

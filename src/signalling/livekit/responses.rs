@@ -19,14 +19,17 @@ const PROTOCOL_WITH_ACTION: i32 = 13;
 /// From this protocol on a request with an id is answered also when it went well.
 const PROTOCOL_WITH_OUTCOME: i32 = 15;
 /// From this protocol on a client knows of a lost connection's quality.
-const PROTOCOL_WITH_LOST: i32 = 11;
+pub(super) const PROTOCOL_WITH_LOST: i32 = 11;
 /// What this server calls itself in the protocol: there is one node.
 const NODE: &str = "sfumato";
 
 /// The messages for an event, in order. `Refused` has none: it is told before there is a connection.
 pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
     let answer = match event {
-        Event::Joined(joined) => Answer::Join(join(&joined)),
+        Event::Joined(joined) => Answer::Join(proto::JoinResponse {
+            other_participants: joined.others.iter().map(|info| model::participant(info)).collect(),
+            ..join_without_others(&joined)
+        }),
         Event::Refused(_) => return Vec::new(),
         // This protocol restarts ICE by an offer.
         Event::IceRestarted(_) => return Vec::new(),
@@ -43,7 +46,7 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
             Answer::MediaSectionsRequirement(proto::MediaSectionsRequirement { num_audios, num_videos })
         }
         Event::Participants(infos) => {
-            let participants = infos.iter().map(model::participant).collect();
+            let participants = infos.iter().map(|info| model::participant(info)).collect();
             Answer::Update(proto::ParticipantUpdate { participants })
         }
         Event::TrackAnnounced { client_id, track } => {
@@ -62,9 +65,9 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
         }
         Event::UpdateOutcome { outcome: Ok(()), .. } => return Vec::new(),
         Event::UpdateOutcome { request, outcome: Err(reason) } => outcome(request, model::refusal(reason), None),
-        Event::Speakers(speakers) => Answer::SpeakersChanged(speakers_changed(speakers)),
-        Event::Quality(updates) => Answer::ConnectionQuality(connection_quality(updates, protocol)),
-        Event::Room(info) => Answer::RoomUpdate(proto::RoomUpdate { room: Some(model::room(&info)) }),
+        Event::Speakers(speakers) => Answer::SpeakersChanged(speakers_changed(&speakers)),
+        Event::Quality(updates) => Answer::ConnectionQuality(connection_quality(&updates, protocol)),
+        Event::Room(info) => room_update(&info),
         Event::FirstSubscriber { track } => {
             Answer::TrackSubscribed(proto::TrackSubscribed { track_sid: track.to_string() })
         }
@@ -112,11 +115,10 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
     vec![answer]
 }
 
-fn join(joined: &JoinedRoom) -> proto::JoinResponse {
+pub(super) fn join_without_others(joined: &JoinedRoom) -> proto::JoinResponse {
     proto::JoinResponse {
         room: Some(model::room(&joined.room)),
         participant: Some(model::participant(&joined.participant)),
-        other_participants: joined.others.iter().map(model::participant).collect(),
         server_version: COMPATIBLE_VERSION.to_owned(),
         server_info: Some(proto::ServerInfo {
             edition: proto::server_info::Edition::Standard.into(),
@@ -161,19 +163,23 @@ fn outcome(request_id: u32, reason: Reason, request: Option<Request>) -> Answer 
     Answer::RequestResponse(proto::RequestResponse { request_id, reason: reason.into(), message, request })
 }
 
-fn speakers_changed(speakers: Vec<Speaker>) -> proto::SpeakersChanged {
-    let speaker = |speaker: Speaker| {
+pub(super) fn room_update(info: &RoomInfo) -> Answer {
+    Answer::RoomUpdate(proto::RoomUpdate { room: Some(model::room(info)) })
+}
+
+pub(super) fn speakers_changed(speakers: &[Speaker]) -> proto::SpeakersChanged {
+    let speaker = |speaker: &Speaker| {
         let (level, active) = (speaker.level, speaker.active);
         proto::SpeakerInfo { sid: speaker.participant.to_string(), level, active }
     };
-    proto::SpeakersChanged { speakers: speakers.into_iter().map(speaker).collect() }
+    proto::SpeakersChanged { speakers: speakers.iter().map(speaker).collect() }
 }
 
-fn connection_quality(
-    updates: Vec<(ParticipantId, ConnectionQuality)>,
+pub(super) fn connection_quality(
+    updates: &[(ParticipantId, ConnectionQuality)],
     protocol: i32,
 ) -> proto::ConnectionQualityUpdate {
-    let info = |(participant, quality): (ParticipantId, ConnectionQuality)| {
+    let info = |(participant, quality): &(ParticipantId, ConnectionQuality)| {
         // The score is the mean opinion score that each stands for, 1 to 5.
         let (quality, score) = match quality {
             ConnectionQuality::Excellent => (proto::ConnectionQuality::Excellent, 5.0),
@@ -184,7 +190,7 @@ fn connection_quality(
         };
         proto::ConnectionQualityInfo { participant_sid: participant.to_string(), quality: quality.into(), score }
     };
-    proto::ConnectionQualityUpdate { updates: updates.into_iter().map(info).collect() }
+    proto::ConnectionQualityUpdate { updates: updates.iter().map(info).collect() }
 }
 
 /// The last message, or none where nobody waits for it.

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use livekit_protocol as proto;
 use prost::Message as _;
 use proto::signal_response::Message as Answer;
 
 use super::counters::fault;
+use super::encoded::encoded;
 use super::requests::{self, OwnTracks, Reaction};
 use super::responses::{PING_TIMEOUT, responses};
 use super::token::{self, Claims};
@@ -62,6 +64,8 @@ pub(super) enum Frame<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Output {
     Send(Box<Answer>),
+    /// A message in its binary form, which others may be sent too.
+    SendEncoded(Bytes),
     Command(Command),
     Ping,
     /// To be counted as a fault of the client.
@@ -163,7 +167,10 @@ impl Session {
         let joined = matches!(event, Event::Joined(_));
         let mut outputs = Vec::new();
         if !self.leaving {
-            outputs.extend(responses(event, self.protocol).into_iter().map(send));
+            match self.encoded(&event) {
+                Some(bytes) => outputs.push(Output::SendEncoded(bytes)),
+                None => outputs.extend(responses(event, self.protocol).into_iter().map(send)),
+            }
         }
         if joined {
             outputs.extend(self.refreshed_token());
@@ -178,6 +185,11 @@ impl Session {
             outputs.push(Output::Close(code));
         }
         outputs
+    }
+
+    /// What others are told too. JSON is rare, and made for each.
+    fn encoded(&self, event: &Event) -> Option<Bytes> {
+        if self.text { None } else { encoded(event, self.protocol) }
     }
 
     /// Keeps what later requests refer to.

@@ -70,6 +70,7 @@ async fn perform<P: Place>(outputs: Vec<Output>, wire: &mut Wire, place: &mut P,
     for output in outputs {
         match output {
             Output::Send(answer) => wire.send(encode(*answer, session.speaks_text())).await?,
+            Output::SendEncoded(bytes) => wire.send(Message::Binary(bytes)).await?,
             Output::Ping => wire.send(Message::Ping(Default::default())).await?,
             // A room that is gone has its last events still on their way.
             Output::Command(command) => drop(place.send(command).await),

@@ -19,6 +19,7 @@ use super::http::{Bounds, bounded_router};
 use super::*;
 use crate::config::{self, Config};
 use crate::room::event::Event;
+use crate::room::shared::Shared;
 use crate::signalling::place::tests::{FakeRooms, Guest, Welcome};
 use crate::signalling::token;
 
@@ -47,7 +48,7 @@ impl Answer {
 }
 
 /// The room's first word; of it nothing is read.
-const ADMIT: Welcome = Welcome::Admit(|| Event::Participants(Vec::new()));
+const ADMIT: Welcome = Welcome::Admit(|| Event::Participants(Shared::new(Vec::new())));
 
 fn house(flags: &[&str]) -> House {
     house_of(ADMIT, flags, Bounds::default())

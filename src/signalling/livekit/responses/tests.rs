@@ -3,6 +3,7 @@
 use super::super::model::tests::{participant_info, track_info, video_request};
 use super::*;
 use crate::room::event::{DataTrackHandle, RequestRefusal};
+use crate::room::shared::Shared;
 
 pub fn room_info() -> RoomInfo {
     RoomInfo {
@@ -20,13 +21,13 @@ pub fn room_info() -> RoomInfo {
 
 pub fn joined() -> Event {
     Event::Joined(Box::new(JoinedRoom {
-        room: room_info(),
-        participant: participant_info(),
-        others: vec![ParticipantInfo {
+        room: Shared::new(room_info()),
+        participant: Shared::new(participant_info()),
+        others: vec![Shared::new(ParticipantInfo {
             identity: Identity::new("bob"),
             tracks: vec![track_info(&video_request())],
             ..participant_info()
-        }],
+        })],
         publish_codecs: vec!["video/VP8", "audio/opus"],
     }))
 }
@@ -151,12 +152,13 @@ fn outcomes_of_updates_are_told_to_those_who_know_them() {
 fn speakers_and_quality_are_told_by_participant() {
     let participant = ParticipantId::new("PA_x");
     let speaker = Speaker { participant: participant.clone(), level: 0.5, active: true };
-    let Answer::SpeakersChanged(changed) = told(Event::Speakers(vec![speaker])) else { panic!() };
+    let Answer::SpeakersChanged(changed) = told(Event::Speakers(Shared::new(vec![speaker]))) else { panic!() };
     assert_eq!(
         (changed.speakers[0].sid.as_str(), changed.speakers[0].level, changed.speakers[0].active),
         ("PA_x", 0.5, true)
     );
-    let quality = |quality, protocol| match told_to(Event::Quality(vec![(participant.clone(), quality)]), protocol) {
+    let event = |quality| Event::Quality(Shared::new(vec![(participant.clone(), quality)]));
+    let quality = |quality, protocol| match told_to(event(quality), protocol) {
         Answer::ConnectionQuality(update) => (update.updates[0].quality(), update.updates[0].score),
         other => panic!("{other:?}"),
     };
@@ -169,9 +171,10 @@ fn speakers_and_quality_are_told_by_participant() {
 
 #[test]
 fn participants_room_and_sections_are_told() {
-    let Answer::Update(update) = told(Event::Participants(vec![participant_info()])) else { panic!() };
+    let news = Event::Participants(Shared::new(vec![Shared::new(participant_info())]));
+    let Answer::Update(update) = told(news) else { panic!() };
     assert_eq!(update.participants[0].sid, "PA_abcdefghijkl");
-    let Answer::RoomUpdate(update) = told(Event::Room(room_info())) else { panic!() };
+    let Answer::RoomUpdate(update) = told(Event::Room(Shared::new(room_info()))) else { panic!() };
     assert_eq!(update.room.unwrap().metadata, "rm");
     let needed = Event::SectionsNeeded { audio: 1, video: 2 };
     let Answer::MediaSectionsRequirement(needed) = told(needed) else { panic!() };

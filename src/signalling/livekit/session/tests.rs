@@ -7,6 +7,7 @@ use super::super::model::tests::{track_info, video_request};
 use super::super::responses::tests::joined;
 use super::*;
 use crate::room::model::TrackId;
+use crate::room::shared::Shared;
 
 struct Test {
     session: Session,
@@ -34,10 +35,12 @@ impl Test {
 }
 
 fn answers(outputs: Vec<Output>) -> Vec<Answer> {
-    outputs
-        .into_iter()
-        .filter_map(|output| if let Output::Send(answer) = output { Some(*answer) } else { None })
-        .collect()
+    let answer = |output| match output {
+        Output::Send(answer) => Some(*answer),
+        Output::SendEncoded(bytes) => proto::SignalResponse::decode(bytes).unwrap().message,
+        _ => None,
+    };
+    outputs.into_iter().filter_map(answer).collect()
 }
 
 #[test]
@@ -126,6 +129,18 @@ fn a_client_that_speaks_json_is_answered_in_json() {
     assert!(!test.session.speaks_text());
     assert_eq!(answers(test.frame(Frame::Text(r#"{"pingReq": {"timestamp": "7", "rtt": "1"}}"#))).len(), 1);
     assert!(test.session.speaks_text());
+    assert!(matches!(test.session.on_event(joined()).first(), Some(Output::Send(_))));
+}
+
+#[test]
+fn what_many_are_told_goes_out_in_its_shared_form() {
+    let (mut one, mut other) = (start(), start());
+    let news = Event::Participants(Shared::new(Vec::new()));
+    let sent = |outputs: Vec<Output>| match outputs.as_slice() {
+        [Output::SendEncoded(bytes)] => bytes.as_ptr(),
+        outputs => panic!("{outputs:?}"),
+    };
+    assert_eq!(sent(one.session.on_event(news.clone())), sent(other.session.on_event(news)));
 }
 
 #[test]
@@ -171,8 +186,8 @@ fn tracks_that_ended_unsaid_do_not_pile_up() {
         let mut track = track_info(&video_request());
         track.id = TrackId::new(&format!("TR_{count}"));
         test.session.on_event(Event::TrackAnnounced { client_id: "cam".into(), track: track.clone() });
-        let myself = ParticipantInfo { tracks: vec![track], ..inner.participant.clone() };
-        test.session.on_event(Event::Participants(vec![myself]));
+        let myself = ParticipantInfo { tracks: vec![track], ..(*inner.participant).clone() };
+        test.session.on_event(Event::Participants(Shared::new(vec![Shared::new(myself)])));
         assert!(test.session.own.len() <= limits::TRACKS_PER_PARTICIPANT);
     }
 }
