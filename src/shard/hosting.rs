@@ -238,6 +238,10 @@ impl Shard {
     /// let a slow reader take the server's memory.
     pub(super) fn tell(&mut self, key: usize, event: Event) {
         let Some(peer) = self.peers.get(key) else { return };
+        // Who only watches has no use for news, and there may be thousands of them.
+        if peer.outbound.is_standing() && !event.is_of_session() {
+            return;
+        }
         if let Err(TrySendError::Full(_)) = peer.events.try_send(event) {
             self.doomed.push((key, LeaveReason::TooSlow));
         }
