@@ -219,7 +219,11 @@ impl Shard {
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
         }
-        self.by_address.retain(|_, owner| *owner != key);
+        for (address, _) in &peer.paths {
+            if self.by_address.get(address) == Some(&key) {
+                self.by_address.remove(address);
+            }
+        }
         self.timers.disarm(Owner::Peer(key));
         if let Some(entry) = self.rooms.get_mut(peer.room) {
             entry.peers.retain(|other| *other != key);
