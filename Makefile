@@ -9,11 +9,12 @@
 #   make test-clients   only the whole server against real clients (tests/clients/README.md: one suite by itself)
 #   make bench          what each step of a packet costs (criterion; BENCH=srtp for one of benches/)
 #   make lint           cargo fmt --check and clippy, warnings are errors
+#   make load           what a forwarded packet costs: a short set of load tests against servers they start (load-tests/README.md)
 #   make clean          remove everything that was built or installed here
 #   make help           this text
 
 .DEFAULT_GOAL := help
-.PHONY: run build page test test-unit test-clients bench lint clean help
+.PHONY: run build page test test-unit test-clients bench lint load clean help
 
 run: build
 	@exec target/release/sfumato --dev $(ARGS)
@@ -43,6 +44,11 @@ lint:
 	@scripts/setup-system build
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+load:
+	@scripts/setup-system build
+	cargo build --locked --release --package sfumato --package sfumato-load
+	target/release/sfumato-load suite --server target/release/sfumato --server-cores 0 --cores 1 --out target/load $(ARGS)
 
 clean:
 	cargo clean

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token, Waker};
 use sfumato::transport::Certificate;
 
+use crate::client::format::Kind;
+use crate::client::send::Shape;
 use crate::client::{Client, Joins, Setup, Shared};
 use crate::error::Error;
 use crate::measure::Totals;
@@ -36,10 +38,14 @@ pub struct ClientKey(usize);
 
 enum Command {
     Add(Box<Setup>, SyncSender<io::Result<ClientKey>>),
-    Remove(ClientKey),
+    Remove(ClientKey, SyncSender<()>),
     Read(SyncSender<Snapshot>),
-    /// Delays from now on.
-    ClearDelays,
+    /// Delays are those from now on; joins too, if `joins`.
+    Clear {
+        joins: bool,
+    },
+    /// What publishers send of a kind from now on.
+    Reshape(Kind, Shape),
     Stop,
 }
 
@@ -91,8 +97,11 @@ impl Engine {
         added.recv_timeout(ANSWER).map_err(|_| Error::Engine)?.map_err(Error::from)
     }
 
+    /// Returns when it has left: what the server does then is no failure of it.
     pub fn remove(&self, client: ClientKey) -> Result<(), Error> {
-        self.command(Command::Remove(client))
+        let (answer, removed) = sync_channel(1);
+        self.command(Command::Remove(client, answer))?;
+        removed.recv_timeout(ANSWER).map_err(|_| Error::Engine)
     }
 
     pub fn read(&self) -> Result<Snapshot, Error> {
@@ -101,8 +110,14 @@ impl Engine {
         snapshot.recv_timeout(ANSWER).map_err(|_| Error::Engine)
     }
 
-    pub fn clear_delays(&self) -> Result<(), Error> {
-        self.command(Command::ClearDelays)
+    /// Forgets the delays so far, and if asked to the joins.
+    pub fn clear(&self, joins: bool) -> Result<(), Error> {
+        self.command(Command::Clear { joins })
+    }
+
+    /// Changes what all publishers send of a kind.
+    pub fn shape(&self, kind: Kind, shape: Shape) -> Result<(), Error> {
+        self.command(Command::Reshape(kind, shape))
     }
 
     pub fn stop(&self) {
@@ -197,11 +212,22 @@ impl Loop {
                     // Who asked may have given up meanwhile.
                     let _ = answer.try_send(self.add(*setup));
                 }
-                Command::Remove(client) => self.remove(client),
+                Command::Remove(client, answer) => {
+                    self.remove(client);
+                    let _ = answer.try_send(());
+                }
                 Command::Read(answer) => {
                     let _ = answer.try_send(self.snapshot());
                 }
-                Command::ClearDelays => self.shared.delays.clear(),
+                Command::Clear { joins } => {
+                    self.shared.delays.clear();
+                    if joins {
+                        self.shared.joins = Joins::default();
+                    }
+                }
+                Command::Reshape(kind, shape) => {
+                    self.clients.iter_mut().flatten().for_each(|slot| slot.client.reshape(kind, shape));
+                }
                 Command::Stop => self.stop(),
             }
         }

@@ -10,8 +10,12 @@ pub enum Error {
     Signalling(String),
     #[error("{0}: nothing within {1} s")]
     Timeout(&'static str, u64),
+    #[error("nobody could join: {0}")]
+    Nobody(String),
     #[error("the media thread is gone")]
     Engine,
+    #[error("plot {0}")]
+    Plot(String),
     #[error("stopped")]
     Stopped,
 }

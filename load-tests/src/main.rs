@@ -5,17 +5,22 @@ mod engine;
 mod error;
 mod measure;
 mod options;
+mod progress;
 mod report;
 mod run;
 mod scenario;
 mod signalling;
+mod suite;
+mod target;
 mod time;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use error::Error;
 use options::Options;
-use report::{Report, table};
+use report::summary::Summary;
+use report::{plot, table};
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os()) {
@@ -24,9 +29,9 @@ fn main() -> ExitCode {
         Err(usage) => usage.exit(),
     };
     match start(&options) {
-        Ok(report) if report.is_sound() => ExitCode::SUCCESS,
-        Ok(report) => {
-            eprintln!("sfumato-load: the room was not whole or packets were damaged; {:?}", report.faults);
+        Ok(doubts) if doubts.is_empty() => ExitCode::SUCCESS,
+        Ok(doubts) => {
+            doubts.iter().for_each(|doubt| eprintln!("sfumato-load: {doubt}"));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -36,13 +41,37 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(options: &Options) -> Result<Report, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(run::run(options))?;
-    println!("{}", table::show(&report));
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
-        std::fs::write(path, json + "\n")?;
+/// Runs all that was asked for. Gives the doubts about what was measured.
+fn start(options: &Options) -> Result<Vec<String>, Error> {
+    target::bind(&options.cores)?;
+    if let Some(folder) = &options.out {
+        std::fs::create_dir_all(folder)?;
     }
-    Ok(report)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut summaries = Vec::new();
+    for scenario in &options.scenarios {
+        let summary = Summary::of(runtime.block_on(run::run(options, scenario))?);
+        println!("{}", table::show(&summary));
+        if let Some(folder) = &options.out {
+            write_json(&summary, &folder.join(format!("{}.json", scenario.slug())))?;
+            plot::write(&summary, folder)?;
+        }
+        summaries.push((*scenario, summary));
+    }
+    if let (Some(path), [(_, summary)]) = (&options.json, summaries.as_slice()) {
+        write_json(summary, path)?;
+    }
+    if let Some(folder) = &options.out {
+        suite::plot_sizes(options, &summaries, folder)?;
+    }
+    Ok(summaries.iter().flat_map(|(scenario, summary)| named(scenario.name, summary.doubts())).collect())
+}
+
+fn named(name: &str, doubts: Vec<String>) -> Vec<String> {
+    doubts.into_iter().map(|doubt| format!("{name}: {doubt}")).collect()
+}
+
+fn write_json(summary: &Summary, path: &Path) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(summary).map_err(std::io::Error::from)?;
+    Ok(std::fs::write(path, json + "\n")?)
 }

@@ -6,17 +6,38 @@ use std::time::Duration;
 
 use crate::client::format::Kind;
 use crate::client::send::Shape;
-use crate::signalling::session::{Encoding, Plan, TrackPlan};
+use crate::signalling::session::{Encoding, Layer, Plan, TrackPlan};
 
 /// Most clients of one run: each takes two file descriptors.
 pub const CLIENTS: usize = 10_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scenario {
-    /// One publishes, all others watch.
-    Fanout { viewers: usize },
-    /// Everybody publishes and watches everybody else.
-    Meeting { participants: usize },
+/// Simulcast encodings low to high: rid, and the share of the highest one's packets.
+const ENCODINGS: [(&str, f64); 3] = [("q", 0.1), ("h", 0.3), ("f", 1.0)];
+const LAYERS: [Layer; 3] = [Layer::Low, Layer::Medium, Layer::High];
+
+/// What happens while it is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Course {
+    /// Nothing: everybody stays.
+    Steady,
+    /// So many more join at once, and the window is the time that takes.
+    Storm { joiners: usize },
+    /// So many viewers a second leave, and as many others join.
+    Churn { per_second: f64 },
+    /// The highest packet rate is searched for.
+    Max,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// Publish, and watch each other.
+    pub speakers: usize,
+    /// Only watch.
+    pub viewers: usize,
+    pub course: Course,
+    /// Speakers send three encodings; a third of the others wants each.
+    pub simulcast: bool,
 }
 
 /// The media of one publisher.
@@ -36,63 +57,75 @@ pub struct Verification {
 }
 
 impl Scenario {
-    pub fn name(self) -> &'static str {
-        match self {
-            Scenario::Fanout { .. } => "fanout",
-            Scenario::Meeting { .. } => "meeting",
+    pub const fn steady(name: &'static str, speakers: usize, viewers: usize) -> Scenario {
+        Scenario { name, speakers, viewers, course: Course::Steady, simulcast: false }
+    }
+
+    pub fn describe(&self) -> String {
+        let Scenario { name, speakers, viewers, course, .. } = *self;
+        let course = match course {
+            Course::Steady => String::new(),
+            Course::Storm { joiners } => format!(", {joiners} join at once"),
+            Course::Churn { per_second } => format!(", {per_second} leave and join a second"),
+            Course::Max => ", highest rate".to_owned(),
+        };
+        match viewers {
+            0 => format!("{name} of {speakers}{course}"),
+            _ => format!("{name} {speakers} -> {viewers}{course}"),
         }
     }
 
-    pub fn describe(self) -> String {
-        match self {
-            Scenario::Fanout { viewers } => format!("fan-out 1 -> {viewers}"),
-            Scenario::Meeting { participants } => format!("meeting of {participants}"),
-        }
+    /// Short enough for a file's name.
+    pub fn slug(&self) -> String {
+        format!("{}-{}-{}", self.name, self.speakers, self.viewers)
     }
 
-    pub fn publishers(self) -> usize {
-        match self {
-            Scenario::Fanout { .. } => 1,
-            Scenario::Meeting { participants } => participants,
-        }
+    /// Clients in the room before the window begins.
+    pub fn clients(&self) -> usize {
+        self.speakers + self.viewers
     }
 
-    pub fn clients(self) -> usize {
-        match self {
-            Scenario::Fanout { viewers } => 1 + viewers,
-            Scenario::Meeting { participants } => participants,
+    /// Most clients at any time.
+    pub fn most_clients(&self) -> usize {
+        match self.course {
+            Course::Storm { joiners } => self.clients().saturating_add(joiners),
+            _ => self.clients(),
         }
     }
 
     /// Clients that receive what one publishes.
-    pub fn receivers(self) -> usize {
+    pub fn receivers(&self) -> usize {
         self.clients().saturating_sub(1)
     }
 
-    /// Streams that all clients receive together.
-    pub fn streams(self, media: &Media) -> u64 {
-        (self.publishers() * self.receivers() * media.tracks()) as u64
+    /// Streams that one client receives.
+    fn streams_of(&self, plan: &Plan, media: &Media) -> usize {
+        let others = self.speakers - usize::from(!plan.tracks.is_empty());
+        others * media.tracks()
     }
 
-    /// All clients, publishers first.
-    pub fn plans(self, media: &Media, verification: Verification) -> Vec<Plan> {
-        let publishers = self.publishers();
-        let mut receivers = 0;
-        let plan = |index: usize| {
-            let publishes = index < publishers;
-            // A publisher in a fan-out receives nothing.
-            let receives = !publishes || publishers > 1;
-            let whole = receives && receivers < verification.whole_clients;
-            receivers += usize::from(receives);
-            Plan {
-                identity: if publishes { format!("publisher-{index}") } else { format!("viewer-{index}") },
-                tracks: if publishes { media.plans() } else { Vec::new() },
-                subscribes: true,
-                verify_every: if whole { 1 } else { verification.every },
-                phase: index as f64 / publishers.max(1) as f64 % 1.0,
-            }
-        };
-        (0..self.clients()).map(plan).collect()
+    /// Streams that these clients receive together.
+    pub fn streams(&self, plans: &[Plan], media: &Media) -> u64 {
+        plans.iter().map(|plan| self.streams_of(plan, media) as u64).sum()
+    }
+
+    /// The clients from the `first`th on, speakers before viewers.
+    pub fn plans(&self, clients: std::ops::Range<usize>, media: &Media, verification: Verification) -> Vec<Plan> {
+        clients.map(|index| self.plan(index, media, verification)).collect()
+    }
+
+    fn plan(&self, index: usize, media: &Media, verification: Verification) -> Plan {
+        let publishes = index < self.speakers;
+        // A lone speaker receives nothing: the first that do are counted from behind it.
+        let receiver = index.checked_sub(usize::from(self.speakers == 1));
+        let whole = receiver.is_some_and(|receiver| receiver < verification.whole_clients);
+        Plan {
+            identity: if publishes { format!("speaker-{index}") } else { format!("viewer-{index}") },
+            tracks: if publishes { media.plans(self.simulcast) } else { Vec::new() },
+            verify_every: if whole { 1 } else { verification.every },
+            phase: index as f64 / self.speakers.max(1) as f64 % 1.0,
+            wish: if self.simulcast { LAYERS.get(index % LAYERS.len()).copied() } else { None },
+        }
     }
 }
 
@@ -101,17 +134,29 @@ impl Media {
         usize::from(self.video.is_some()) + usize::from(self.audio.is_some())
     }
 
-    fn plans(&self) -> Vec<TrackPlan> {
-        let track = |kind, shape| TrackPlan { kind, encodings: vec![Encoding { rid: None, shape }] };
-        let audio = self.audio.map(|shape| track(Kind::Audio, shape));
-        let video = self.video.map(|shape| track(Kind::Video, shape));
+    fn plans(&self, simulcast: bool) -> Vec<TrackPlan> {
+        let single = |shape| vec![Encoding { rid: None, shape }];
+        let audio = self.audio.map(|shape| TrackPlan { kind: Kind::Audio, encodings: single(shape) });
+        let video = self.video.map(|shape| TrackPlan {
+            kind: Kind::Video,
+            encodings: if simulcast { encodings(shape) } else { single(shape) },
+        });
         audio.into_iter().chain(video).collect()
     }
 
-    /// RTP packets one publisher sends in a second.
+    /// RTP packets one publisher sends in a second, of its highest encoding.
     pub fn packets_per_second(&self) -> f64 {
         [self.video, self.audio].into_iter().flatten().map(Shape::packets_per_second).sum()
     }
+}
+
+/// Encodings low to high: the same frame rate with fewer packets to a frame.
+fn encodings(highest: Shape) -> Vec<Encoding> {
+    let encoding = |(rid, share): (&str, f64)| Encoding {
+        rid: Some(rid.to_owned()),
+        shape: Shape { burst: (f64::from(highest.burst) * share).round().max(1.0) as u32, ..highest },
+    };
+    ENCODINGS.into_iter().map(encoding).collect()
 }
 
 impl Shape {
@@ -121,28 +166,32 @@ impl Shape {
         Shape { every, burst, packet_bytes, uneven }
     }
 
-    fn packets_per_second(self) -> f64 {
+    pub fn packets_per_second(self) -> f64 {
         f64::from(self.burst) / self.every.as_secs_f64()
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn media() -> Media {
+    pub fn media() -> Media {
         Media { video: Some(Shape::of_rate(250.0, 10, 1_100, false)), audio: Some(Shape::of_rate(50.0, 1, 100, false)) }
     }
 
     const VERIFICATION: Verification = Verification { whole_clients: 2, every: 16 };
 
+    fn all(scenario: &Scenario) -> Vec<Plan> {
+        scenario.plans(0..scenario.clients(), &media(), VERIFICATION)
+    }
+
     #[test]
     fn a_fan_out_has_one_publisher_and_a_stream_of_each_kind_for_each_viewer() {
-        let scenario = Scenario::Fanout { viewers: 50 };
-        let plans = scenario.plans(&media(), VERIFICATION);
+        let scenario = Scenario::steady("fanout", 1, 50);
+        let plans = all(&scenario);
         assert_eq!(plans.len(), 51);
         assert_eq!(plans.iter().filter(|plan| !plan.tracks.is_empty()).count(), 1);
-        assert_eq!(scenario.streams(&media()), 100);
+        assert_eq!(scenario.streams(&plans, &media()), 100);
         assert_eq!(plans[0].tracks.len(), 2);
         let verified: Vec<u32> = plans[1..5].iter().map(|plan| plan.verify_every).collect();
         assert_eq!(verified, [1, 1, 16, 16]);
@@ -150,10 +199,30 @@ mod tests {
 
     #[test]
     fn in_a_meeting_everybody_receives_everybody_else() {
-        let scenario = Scenario::Meeting { participants: 10 };
-        assert_eq!(scenario.streams(&media()), 180);
-        let phases: Vec<f64> = scenario.plans(&media(), VERIFICATION).iter().map(|plan| plan.phase).collect();
-        assert_eq!((phases[0], phases[5]), (0.0, 0.5), "bursts are spread over the interval");
+        let scenario = Scenario::steady("meeting", 10, 0);
+        let plans = all(&scenario);
+        assert_eq!(scenario.streams(&plans, &media()), 180);
+        assert_eq!((plans[0].phase, plans[5].phase), (0.0, 0.5), "bursts are spread over the interval");
+        assert_eq!(plans[0].verify_every, 1);
+    }
+
+    #[test]
+    fn in_a_webinar_speakers_watch_each_other_too() {
+        let scenario = Scenario::steady("webinar", 3, 100);
+        assert_eq!(scenario.streams(&all(&scenario), &media()), 3 * 2 * 2 + 100 * 3 * 2);
+        assert_eq!(scenario.receivers(), 102);
+    }
+
+    #[test]
+    fn simulcast_encodings_share_a_frame_rate_and_viewers_differ_in_what_they_want() {
+        let scenario = Scenario { simulcast: true, ..Scenario::steady("layers", 1, 30) };
+        let plans = all(&scenario);
+        let video = plans[0].tracks.last().unwrap();
+        let bursts: Vec<(u32, Duration)> = video.encodings.iter().map(|e| (e.shape.burst, e.shape.every)).collect();
+        let every = Duration::from_millis(40);
+        assert_eq!(bursts, [(1, every), (3, every), (10, every)]);
+        let wanting = |layer| plans[1..].iter().filter(|plan| plan.wish == Some(layer)).count();
+        assert_eq!(LAYERS.map(wanting), [10; 3]);
     }
 
     #[test]

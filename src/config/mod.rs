@@ -5,6 +5,7 @@
 //! key or a wrong value is an error that names it, and no secret shows in a `Debug` or an error text.
 
 mod file;
+mod ice_servers;
 mod settings;
 mod value;
 
@@ -15,6 +16,8 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use ice_servers::IceServer;
 
 use crate::limits;
 use settings::Given;
@@ -76,6 +79,8 @@ pub struct Media {
     pub shards: NonZeroUsize,
     /// Participants of one room on one shard before others are placed elsewhere; `None`: as many as it can bear.
     pub room_spread: Option<NonZeroUsize>,
+    /// Told to clients whose protocol has a way to.
+    pub ice_servers: Vec<IceServer>,
 }
 
 /// What a room is created with.
@@ -234,8 +239,11 @@ fn media(given: &Given) -> Result<Media, ConfigError> {
     if let Some(ip) = node_ips.iter().find(|ip| ip.is_unspecified()) {
         return Err(given.wrong("rtc.node_ip", format!("{ip} is no address that clients can send to")));
     }
+    let mut ice_servers = given.read("rtc.stun_servers", |value| value.stun_servers())?.unwrap_or_default();
+    ice_servers.extend(given.read("rtc.turn_servers", |value| value.turn_servers())?.unwrap_or_default());
     let room_spread = given.read("room.spread", |value| value.integer(0..=limits::ROOM_PARTICIPANTS))?;
-    Ok(Media { udp_port, node_ips, shards, room_spread: room_spread.and_then(NonZeroUsize::new) })
+    let room_spread = room_spread.and_then(NonZeroUsize::new);
+    Ok(Media { udp_port, node_ips, shards, room_spread, ice_servers })
 }
 
 fn rooms(given: &Given, warnings: &mut Vec<String>) -> Result<RoomDefaults, ConfigError> {

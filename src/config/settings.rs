@@ -69,6 +69,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "IP",
         "Addresses clients send media to, by commas; default: the machine's own. Needed behind NAT",
     ),
+    value(
+        "rtc.stun_servers",
+        "stun-servers",
+        "HOST:PORT",
+        "STUN servers that clients of HTTP publishing and playback are told of, by commas; default: none",
+    ),
+    value(
+        "rtc.turn_servers",
+        "turn-servers",
+        "LIST",
+        "TURN servers they are told of, as YAML: '[{host: HOST, port: PORT, protocol: udp, username: U, credential: C}]'",
+    ),
     value("shards", "shards", "N", "Threads that forward media; default: the number of cores"),
     value(
         "keys",

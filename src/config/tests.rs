@@ -48,6 +48,10 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         "a: b",
         "--room-empty-timeout",
         "1",
+        "--stun-servers",
+        "s.example:3478",
+        "--turn-servers",
+        "[{host: t.example, port: 443, protocol: tls}]",
         "--room-departure-timeout",
         "2",
         "--room-max-participants",
@@ -64,6 +68,8 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         ("SFUMATO_UDP_PORT", "9000"),
         ("SFUMATO_NODE_IP", "192.0.2.1, 2001:db8::1"),
         ("SFUMATO_SHARDS", "3"),
+        ("SFUMATO_STUN_SERVERS", "s.example:3478"),
+        ("SFUMATO_TURN_SERVERS", "{host: t.example, port: 443, protocol: tls}"),
         ("SFUMATO_KEYS", "a: b"),
         ("SFUMATO_ROOM_EMPTY_TIMEOUT", "1"),
         ("SFUMATO_ROOM_DEPARTURE_TIMEOUT", "2"),
@@ -81,6 +87,10 @@ fn every_setting_is_read_from_flags_and_from_variables() {
             node_ips: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             shards: NonZeroUsize::new(3).unwrap(),
             room_spread: None,
+            ice_servers: vec![
+                IceServer { uri: "stun:s.example:3478".to_owned(), login: None },
+                IceServer { uri: "turns:t.example:443?transport=tcp".to_owned(), login: None },
+            ],
         },
         rooms: RoomDefaults {
             empty_timeout: Duration::from_secs(1),
@@ -109,6 +119,9 @@ rtc:
   udp_port: 7900
   node_ip: 198.51.100.7
   pli_throttle: {low_quality: 500ms}
+  stun_servers: [s.example:3478]
+  turn_servers:
+    - {host: t.example, port: 443, protocol: udp, username: u, credential: c}
 prometheus_port: 6789
 keys:
   key1: 0123456789abcdef0123456789abcdef
@@ -128,6 +141,8 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
     assert_eq!(config.http, Http { bind: vec!["::".parse().unwrap()], port: 7890 });
     assert_eq!(config.media.udp_port, 7900);
     assert_eq!(config.media.node_ips, ["198.51.100.7".parse::<IpAddr>().unwrap()]);
+    let uris: Vec<&str> = config.media.ice_servers.iter().map(|server| server.uri.as_str()).collect();
+    assert_eq!(uris, ["stun:s.example:3478", "turn:t.example:443?transport=udp"]);
     assert_eq!(config.keys.keys().collect::<Vec<_>>(), ["key1", "key2"]);
     assert_eq!(config.rooms.empty_timeout, Duration::from_secs(60));
     assert_eq!(config.rooms.departure_timeout, Duration::from_secs(5));

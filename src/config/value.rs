@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ApiKeys, LogLevel, Secret};
+use super::{ApiKeys, IceServer, LogLevel, Secret, ice_servers};
 
 pub(super) struct SettingValue {
     /// Where it was given, for errors: `--port`, `SFUMATO_PORT` or the key and the file.
@@ -70,13 +70,30 @@ impl SettingValue {
 
     /// A list, or text with commas.
     fn texts(&self) -> Result<Vec<&str>, String> {
-        let wrong = |value| format!("{} should be an IP address or a list of them", shown(value));
+        let wrong = |value| format!("{} should be an address or a list of them", shown(value));
         match &self.value {
             Value::String(text) => Ok(text.split(',').map(str::trim).collect()),
             Value::Array(items) => {
                 items.iter().map(|item| item.as_str().map(str::trim).ok_or_else(|| wrong(item))).collect()
             }
             other => Err(wrong(other)),
+        }
+    }
+
+    pub fn stun_servers(&self) -> Result<Vec<IceServer>, String> {
+        self.texts()?.into_iter().map(ice_servers::stun).collect()
+    }
+
+    /// A list, or its text in YAML.
+    pub fn turn_servers(&self) -> Result<Vec<IceServer>, String> {
+        let parsed = match &self.value {
+            Value::String(text) => serde_saphyr::from_str::<Value>(text).ok(),
+            _ => None,
+        };
+        match parsed.as_ref().unwrap_or(&self.value) {
+            Value::Array(items) => items.iter().map(ice_servers::turn).collect(),
+            // One alone fails with the form that is wanted, or is taken.
+            other => ice_servers::turn(other).map(|server| vec![server]),
         }
     }
 

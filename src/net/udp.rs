@@ -2,13 +2,13 @@
 //! themselves where the kernel or device refuses).
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::task::{Context, Poll, ready};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
 use crate::limits;
 use crate::shard::send::{Route, SendBatch, Transmit};
@@ -23,7 +23,7 @@ const STRIDE: usize = RECEIVE_BUFFER + 5 * 64;
 
 /// A bound socket that no runtime knows yet.
 pub struct BoundPort {
-    socket: std::net::UdpSocket,
+    socket: UdpSocket,
     local: SocketAddr,
 }
 
@@ -36,7 +36,7 @@ impl BoundPort {
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        let socket = std::net::UdpSocket::from(socket);
+        let socket = UdpSocket::from(socket);
         let local = socket.local_addr()?;
         Ok(BoundPort { socket, local })
     }
@@ -47,7 +47,7 @@ impl BoundPort {
 }
 
 pub struct UdpPort {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
     state: UdpSocketState,
 }
 
@@ -100,20 +100,23 @@ impl ReceiveBuffers {
 impl UdpPort {
     /// Joins the runtime of the calling thread, which must be the one that uses the port.
     pub fn attach(bound: BoundPort) -> io::Result<UdpPort> {
-        let socket = UdpSocket::from_std(bound.socket)?;
-        let state = UdpSocketState::new((&socket).into())?;
+        let state = UdpSocketState::new((&bound.socket).into())?;
         // What the kernel grants is enough to run; less only means less slack.
-        let _ = state.set_recv_buffer_size((&socket).into(), SOCKET_BUFFER);
-        let _ = state.set_send_buffer_size((&socket).into(), SOCKET_BUFFER);
+        let _ = state.set_recv_buffer_size((&bound.socket).into(), SOCKET_BUFFER);
+        let _ = state.set_send_buffer_size((&bound.socket).into(), SOCKET_BUFFER);
+        // Not the runtime's own socket: that is told of room to send too, and every send would end in a wake-up.
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for owners that change their descriptor; this one does not"
+        )]
+        let socket = AsyncFd::with_interest(bound.socket, Interest::READABLE)?;
         Ok(UdpPort { socket, state })
     }
 
     /// Ready when datagrams came since the last time it was. They are to be received until there are none.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.socket.poll_recv_ready(cx))?;
-        // Forgets the readiness without a system call. The kernel tells of each arrival: the next makes it ready again.
-        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = self.socket.try_io(Interest::READABLE, nothing);
+        // The kernel tells of each arrival: the next makes it ready again.
+        ready!(self.socket.poll_read_ready(cx))?.clear_ready();
         Poll::Ready(Ok(()))
     }
 
@@ -122,7 +125,7 @@ impl UdpPort {
         let mut chunks = buffers.bytes.chunks_exact_mut(STRIDE).map(|chunk| chunk.get_mut(..RECEIVE_BUFFER));
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().flatten().unwrap_or_default()));
-        self.state.recv((&self.socket).into(), &mut slices, &mut buffers.metas).unwrap_or(0)
+        self.state.recv(self.socket.get_ref().into(), &mut slices, &mut buffers.metas).unwrap_or(0)
     }
 
     /// Sends one run: in one call where the kernel and device can, else datagram by datagram. A full socket buffer drops it,
@@ -143,7 +146,7 @@ impl UdpPort {
     fn send_run(&self, route: Route, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let Route { to: destination, local } = route;
         let datagram = quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip: local.ip };
-        self.state.try_send((&self.socket).into(), &datagram)
+        self.state.try_send(self.socket.get_ref().into(), &datagram)
     }
 
     /// Most datagrams the kernel hands over in one buffer; 1 without receive offload.

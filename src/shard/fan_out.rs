@@ -1,52 +1,18 @@
 //! From what one batch brought to the subscribers, one subscriber at a time (RFC 7667, section 3.7): all that a subscriber gets
 //! is sealed one after another and leaves in as few runs as can be, while it is still in the processor's cache.
 //!
-//! What always holds: only those subscribed to a source of the batch are looked at; audio goes before video; packets of one
-//! stream keep their order; nothing is allocated and no clock is read.
+//! What always holds: only those subscribed to a source of the batch are looked at; nothing is allocated and no clock is read.
 
 use std::time::Instant;
 
-use super::inbound::SourceKey;
+use super::gather::Arrived;
 use super::mirror::hand_over;
 use super::peer::Peer;
 use super::send::SendBatch;
 use super::source::Source;
 use super::{RoomOnShard, Shard};
-use crate::media::forward::Packet;
 use crate::telemetry::counters::ShardCounters;
-use crate::transport::srtp::{MAX_PADDING_BYTES, Plain};
-
-/// A media packet of the present batch, in the cache of its encoding.
-pub struct Arrived {
-    pub source: SourceKey,
-    pub encoding: usize,
-    pub extended_sequence: u64,
-    is_video: bool,
-    /// Of the plain packet, bytes.
-    len: usize,
-    /// Bytes it is padded by, so that it is as long as its neighbours and leaves in one run with them.
-    padding: u8,
-    /// Its place in the order of arrival.
-    order: usize,
-}
-
-impl Arrived {
-    pub fn new(source: SourceKey, packet: &Packet, len: usize) -> Arrived {
-        Arrived {
-            source,
-            encoding: packet.encoding,
-            extended_sequence: packet.extended_sequence,
-            is_video: packet.codec.is_video(),
-            len,
-            padding: 0,
-            order: 0,
-        }
-    }
-
-    fn stream(&self) -> (bool, SourceKey, usize) {
-        (self.is_video, self.source, self.encoding)
-    }
-}
+use crate::transport::srtp::Plain;
 
 /// How far the forwarding of one room's batch has come.
 #[derive(Default)]
@@ -65,7 +31,7 @@ impl Shard {
         loop {
             let Some(room) = self.fan_out.room else {
                 let Some(room) = self.dirty_rooms.pop() else { return false };
-                self.begin_fan_out(room);
+                self.begin_fan_out(now, room);
                 continue;
             };
             let Some(subscriber) = self.fan_out.subscribers.pop() else {
@@ -80,16 +46,33 @@ impl Shard {
         }
     }
 
-    fn begin_fan_out(&mut self, room: usize) {
+    /// When packets that wait for the rest of their frame are to be forwarded at the latest.
+    pub(super) fn gathered_due(&self) -> Option<Instant> {
+        self.waiting_rooms.iter().filter_map(|room| self.rooms.get(*room)?.gathered.due()).min()
+    }
+
+    /// Has rooms looked at in which packets have waited long enough; forgets those in which none do any more.
+    pub(super) fn end_waiting(&mut self, now: Instant) {
+        let (rooms, dirty_rooms) = (&mut self.rooms, &mut self.dirty_rooms);
+        self.waiting_rooms.retain(|room| {
+            let Some(gathered) = rooms.get_mut(*room).map(|entry| &mut entry.gathered) else { return false };
+            let Some(due) = gathered.due() else { return false };
+            if due <= now && gathered.notice() {
+                dirty_rooms.push(*room);
+            }
+            due > now
+        });
+    }
+
+    fn begin_fan_out(&mut self, now: Instant, room: usize) {
         self.fan_out.batch += 1;
         self.fan_out.room = Some(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        entry.gathered.settle(now);
         // First, so that the other shards work on it meanwhile.
         hand_over(entry, &mut self.links, &self.counters);
-        group(&mut entry.arrivals);
-        equalise(&mut entry.arrivals);
         let mut last = None;
-        for arrived in &entry.arrivals {
+        for arrived in entry.gathered.ripe() {
             if last.replace(arrived.source) == Some(arrived.source) {
                 continue;
             }
@@ -107,49 +90,15 @@ impl Shard {
         self.fan_out.room = None;
         let Some(entry) = self.rooms.get_mut(room) else { return };
         let began = |arrived: &Arrived| entry.sources.get(arrived.source).is_some_and(|s| s.layers_changed);
-        let review = entry.arrivals.iter().any(began);
-        entry.arrivals.clear();
+        let review = entry.gathered.ripe().iter().any(began);
+        entry.gathered.done();
+        if entry.gathered.due().is_some() && !self.waiting_rooms.contains(&room) {
+            self.waiting_rooms.push(room);
+        }
         if review {
             self.review_layers(now, room);
         }
     }
-}
-
-/// Puts streams together, audio first. Unstable sorting with the order of arrival as last key allocates nothing.
-fn group(arrivals: &mut [Arrived]) {
-    for (order, arrived) in arrivals.iter_mut().enumerate() {
-        arrived.order = order;
-    }
-    arrivals.sort_unstable_by_key(|arrived| (arrived.stream(), arrived.order));
-}
-
-/// Pads neighbouring video packets of one stream to one size where they differ by no more than padding can fill.
-fn equalise(arrivals: &mut [Arrived]) {
-    for stream in arrivals.chunk_by_mut(|a, b| a.is_video && a.stream() == b.stream()) {
-        let mut rest = stream;
-        while !rest.is_empty() {
-            let (stretch, longest) = stretch(rest);
-            let (head, tail) = rest.split_at_mut(stretch);
-            for arrived in head {
-                // No more than MAX_PADDING_BYTES apart.
-                arrived.padding = u8::try_from(longest - arrived.len).unwrap_or(0);
-            }
-            rest = tail;
-        }
-    }
-}
-
-/// How many packets from the first on can be made equal, and how long they become.
-fn stretch(arrivals: &[Arrived]) -> (usize, usize) {
-    let (mut shortest, mut longest) = (usize::MAX, 0);
-    for (count, arrived) in arrivals.iter().enumerate() {
-        let (low, high) = (shortest.min(arrived.len), longest.max(arrived.len));
-        if high - low > MAX_PADDING_BYTES {
-            return (count, longest);
-        }
-        (shortest, longest) = (low, high);
-    }
-    (arrivals.len(), longest)
 }
 
 /// Seals for one subscriber what it gets of the batch.
@@ -158,7 +107,7 @@ fn serve(now: Instant, entry: &mut RoomOnShard, peer: &mut Peer, batch: &mut Sen
         return;
     };
     let (mut packets, mut bytes) = (0, 0);
-    for arrived in &entry.arrivals {
+    for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =
             (entry.sources.get_mut(arrived.source), peer.outbound.get_mut(arrived.source))
         else {

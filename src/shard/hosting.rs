@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::data::Channels;
+use super::gather::Gathered;
 use super::inbound::{Inbound, SourceKey};
 use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceDescription, SourceId};
 use super::outbound::{Outbound, Waiting};
@@ -183,6 +184,7 @@ impl Shard {
         let empty = |entry: &RoomOnShard| entry.peers.is_empty() && entry.sources.is_empty();
         if self.rooms.get(room).is_some_and(empty) {
             let entry = self.rooms.remove(room);
+            self.waiting_rooms.retain(|waiting| *waiting != room);
             self.by_key.remove(&entry.key);
         }
     }
@@ -217,7 +219,11 @@ impl Shard {
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
         }
-        self.by_address.retain(|_, owner| *owner != key);
+        for (address, _) in &peer.paths {
+            if self.by_address.get(address) == Some(&key) {
+                self.by_address.remove(address);
+            }
+        }
         self.timers.disarm(Owner::Peer(key));
         if let Some(entry) = self.rooms.get_mut(peer.room) {
             entry.peers.retain(|other| *other != key);
@@ -236,6 +242,10 @@ impl Shard {
     /// let a slow reader take the server's memory.
     pub(super) fn tell(&mut self, key: usize, event: Event) {
         let Some(peer) = self.peers.get(key) else { return };
+        // Who only watches has no use for news, and there may be thousands of them.
+        if peer.outbound.is_standing() && !event.is_of_session() {
+            return;
+        }
         if let Err(TrySendError::Full(_)) = peer.events.try_send(event) {
             self.doomed.push((key, LeaveReason::TooSlow));
         }
@@ -268,7 +278,7 @@ impl Shard {
         };
         let Some(entry) = self.rooms.get_mut(room) else { return };
         let Some(source) = entry.sources.try_remove(key) else { return };
-        entry.arrivals.retain(|arrived| arrived.source != key);
+        entry.gathered.forget(key);
         if let Origin::Peer(publisher) = source.origin {
             if let Some(peer) = self.peers.get_mut(publisher) {
                 peer.inbound.unbind(key);
@@ -369,6 +379,12 @@ impl Shard {
 
 impl RoomOnShard {
     fn new(key: RoomKey) -> RoomOnShard {
-        RoomOnShard { key, sources: Slab::new(), peers: Vec::new(), participants: HashMap::new(), arrivals: Vec::new() }
+        RoomOnShard {
+            key,
+            sources: Slab::new(),
+            peers: Vec::new(),
+            participants: HashMap::new(),
+            gathered: Gathered::default(),
+        }
     }
 }

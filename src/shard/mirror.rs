@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use super::fan_out::Arrived;
+use super::gather::Arrived;
 use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceId};
 use super::links::{HandedPacket, Links, MediaBatch};
 use super::{RoomOnShard, Shard};
@@ -56,10 +56,10 @@ impl Shard {
         let Some(encoding) = source.encodings.get_mut(handed.packet.encoding) else { return };
         encoding.mirrored(now, handed.packet.header.ssrc, handed.fraction_lost);
         encoding.cache.insert(now, handed.packet, plain);
-        if entry.arrivals.is_empty() {
+        let viewers = source.subscribers.len();
+        if entry.gathered.push(Arrived::new(now, key, &handed.packet, plain.len(), viewers)) {
             self.dirty_rooms.push(room);
         }
-        entry.arrivals.push(Arrived::new(key, &handed.packet, plain.len()));
     }
 
     /// Takes what another shard has to say, in order.
@@ -138,7 +138,7 @@ impl Shard {
 
 /// Copies what arrived of sources with subscribers elsewhere into the batches for their shards.
 pub(super) fn hand_over(entry: &mut RoomOnShard, links: &mut Links, counters: &ShardCounters) {
-    for arrived in &entry.arrivals {
+    for arrived in entry.gathered.ripe() {
         let Some(source) = entry.sources.get_mut(arrived.source).filter(|source| !source.handed_to.is_empty()) else {
             continue;
         };

@@ -1,13 +1,14 @@
-//! One shard: the rooms it owns, their peers, and everything between a datagram in and a datagram out. Sans-IO: time, bytes,
-//! messages and randomness are arguments; what is to be sent is left in the [`SendBatch`].
+//! One shard: the rooms that are at home here, the peers it hosts, and everything between a datagram in and a datagram out.
+//! Sans-IO: time, bytes, messages and randomness are arguments; what is to be sent is left in the [`SendBatch`].
 //!
-//! What always holds: nothing is shared with another shard but counters and the directory of rooms; no state is made for a datagram that is not from
-//! an address which passed an authenticated ICE check; what one peer sends can only end that peer.
+//! What always holds: nothing is shared with another shard but counters and the directory of rooms; no state is made for a
+//! datagram that is not from an address which passed an authenticated ICE check; what one peer sends can only end that peer.
 
 mod data;
 pub mod directory;
 mod effects;
 mod fan_out;
+mod gather;
 mod home;
 mod hosting;
 mod inbound;
@@ -48,7 +49,8 @@ use crate::room::{Moment, RoomConfig};
 use crate::telemetry::counters::ShardCounters;
 use crate::transport::Certificate;
 use directory::Directory;
-use fan_out::{Arrived, FanOut};
+use fan_out::FanOut;
+use gather::Gathered;
 use home::Home;
 use inbound::SourceKey;
 use leg::{Report, RoomKey, ShardId, SourceId};
@@ -114,8 +116,10 @@ pub struct Shard {
     timers: Timers,
     /// Peers to put out once the present effects are done.
     doomed: Vec<(usize, LeaveReason)>,
-    /// Rooms with packets of the present batch to forward.
+    /// Rooms with packets to forward.
     dirty_rooms: Vec<usize>,
+    /// Rooms with packets that wait for the rest of their frame.
+    waiting_rooms: Vec<usize>,
     fan_out: FanOut,
     /// An RTCP compound that is written, and what becomes of it.
     scratch: Vec<u8>,
@@ -130,8 +134,7 @@ struct RoomOnShard {
     sources: Slab<Source>,
     peers: Vec<usize>,
     participants: HashMap<ParticipantKey, usize>,
-    /// Packets of the present batch, in order of arrival.
-    arrivals: Vec<Arrived>,
+    gathered: Gathered,
 }
 
 impl Shard {
@@ -160,6 +163,7 @@ impl Shard {
             timers: Timers::default(),
             doomed: Vec::new(),
             dirty_rooms: Vec::new(),
+            waiting_rooms: Vec::new(),
             fan_out: FanOut::default(),
             scratch: Vec::with_capacity(2048),
             sealed: Vec::with_capacity(2048),
@@ -179,7 +183,7 @@ impl Shard {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.gathered_due()).min()
     }
 
     pub fn handle_message(&mut self, now: Instant, message: Message) {
@@ -214,6 +218,7 @@ impl Shard {
                 Owner::Room(room) => self.room_timeout(now, room),
             }
         }
+        self.end_waiting(now);
         self.mend_links(now);
     }
 

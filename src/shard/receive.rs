@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::fan_out::Arrived;
+use super::gather::Arrived;
 use super::inbound::Route as Destination;
 use super::leg::Report;
 use super::send::{LocalEnd, Route};
@@ -85,10 +85,9 @@ impl Shard {
         }
         let record = Packet { encoding: index, header, extended_sequence, codec, info, clock };
         encoding.cache.insert(now, record, packet);
-        if entry.arrivals.is_empty() {
+        if entry.gathered.push(Arrived::new(now, source_key, &record, len, source.subscribers.len())) {
             self.dirty_rooms.push(room);
         }
-        entry.arrivals.push(Arrived::new(source_key, &record, len));
         Ok(())
     }
 

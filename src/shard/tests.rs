@@ -1,5 +1,8 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+mod legs;
+mod standing;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,63 +48,128 @@ impl Shard {
     }
 }
 
+/// A shard of the directory's.
+fn shard(id: ShardId, now: Instant, directory: &Arc<Directory>, room_spread: Option<NonZeroUsize>) -> Shard {
+    Shard::new(ShardConfig {
+        id,
+        room: RoomConfig {
+            empty_timeout: Duration::from_secs(300),
+            departure_timeout: Duration::from_secs(20),
+            max_participants: 0,
+        },
+        certificate: Arc::new(Certificate::generate()),
+        candidates: vec![SocketAddr::from(([192, 0, 2, 1], 7882))],
+        wall: WallClock::new(now, Duration::from_secs(1_000_000_000)),
+        random: Box::new(StdRng::seed_from_u64(3 + id.0 as u64)),
+        counters: directory.shards()[id.0].clone(),
+        directory: directory.clone(),
+        room_spread,
+    })
+}
+
+fn camera() -> Announcement {
+    Announcement {
+        client_id: "cam".to_owned(),
+        kind: MediaKind::Video,
+        source: TrackSource::Camera,
+        muted: false,
+        layers: Vec::new(),
+        opaque: Bytes::new(),
+    }
+}
+
+/// A participant's address and SRTP session.
+type End = (SocketAddr, Srtp);
+
+/// A packet of a camera as it is on the wire; `sequence` fills its payload.
+fn sealed(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize) -> Vec<u8> {
+    sealed_with(from, ssrc, sequence, keyframe, len, true)
+}
+
+fn sealed_with(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize, marker: bool) -> Vec<u8> {
+    let mut writer = HeaderWriter::new(marker, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
+    assert!(writer.extension(1, b"0"));
+    let mut payload = vec![0x10, u8::from(!keyframe)];
+    payload.extend(vec![sequence as u8; len]);
+    let mut packet = vec![0; 2_048];
+    let plain = Plain::new(u64::from(sequence), writer.finish(), &mut payload);
+    let len = from.1.outbound.seal_rtp(plain, &mut packet).unwrap();
+    packet.truncate(len);
+    packet
+}
+
+/// What a shard has sent to a participant since: headers and payloads.
+fn packets(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(Header, Vec<u8>)> {
+    let batch = shard.outgoing();
+    let mut packets = Vec::new();
+    for transmit in batch.transmits().iter().filter(|transmit| transmit.route.to == to.0) {
+        for datagram in batch.contents(transmit).chunks(transmit.segment) {
+            let mut packet = datagram.to_vec();
+            let header = Header::parse(&packet).unwrap();
+            // RTCP travels the same way and is not looked at here.
+            if header.payload_type != PayloadType(96) {
+                continue;
+            }
+            let (sequence, len) = (header.sequence_number, header.len);
+            let opened = to.1.inbound.open_rtp(now, header.ssrc.0, sequence, len, &mut packet);
+            packet.truncate(opened.unwrap());
+            packets.push((header, Header::parse(&packet).unwrap().payload(&packet).unwrap().to_vec()));
+        }
+    }
+    packets
+}
+
+/// The same as sequence number, the byte that fills the payload, and its length.
+fn received(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(u16, u8, usize)> {
+    let told = |(header, payload): (Header, Vec<u8>)| (header.sequence_number, *payload.last().unwrap(), payload.len());
+    packets(shard, now, to).into_iter().map(told).collect()
+}
+
+/// Puts a connected transport in the place of the one that waits for its participant.
+fn connect(shard: &mut Shard, key: usize, end: Connected) -> End {
+    shard.peers[key].transport = end.transport;
+    shard.peers[key].learn_path(end.address, send::LocalEnd { socket: 0, ip: None });
+    shard.by_address.insert(end.address, key);
+    (end.address, end.peer)
+}
+
 /// A shard in which Anna publishes a camera that Bert receives.
 struct World {
     shard: Shard,
     now: Instant,
-    anna: (SocketAddr, Srtp),
-    bert: (SocketAddr, Srtp),
-    _events: Vec<mpsc::Receiver<Event>>,
+    anna: End,
+    bert: End,
+    events: Vec<mpsc::Receiver<Event>>,
+}
+
+/// Lets a participant in whose transport is connected already.
+fn enter(
+    shard: &mut Shard,
+    now: Instant,
+    seat: u64,
+    request: JoinRequest,
+    end: Connected,
+) -> (mpsc::Receiver<Event>, End) {
+    let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
+    let seat = SeatId(seat);
+    shard.handle_message(now, Message::Join { seat, request: Box::new(request), events: sender });
+    let key = shard.peer_of(seat);
+    (receiver, connect(shard, key, end))
 }
 
 impl World {
     fn new() -> World {
+        World::of(request("anna", "sendonly", vec![camera()]), request("bert", "recvonly", Vec::new()))
+    }
+
+    fn of(annas: JoinRequest, berts: JoinRequest) -> World {
         let (anna, bert) = (Connected::new(1), Connected::new(2));
         let now = anna.now.max(bert.now);
-        let room = RoomConfig {
-            empty_timeout: Duration::from_secs(300),
-            departure_timeout: Duration::from_secs(20),
-            max_participants: 0,
-        };
-        let counters = Arc::<ShardCounters>::default();
-        let mut shard = Shard::new(ShardConfig {
-            id: ShardId(0),
-            room,
-            certificate: Arc::new(Certificate::generate()),
-            candidates: vec![SocketAddr::from(([192, 0, 2, 1], 7882))],
-            wall: WallClock::new(now, Duration::from_secs(1_000_000_000)),
-            random: Box::new(StdRng::seed_from_u64(3)),
-            counters: counters.clone(),
-            directory: Arc::new(Directory::new(vec![counters])),
-            room_spread: None,
-        });
-        let camera = Announcement {
-            client_id: "cam".to_owned(),
-            kind: MediaKind::Video,
-            source: TrackSource::Camera,
-            muted: false,
-            layers: Vec::new(),
-            opaque: Bytes::new(),
-        };
-        let mut events = Vec::new();
-        let joins = [request("anna", "sendonly", vec![camera]), request("bert", "recvonly", Vec::new())];
-        for (seat, request) in joins.into_iter().enumerate() {
-            let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
-            let seat = SeatId(seat as u64);
-            shard.handle_message(now, Message::Join { seat, request: Box::new(request), events: sender });
-            events.push(receiver);
-        }
-        let mut ends = Vec::new();
-        for (seat, end) in [anna, bert].into_iter().enumerate() {
-            let key = shard.peer_of(SeatId(seat as u64));
-            shard.peers[key].transport = end.transport;
-            shard.peers[key].learn_path(end.address, send::LocalEnd { socket: 0, ip: None });
-            shard.by_address.insert(end.address, key);
-            ends.push((end.address, end.peer));
-        }
+        let mut shard = shard(ShardId(0), now, &Arc::new(Directory::new(vec![Arc::default()])), None);
+        let (annas_events, anna) = enter(&mut shard, now, 0, annas, anna);
+        let (berts_events, bert) = enter(&mut shard, now, 1, berts, bert);
         shard.outgoing().clear();
-        let bert = ends.pop().unwrap();
-        World { shard, now, anna: ends.pop().unwrap(), bert, _events: events }
+        World { shard, now, anna, bert, events: vec![annas_events, berts_events] }
     }
 
     /// One of Anna's packets as it is on the wire.
@@ -109,16 +177,13 @@ impl World {
         self.sealed_from(Ssrc(77), sequence, keyframe, 1_000)
     }
 
+    /// A packet of a frame of several; the last one carries the marker.
+    fn sealed_part(&mut self, sequence: u16, keyframe: bool, last: bool) -> Vec<u8> {
+        sealed_with(&mut self.anna, Ssrc(77), sequence, keyframe, 1_000, last)
+    }
+
     fn sealed_from(&mut self, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize) -> Vec<u8> {
-        let mut writer = HeaderWriter::new(true, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
-        assert!(writer.extension(1, b"0"));
-        let mut payload = vec![0x10, u8::from(!keyframe)];
-        payload.extend(vec![sequence as u8; len]);
-        let mut packet = vec![0; 2_048];
-        let plain = Plain::new(u64::from(sequence), writer.finish(), &mut payload);
-        let len = self.anna.1.outbound.seal_rtp(plain, &mut packet).unwrap();
-        packet.truncate(len);
-        packet
+        sealed(&mut self.anna, ssrc, sequence, keyframe, len)
     }
 
     /// Hands one batch to the shard, as if it had been received at once.
@@ -132,23 +197,15 @@ impl World {
 
     /// What Bert has received since: sequence number, the byte that fills the payload, and its length.
     fn bert_received(&mut self) -> Vec<(u16, u8, usize)> {
-        let batch = self.shard.outgoing();
-        let mut received = Vec::new();
-        for transmit in batch.transmits().iter().filter(|transmit| transmit.route.to == self.bert.0) {
-            for datagram in batch.contents(transmit).chunks(transmit.segment) {
-                let mut packet = datagram.to_vec();
-                let header = Header::parse(&packet).unwrap();
-                // RTCP travels the same way and is not looked at here.
-                if header.payload_type != PayloadType(96) {
-                    continue;
-                }
-                let (sequence, len) = (header.sequence_number, header.len);
-                let opened = self.bert.1.inbound.open_rtp(self.now, header.ssrc.0, sequence, len, &mut packet);
-                packet.truncate(opened.unwrap());
-                let payload = Header::parse(&packet).unwrap().payload(&packet).unwrap().to_vec();
-                received.push((sequence, *payload.last().unwrap(), payload.len()));
-            }
-        }
+        let received = received(&mut self.shard, self.now, &mut self.bert);
+        self.shard.outgoing().clear();
+        received
+    }
+
+    /// The same with whole headers.
+    fn bert_packets(&mut self) -> Vec<(Header, u8)> {
+        let packets = packets(&mut self.shard, self.now, &mut self.bert);
+        let received = packets.into_iter().map(|(header, payload)| (header, *payload.last().unwrap())).collect();
         self.shard.outgoing().clear();
         received
     }
@@ -181,6 +238,35 @@ fn what_one_batch_brings_leaves_as_one_run() {
     world.receive(&mut packets);
     assert_eq!(runs(&mut world), [9]);
     assert_eq!(world.bert_received().len(), 9);
+}
+
+#[test]
+fn a_frame_in_two_batches_leaves_as_one_run_where_many_watch() {
+    let mut world = World::new();
+    let others: Vec<_> = (2..5)
+        .map(|seat| {
+            let request = request(&format!("viewer {seat}"), "recvonly", Vec::new());
+            enter(&mut world.shard, world.now, seat, request, Connected::new(seat as u16 + 1))
+        })
+        .collect();
+    world.shard.outgoing().clear();
+    let mut frame: Vec<_> = (1..=6).map(|n| world.sealed_part(n, n == 1, n == 6)).collect();
+    let mut rest = frame.split_off(2);
+    world.receive(&mut frame);
+    assert!(runs(&mut world).is_empty(), "waits for the rest");
+    world.receive(&mut rest);
+    assert_eq!(runs(&mut world), [6]);
+    assert_eq!(world.bert_received().len(), 6);
+
+    let mut lost_end: Vec<_> = (7..=8).map(|n| world.sealed_part(n, false, false)).collect();
+    world.receive(&mut lost_end);
+    let due = world.shard.poll_timeout().unwrap();
+    assert!(due <= world.now + Duration::from_millis(1), "soon");
+    world.now = due;
+    world.shard.handle_timeout(due);
+    while world.shard.forward(due) {}
+    assert_eq!(runs(&mut world), [2]);
+    assert_eq!(others.len(), 3);
 }
 
 #[test]

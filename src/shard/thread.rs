@@ -89,7 +89,7 @@ impl ShardThread {
                 self.tell_offload();
             }
             self.shard.handle_timeout(now);
-            self.send();
+            self.forward(now);
             let (open, messages) = self.take_messages(now);
             self.send();
             if !open || self.shard.is_drained() {

@@ -1,9 +1,9 @@
 //! What an adaptor needs of the rooms, as traits, so that its tests can stand in for the shards; and how a place is taken.
 
 use std::future::Future;
+use std::time::Duration;
 
 use super::port::{Rooms, Seat};
-use crate::limits;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 use crate::room::model::JoinError;
@@ -40,27 +40,53 @@ impl Place for Seat {
     }
 }
 
-/// Why there is no place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Why there is no place, in words for the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Denial {
-    Refused(JoinError),
-    /// The room's shard is gone.
-    Gone,
-    /// The room did not answer within `limits::JOIN_TIMEOUT`.
+    #[error("identity, name, metadata or attributes are too long")]
+    OverLimits,
+    #[error("the room is full")]
+    RoomFull,
+    #[error("the server is full")]
+    ServerFull,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    #[error("the room does not answer")]
     Timeout,
 }
 
+impl Denial {
+    /// HTTP status to refuse with.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::OverLimits => 400,
+            Self::RoomFull | Self::ServerFull | Self::ShuttingDown | Self::Timeout => 503,
+        }
+    }
+}
+
+impl From<JoinError> for Denial {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::RoomFull => Self::RoomFull,
+            JoinError::ServerFull => Self::ServerFull,
+            JoinError::ShuttingDown => Self::ShuttingDown,
+            JoinError::OverLimits => Self::OverLimits,
+        }
+    }
+}
+
 /// Joins, and waits for the room's first word. Who gives up meanwhile leaves, as the place is dropped.
-pub async fn take<P: Port>(port: &P, request: JoinRequest) -> Result<(P::Place, Event), Denial> {
+pub async fn take<P: Port>(port: &P, request: JoinRequest, patience: Duration) -> Result<(P::Place, Event), Denial> {
     let joining = async {
         let mut place = port.join(request).await?;
         let first = place.next().await?;
         Some((place, first))
     };
-    match tokio::time::timeout(limits::JOIN_TIMEOUT, joining).await {
-        Ok(Some((_, Event::Refused(error)))) => Err(Denial::Refused(error)),
+    match tokio::time::timeout(patience, joining).await {
+        Ok(Some((_, Event::Refused(error)))) => Err(error.into()),
         Ok(Some(joined)) => Ok(joined),
-        Ok(None) => Err(Denial::Gone),
+        Ok(None) => Err(Denial::ShuttingDown),
         Err(_) => Err(Denial::Timeout),
     }
 }

@@ -150,6 +150,31 @@ pub fn check_vp8(received: &[Received]) -> Continuity {
     check(received, VP8_PAYLOAD_TYPE, |payload| Vp8Packet::read(payload).index)
 }
 
+/// Parts a stream at the changes of its source: where the index of the payload begins anew. Panics unless the stream itself
+/// goes on there: under one SSRC, with the next number, later in time.
+pub fn parts(received: &[Received], video: bool) -> Vec<Vec<Received>> {
+    let index = |one: &Received| match video {
+        true => Vp8Packet::read(&one.payload).index,
+        false => index_of(&one.payload),
+    };
+    let mut parts: Vec<Vec<Received>> = Vec::new();
+    for (at, one) in received.iter().enumerate() {
+        let before = at.checked_sub(1).map(|before| &received[before]);
+        match (before.filter(|before| index(before) < index(one)), parts.last_mut()) {
+            (Some(_), Some(part)) => part.push(one.clone()),
+            _ => parts.push(vec![one.clone()]),
+        }
+    }
+    for pair in parts.windows(2) {
+        let (before, after) = (&pair[0].last().expect("a packet").header, &pair[1][0].header);
+        assert_eq!(before.ssrc, after.ssrc);
+        assert_eq!(before.sequence_number.wrapping_add(1), after.sequence_number);
+        let ticks = after.timestamp.wrapping_sub(before.timestamp);
+        assert!((1..1 << 31).contains(&ticks), "{ticks} ticks later");
+    }
+    parts
+}
+
 /// Keyframes that began in a VP8 stream.
 pub fn keyframes(received: &[Received]) -> usize {
     let packets = received.iter().map(|one| Vp8Packet::read(&one.payload));

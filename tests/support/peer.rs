@@ -20,7 +20,7 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState,
-    RTCSessionDescription, Registry, register_default_interceptors,
+    RTCSessionDescription, Registry, SettingEngineBuilder, register_default_interceptors,
 };
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
@@ -279,9 +279,12 @@ pub async fn connect(events: Arc<Events>) -> Arc<dyn PeerConnection> {
         let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
         engine.register_codec(codec, kind).expect("a new codec");
     }
+    // A restart opens another socket, as after a change of network.
+    let settings = SettingEngineBuilder::new().with_discard_local_candidates_during_ice_restart(true).build();
     let registry = register_default_interceptors(Registry::new(), &mut engine).expect("new interceptors");
     let connection = PeerConnectionBuilder::new()
         .with_media_engine(engine)
+        .with_setting_engine(settings)
         .with_interceptor_registry(registry.with(interceptor::LAST, KeyframeRequests::default()))
         .with_handler(events)
         .with_udp_addrs(vec!["127.0.0.1:0"])
@@ -384,7 +387,7 @@ fn answer_in(response: &Response) -> Option<proto::SessionDescription> {
 }
 
 /// The address of the first candidate of a description.
-fn candidate(sdp: &str) -> SocketAddr {
+pub fn candidate(sdp: &str) -> SocketAddr {
     let fields: Vec<&str> = attribute(sdp, "candidate:").split_whitespace().collect();
     let address = format!("{}:{}", fields[4], fields[5]);
     address.parse().unwrap_or_else(|_| panic!("no address in {fields:?}"))

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 use tokio::task::JoinHandle;
 use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 
-use super::peer::{Events, Track, add_receivers, attribute, connect, offer, publish};
+use super::peer::{Events, Track, add_receivers, attribute, candidate, connect, offer, publish};
 use super::server::{Answer, Server};
 use super::within;
 
@@ -71,6 +71,13 @@ impl Streamer {
         self.events.track(&self.name, video).await
     }
 
+    /// The port the media socket is bound to. After a restart those before it are still described.
+    pub async fn media_port(&self) -> u16 {
+        let local = self.connection.local_description().await.expect("an offer was made");
+        let (_, newest) = local.sdp.rsplit_once("a=candidate:").expect("a candidate");
+        candidate(&format!("a=candidate:{newest}")).port()
+    }
+
     /// Restarts ICE. What was told before no longer counts at either end.
     pub async fn restart_ice(&mut self, server: &Server) {
         self.connection.restart_ice().await.expect("a restart can be asked for");
@@ -93,8 +100,13 @@ impl Streamer {
     }
 
     /// Ends the session by its address, and closes.
-    pub async fn end(mut self, server: &Server) {
+    pub async fn end(self, server: &Server) {
         assert_eq!(server.ask("DELETE", &self.session, &[], "").status, 200);
+        self.close().await;
+    }
+
+    /// Closes the connection alone.
+    pub async fn close(mut self) {
         self.tasks.drain(..).for_each(|task| task.abort());
         within("closing the connection", self.connection.close()).await.expect("it closes");
     }

@@ -32,7 +32,7 @@ use format::Kind;
 use ice::{Credentials, Ice, Outcome};
 use port::{BUFFERS, Buffers, Port};
 use receive::{Arrival, ReceiveStream};
-use send::{Publication, SendStream};
+use send::{Publication, SendStream, Shape};
 
 /// How often senders and receivers report.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -249,6 +249,8 @@ impl Client {
         };
         totals.packets += 1;
         totals.bytes += packet.len() as u64;
+        self.note_arrival(now, &header, packet);
+        let totals = &mut shared.totals;
         let Some(kind) = Kind::of(header.payload_type) else {
             let counter =
                 if header.payload_type == format::RTX { &mut totals.retransmissions } else { &mut totals.unexpected };
@@ -272,7 +274,6 @@ impl Client {
         }
         shared.totals.received += 1;
         let sampled = self.verify_every > 0 && stream.received % u64::from(self.verify_every) == 0;
-        self.note_arrival(now, &header, packet);
         if sampled && place < VERIFIED_STREAMS {
             self.verify(now, arrived, &header, kind, packet, shared);
         }
@@ -332,12 +333,14 @@ impl Client {
             return;
         };
         shared.totals.verified += 1;
-        let Some(sent) = header.payload(plain).ok().and_then(|payload| payload::sent_at(kind, payload)) else {
+        let Some(stamp) = header.payload(plain).ok().and_then(|payload| payload::stamp(kind, payload)) else {
             shared.totals.damaged += 1;
             return;
         };
+        let counter = shared.totals.by_encoding.get_mut(usize::from(stamp.encoding)).filter(|_| kind == Kind::Video);
+        counter.into_iter().for_each(|counter| *counter += 1);
         let delays = &mut shared.delays;
-        let Some(delay) = arrived.unwrap_or(now.unix).checked_sub(sent) else {
+        let Some(delay) = arrived.unwrap_or(now.unix).checked_sub(stamp.sent) else {
             delays.backwards += 1;
             return;
         };
@@ -345,7 +348,7 @@ impl Client {
             Kind::Audio => delays.audio.record(delay),
             Kind::Video => delays.video.record(delay),
         }
-        delays.read.record(now.unix.saturating_sub(sent));
+        delays.read.record(now.unix.saturating_sub(stamp.sent));
     }
 
     fn on_rtcp(&mut self, now: Now, packet: &mut [u8], shared: &mut Shared) {
@@ -369,6 +372,11 @@ impl Client {
                 _ => {}
             }
         }
+    }
+
+    /// Changes what it sends of a kind.
+    pub fn reshape(&mut self, kind: Kind, shape: Shape) {
+        self.sending.iter_mut().for_each(|stream| stream.reshape(kind, shape));
     }
 
     /// When [`on_timeout`](Self::on_timeout) wants to be called next.

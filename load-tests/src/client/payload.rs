@@ -9,8 +9,8 @@ use super::format::Kind;
 
 /// Marks a stamp, so that a payload that was damaged or moved is not taken for one.
 const MAGIC: u32 = 0x5f0a_10ad;
-/// Marker and time, nanoseconds of Unix time.
-const STAMP_BYTES: usize = 12;
+/// Marker, encoding, and time: nanoseconds of Unix time.
+const STAMP_BYTES: usize = 13;
 /// VP8 payload descriptor with a 15-bit picture id, TL0PICIDX and TID.
 const DESCRIPTOR_BYTES: usize = 6;
 /// VP8 payload header, start code and size of a keyframe (RFC 6386, section 9.1); there in every packet.
@@ -29,6 +29,16 @@ pub struct Picture {
     pub keyframe: bool,
     /// The picture's first packet.
     pub first: bool,
+    /// Which simulcast encoding it is of, low to high.
+    pub encoding: u8,
+}
+
+/// What a receiver reads back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// Since the Unix epoch.
+    pub sent: Duration,
+    pub encoding: u8,
 }
 
 /// The first bytes of a payload.
@@ -41,7 +51,7 @@ impl Head {
     pub fn audio(sent: Duration) -> Head {
         let mut head = Head { bytes: [0; HEAD_BYTES], len: 0 };
         head.put(&[OPUS_TOC]);
-        head.stamp(sent);
+        head.stamp(0, sent);
         head
     }
 
@@ -56,7 +66,7 @@ impl Head {
             (true, false) => head.put(&[0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
             (false, _) => head.put(&[0xff; FRAME_BYTES]),
         }
-        head.stamp(sent);
+        head.stamp(picture.encoding, sent);
         head
     }
 
@@ -64,8 +74,9 @@ impl Head {
         self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 
-    fn stamp(&mut self, sent: Duration) {
+    fn stamp(&mut self, encoding: u8, sent: Duration) {
         self.put(&MAGIC.to_be_bytes());
+        self.put(&[encoding]);
         self.put(&nanoseconds(sent).to_be_bytes());
     }
 
@@ -77,16 +88,16 @@ impl Head {
     }
 }
 
-/// When a payload was sent, since the Unix epoch; `None` for one that is not as it was made.
-pub fn sent_at(kind: Kind, payload: &[u8]) -> Option<Duration> {
+/// Reads a payload's stamp; `None` for one that is not as it was made.
+pub fn stamp(kind: Kind, payload: &[u8]) -> Option<Stamp> {
     let at = match kind {
         Kind::Audio => 1,
         Kind::Video => DESCRIPTOR_BYTES + FRAME_BYTES,
     };
-    let stamp = payload.get(at..at + STAMP_BYTES)?;
-    let (magic, sent) = stamp.split_first_chunk()?;
-    let sent = u64::from_be_bytes(sent.try_into().ok()?);
-    (u32::from_be_bytes(*magic) == MAGIC).then(|| Duration::from_nanos(sent))
+    let (magic, rest) = payload.get(at..at + STAMP_BYTES)?.split_first_chunk()?;
+    let (encoding, sent) = rest.split_first()?;
+    let sent = Duration::from_nanos(u64::from_be_bytes(sent.try_into().ok()?));
+    (u32::from_be_bytes(*magic) == MAGIC).then_some(Stamp { sent, encoding: *encoding })
 }
 
 /// Nanoseconds that fit 64 bits until the year 2554.
@@ -103,9 +114,10 @@ mod tests {
 
     #[test]
     fn a_stamp_is_read_back_from_both_kinds() {
-        assert_eq!(sent_at(Kind::Audio, Head::audio(SENT).bytes_mut()), Some(SENT));
-        let picture = Picture { id: 0x7fff, tl0_index: 255, keyframe: false, first: false };
-        assert_eq!(sent_at(Kind::Video, Head::video(picture, SENT).bytes_mut()), Some(SENT));
+        assert_eq!(stamp(Kind::Audio, Head::audio(SENT).bytes_mut()), Some(Stamp { sent: SENT, encoding: 0 }));
+        let picture = Picture { id: 0x7fff, tl0_index: 255, encoding: 2, ..Picture::default() };
+        let read = stamp(Kind::Video, Head::video(picture, SENT).bytes_mut());
+        assert_eq!(read, Some(Stamp { sent: SENT, encoding: 2 }));
     }
 
     #[test]
@@ -113,17 +125,17 @@ mod tests {
         let mut head = Head::audio(SENT);
         let mut damaged = head.bytes_mut().to_vec();
         damaged[1] ^= 1;
-        assert_eq!(sent_at(Kind::Audio, &damaged), None);
-        assert_eq!(sent_at(Kind::Video, head.bytes_mut()), None, "the stamp lies elsewhere");
+        assert_eq!(stamp(Kind::Audio, &damaged), None);
+        assert_eq!(stamp(Kind::Video, head.bytes_mut()), None, "the stamp lies elsewhere");
         for len in 0..head.bytes_mut().len() {
-            assert_eq!(sent_at(Kind::Audio, &head.bytes_mut()[..len]), None);
+            assert_eq!(stamp(Kind::Audio, &head.bytes_mut()[..len]), None);
         }
     }
 
     #[test]
     fn a_server_reads_the_picture_and_finds_only_keyframes_first_packets() {
         for (first, keyframe) in [(true, true), (true, false), (false, true), (false, false)] {
-            let picture = Picture { id: 300, tl0_index: 9, keyframe, first };
+            let picture = Picture { id: 300, tl0_index: 9, keyframe, first, encoding: 0 };
             let mut head = Head::video(picture, SENT);
             let read = vp8::parse(head.bytes_mut()).unwrap();
             assert_eq!((read.picture_id, read.tl0_pic_idx, read.temporal_id), (Some(300), Some(9), Some(0)));

@@ -54,6 +54,8 @@ pub struct Publication {
     pub kind: Kind,
     pub mid: String,
     pub rid: Option<String>,
+    /// Its place among simulcast encodings, low to high.
+    pub encoding: u8,
     pub ssrc: u32,
     /// Ids of the header extensions that the server took.
     pub extensions: Vec<u8>,
@@ -91,7 +93,12 @@ impl SendStream {
             // Below the half, so that the first rollover is unambiguous (RFC 3711, section 3.3.1).
             sequence: u64::from(rand::random::<u16>() >> 1),
             timestamp: rand::random(),
-            picture: Picture { id: rand::random::<u16>() & 0x7fff, tl0_index: rand::random(), ..Picture::default() },
+            picture: Picture {
+                id: rand::random::<u16>() & 0x7fff,
+                tl0_index: rand::random(),
+                encoding: publication.encoding,
+                ..Picture::default()
+            },
             keyframe_wanted: true,
             packets: 0,
             octets: 0,
@@ -102,6 +109,13 @@ impl SendStream {
 
     pub fn ssrc(&self) -> Ssrc {
         Ssrc(self.publication.ssrc)
+    }
+
+    /// From the next burst on.
+    pub fn reshape(&mut self, kind: Kind, shape: Shape) {
+        if self.publication.kind == kind {
+            self.publication.shape = shape;
+        }
     }
 
     pub fn due(&self) -> Instant {
@@ -245,6 +259,7 @@ mod tests {
             kind: Kind::Video,
             mid: "1".to_owned(),
             rid: None,
+            encoding: 0,
             ssrc: 77,
             extensions: vec![format::TRANSPORT_CC, format::MID],
             shape: Shape { every: Duration::from_millis(40), burst: 10, packet_bytes: 1_100, uneven },

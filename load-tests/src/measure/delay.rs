@@ -45,18 +45,16 @@ impl Times {
         }
     }
 
+    /// Milliseconds; `None` of nothing.
+    pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        let histogram = self.0.as_ref().filter(|histogram| !histogram.is_empty())?;
+        Some(histogram.value_at_quantile(quantile) as f64 / 1e6)
+    }
+
     pub fn percentiles(&self) -> Percentiles {
-        let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
-            return Percentiles::default();
-        };
-        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
-        Percentiles {
-            count: histogram.len(),
-            p50: at(0.5),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: histogram.max() as f64 / 1e6,
-        }
+        let at = |quantile| self.quantile(quantile).unwrap_or_default();
+        let (count, max) = self.0.as_ref().map_or((0, 0), |histogram| (histogram.len(), histogram.max()));
+        Percentiles { count, p50: at(0.5), p99: at(0.99), p999: at(0.999), max: max as f64 / 1e6 }
     }
 }
 

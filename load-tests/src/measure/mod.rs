@@ -6,6 +6,9 @@ pub mod delay;
 pub mod kernel;
 pub mod process;
 
+/// Simulcast encodings told apart.
+pub const ENCODINGS: usize = 3;
+
 /// What all clients counted since the start. Streams and clients that ended stay counted.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub struct Totals {
@@ -14,6 +17,8 @@ pub struct Totals {
     pub bytes: u64,
     pub audio_packets: u64,
     pub video_packets: u64,
+    /// Decrypted packets by simulcast encoding, low to high.
+    pub by_encoding: [u64; ENCODINGS],
     pub retransmissions: u64,
     /// By sequence numbers: from each stream's first packet to its highest, those that came (once), those that came late,
     /// those that came again.
@@ -45,9 +50,13 @@ pub struct Totals {
 impl Totals {
     /// What was counted since `earlier`; what is a state and no counter stays as it is.
     pub fn since(&self, earlier: &Totals) -> Totals {
+        let by_encoding = std::array::from_fn(|index| {
+            let of = |totals: &Totals| totals.by_encoding.get(index).copied().unwrap_or_default();
+            of(self).saturating_sub(of(earlier))
+        });
         macro_rules! differences {
             ($($field:ident),*) => {
-                Totals { $($field: self.$field.saturating_sub(earlier.$field),)* ..*self }
+                Totals { $($field: self.$field.saturating_sub(earlier.$field),)* by_encoding, ..*self }
             };
         }
         differences!(
@@ -75,6 +84,12 @@ impl Totals {
         )
     }
 
+    /// Share that did not come of what was sent to so many receivers each: sees streams that stopped, too.
+    pub fn missing(&self, receivers: usize) -> f64 {
+        let wanted = self.sent_packets as f64 * receivers as f64;
+        if wanted > 0.0 { (1.0 - self.received as f64 / wanted).max(0.0) } else { 0.0 }
+    }
+
     /// Share of packets lost, by sequence numbers.
     pub fn loss(&self) -> f64 {
         let lost = self.expected.saturating_sub(self.received);
@@ -95,5 +110,12 @@ mod tests {
         assert_eq!((window.streams, window.connected), (4, 5));
         assert!((window.loss() - 0.25).abs() < 1e-9);
         assert_eq!(Totals::default().loss(), 0.0);
+    }
+
+    #[test]
+    fn a_stream_that_stops_is_missing_though_nothing_is_lost() {
+        let window = Totals { sent_packets: 100, received: 150, expected: 150, ..Totals::default() };
+        assert_eq!((window.loss(), window.missing(2)), (0.0, 0.25));
+        assert_eq!(window.missing(1), 0.0, "never below nothing");
     }
 }

@@ -1,100 +1,214 @@
-//! A report for the eye.
+//! Summaries for the eye: the median of each figure, and its spread over several runs.
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 
-use super::Report;
-use crate::measure::delay::Percentiles;
+use super::summary::{Spread, Summary};
+use crate::run::Step;
 
 const MIB: f64 = 1_048_576.0;
 
-pub fn show(report: &Report) -> String {
+/// One figure: its path, what it is multiplied with, its digits.
+struct Figure(&'static str, f64, usize);
+
+/// A row: its name, figures, and the text around them, `{}` for each.
+const ROWS: [(&str, &str, &[Figure]); 23] = [
+    (
+        "server CPU per packet",
+        "{} us (user {}, system {})",
+        &[
+            Figure("server.us_per_packet", 1.0, 3),
+            Figure("server.user_us_per_packet", 1.0, 3),
+            Figure("server.system_us_per_packet", 1.0, 3),
+        ],
+    ),
+    (
+        "server CPU",
+        "{} cores, waited {} s for one",
+        &[Figure("server.cores", 1.0, 3), Figure("server.cpu_s.waiting", 1.0, 3)],
+    ),
+    ("server CPU per join", "{} ms, forwarding included", &[Figure("server.ms_per_join", 1.0, 2)]),
+    (
+        "server memory",
+        "idle {} MiB, loaded {} MiB, {} MiB a client",
+        &[
+            Figure("server.idle_bytes", 1.0 / MIB, 1),
+            Figure("server.loaded_bytes", 1.0 / MIB, 1),
+            Figure("server.bytes_per_client", 1.0 / MIB, 3),
+        ],
+    ),
+    (
+        "received",
+        "{} packets/s, {} Mbit/s",
+        &[Figure("traffic.packets_per_second", 1.0, 0), Figure("traffic.bits_per_second", 1e-6, 1)],
+    ),
+    ("lost", "{} %", &[Figure("traffic.loss", 100.0, 4)]),
+    ("missing", "{} %", &[Figure("traffic.missing", 100.0, 4)]),
+    ("delay of audio", TIMES, &times("audio_delay_ms.p50", "audio_delay_ms.p99", "audio_delay_ms.p999")),
+    ("delay of video", TIMES, &times("video_delay_ms.p50", "video_delay_ms.p99", "video_delay_ms.p999")),
+    ("delay until read", TIMES, &times("read_delay_ms.p50", "read_delay_ms.p99", "read_delay_ms.p999")),
+    ("join to connected", TIMES, &times("connected_ms.p50", "connected_ms.p99", "connected_ms.p999")),
+    ("join to first media", TIMES, &times("first_media_ms.p50", "first_media_ms.p99", "first_media_ms.p999")),
+    ("join to first video", TIMES, &times("first_video_ms.p50", "first_video_ms.p99", "first_video_ms.p999")),
+    (
+        "clients",
+        "{} of {}, {} joined in the window, room whole after {} s",
+        &[
+            Figure("clients.connected", 1.0, 0),
+            Figure("clients.planned", 1.0, 0),
+            Figure("clients.joined", 1.0, 0),
+            Figure("assembled_s", 1.0, 1),
+        ],
+    ),
+    ("streams", "{} of {}", &[Figure("clients.streams", 1.0, 0), Figure("clients.streams_expected", 1.0, 0)]),
+    (
+        "out of order",
+        "{} late, {} twice, {} retransmitted",
+        &[
+            Figure("traffic.late", 1.0, 0),
+            Figure("traffic.duplicates", 1.0, 0),
+            Figure("traffic.retransmissions", 1.0, 0),
+        ],
+    ),
+    (
+        "kernel drops",
+        "{} at the generator, {} elsewhere",
+        &[Figure("traffic.kernel_drops.own", 1.0, 0), Figure("traffic.kernel_drops.others", 1.0, 0)],
+    ),
+    (
+        "RTCP",
+        "{} received, {} sent, {} keyframe requests",
+        &[
+            Figure("traffic.rtcp_received", 1.0, 0),
+            Figure("traffic.rtcp_sent", 1.0, 0),
+            Figure("traffic.keyframe_requests", 1.0, 0),
+        ],
+    ),
+    (
+        "generator",
+        "{} cores, {} us a packet, {} packets a receive",
+        &[
+            Figure("generator.cores", 1.0, 3),
+            Figure("generator.us_per_packet", 1.0, 3),
+            Figure("generator.packets_per_receive", 1.0, 1),
+        ],
+    ),
+    (
+        "decrypted",
+        "{}, {} unauthentic, {} damaged, {} unexpected",
+        &[
+            Figure("generator.verified", 1.0, 0),
+            Figure("generator.unauthentic", 1.0, 0),
+            Figure("generator.damaged", 1.0, 0),
+            Figure("generator.unexpected", 1.0, 0),
+        ],
+    ),
+    (
+        "decrypted by layer",
+        "{} low or only, {} medium, {} high",
+        &[
+            Figure("traffic.verified_by_encoding.low", 1.0, 0),
+            Figure("traffic.verified_by_encoding.medium", 1.0, 0),
+            Figure("traffic.verified_by_encoding.high", 1.0, 0),
+        ],
+    ),
+    (
+        "publishers",
+        "{} packets/s, {} bursts skipped, {} send errors",
+        &[
+            Figure("traffic.sent_packets_per_second", 1.0, 0),
+            Figure("generator.late_bursts", 1.0, 0),
+            Figure("generator.send_errors", 1.0, 0),
+        ],
+    ),
+    ("window", "{} s", &[Figure("window_s", 1.0, 1)]),
+];
+
+const TIMES: &str = "p50 {} ms, p99 {}, p99.9 {}";
+
+const fn times(p50: &'static str, p99: &'static str, p999: &'static str) -> [Figure; 3] {
+    [Figure(p50, 1.0, 3), Figure(p99, 1.0, 3), Figure(p999, 1.0, 3)]
+}
+
+pub fn show(summary: &Summary) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_BORDERS_ONLY).set_header([report.description.as_str(), ""]);
-    for (name, value) in rows(report) {
-        table.add_row([name.to_owned(), value]);
+    table.load_preset(UTF8_BORDERS_ONLY);
+    let runs = match summary.runs.len() {
+        1 => String::new(),
+        runs => format!("median of {runs} runs (lowest to highest)"),
+    };
+    table.set_header([summary.description.clone(), runs]);
+    for (name, text, figures) in ROWS {
+        if let Some(row) = row(summary, name, text, figures) {
+            table.add_row(row);
+        }
+    }
+    for step in summary.runs.iter().flat_map(|run| &run.steps) {
+        table.add_row(step_row(step));
     }
     table.to_string()
 }
 
-fn rows(report: &Report) -> Vec<(&'static str, String)> {
-    let (clients, traffic, own) = (&report.clients, &report.traffic, &report.generator);
-    let mut rows = Vec::new();
-    if let Some(server) = &report.server {
-        let (user, system) = (server.user_us_per_packet, server.system_us_per_packet);
-        rows.push((
-            "server CPU per packet",
-            format!("{:.3} us (user {user:.3}, system {system:.3})", server.us_per_packet),
-        ));
-        rows.push(("server CPU", format!("{:.3} cores, waited {:.3} s", server.cores, server.cpu_s.waiting)));
-        rows.push((
-            "server memory",
-            format!(
-                "idle {:.1} MiB, loaded {:.1} MiB, {:.3} MiB per client",
-                server.idle_bytes as f64 / MIB,
-                server.loaded_bytes as f64 / MIB,
-                server.bytes_per_client / MIB
-            ),
-        ));
-    }
-    rows.extend([
-        (
-            "received",
-            format!("{:.0} packets/s, {:.1} Mbit/s", traffic.packets_per_second, traffic.bits_per_second / 1e6),
-        ),
-        ("lost", format!("{:.4} %, missing {:.4} %", traffic.loss * 100.0, traffic.missing * 100.0)),
-        ("delay, audio", times(&report.audio_delay_ms)),
-        ("delay, video", times(&report.video_delay_ms)),
-        ("delay until read", times(&report.read_delay_ms)),
-        ("join to connected", times(&report.connected_ms)),
-        ("join to first media", times(&report.first_media_ms)),
-        ("join to first video", times(&report.first_video_ms)),
-        (
-            "clients",
-            format!(
-                "{} of {} in {:.1} s, {} of {} streams, {} failed",
-                clients.connected,
-                clients.planned,
-                report.assembled_s,
-                clients.streams,
-                clients.streams_expected,
-                clients.failed
-            ),
-        ),
-        ("late, duplicate, again", format!("{}, {}, {}", traffic.late, traffic.duplicates, traffic.retransmissions)),
-        (
-            "kernel drops",
-            format!("{} at the generator, {} elsewhere", traffic.kernel_drops.own, traffic.kernel_drops.others),
-        ),
-        (
-            "generator",
-            format!(
-                "{:.3} cores, {:.3} us per packet, {:.1} packets a receive",
-                own.cores, own.us_per_packet, own.packets_per_receive
-            ),
-        ),
-        (
-            "verified",
-            format!(
-                "{}, unauthentic {}, damaged {}, unexpected {}",
-                own.verified, own.unauthentic, own.damaged, own.unexpected
-            ),
-        ),
-        (
-            "publishers",
-            format!(
-                "{:.0} packets/s, {} keyframe requests, {} late bursts, {} send errors",
-                traffic.sent_packets_per_second, traffic.keyframe_requests, own.late_bursts, own.send_errors
-            ),
-        ),
-        ("window", format!("{:.1} s", report.window_s)),
-    ]);
-    rows
+fn step_row(step: &Step) -> [String; 2] {
+    let verdict = match (step.holds, step.generator_limits) {
+        (true, _) => "holds",
+        (false, true) => "the generator limits",
+        (false, false) => "fails",
+    };
+    let Step { packets_per_second, loss, kernel_drops, server_us_per_packet, server_cores, generator_cores, .. } = step;
+    let text = format!(
+        "{verdict}: {:.3} % lost, {kernel_drops} kernel drops, {server_us_per_packet:.3} us, {server_cores:.2} cores, \
+        p99 {:.1} ms, generator {generator_cores:.2} cores",
+        loss * 100.0,
+        step.delay_p99_ms
+    );
+    [format!("at {packets_per_second:.0} packets/s"), text]
 }
 
-fn times(told: &Percentiles) -> String {
-    format!(
-        "p50 {:.3}, p99 {:.3}, p99.9 {:.3}, max {:.3} ms of {}",
-        told.p50, told.p99, told.p999, told.max, told.count
-    )
+/// `None` when the runs have none of its figures.
+fn row(summary: &Summary, name: &str, text: &str, figures: &[Figure]) -> Option<[String; 2]> {
+    let mut filled = String::new();
+    let mut figures = figures.iter();
+    let mut pieces = text.split("{}");
+    filled.push_str(pieces.next()?);
+    for piece in pieces {
+        let Figure(path, factor, digits) = figures.next()?;
+        filled.push_str(&figure(summary.get(path)?, *factor, *digits));
+        filled.push_str(piece);
+    }
+    Some([name.to_owned(), filled])
+}
+
+fn figure(Spread { median, min, max }: Spread, factor: f64, digits: usize) -> String {
+    let show = |value: f64| format!("{:.digits$}", value * factor);
+    if show(min) == show(max) { show(median) } else { format!("{} ({} to {})", show(median), show(min), show(max)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let spread = |median| Spread { median, min: median / 2.0, max: median * 2.0 };
+        let summary = [("a".to_owned(), spread(2.0)), ("b".to_owned(), Spread { median: 1.0, min: 1.0, max: 1.0 })];
+        Summary { description: String::new(), summary: summary.into(), runs: Vec::new() }
+    }
+
+    #[test]
+    fn a_spread_is_told_where_there_is_one() {
+        let told = row(&summary(), "name", "{} us of {}", &[Figure("a", 10.0, 1), Figure("b", 1.0, 0)]).unwrap();
+        assert_eq!(told[1], "20.0 (10.0 to 40.0) us of 1");
+    }
+
+    #[test]
+    fn a_row_without_its_figures_is_left_out() {
+        assert!(row(&summary(), "name", "{}", &[Figure("c", 1.0, 1)]).is_none());
+    }
+
+    #[test]
+    fn every_row_has_a_place_for_each_of_its_figures() {
+        for (name, text, figures) in ROWS {
+            assert_eq!(text.matches("{}").count(), figures.len(), "{name}");
+        }
+    }
 }

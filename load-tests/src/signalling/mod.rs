@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::engine::Engine;
 use crate::error::Error;
+use session::Session;
 use token::ApiKey;
 
 /// What all clients of a run share.
@@ -23,22 +24,31 @@ pub struct Context {
     pub room: String,
     pub engine: Engine,
     pub certificate: Arc<Certificate>,
-    /// Set when everybody is to leave.
-    pub leave: watch::Receiver<bool>,
-    pub timeout: Duration,
-    pub allow_remote: bool,
 }
 
 /// Where the server is, and how to be let in.
 #[derive(Clone)]
 pub struct Access {
-    /// `ws://host:port`
+    /// `http://host:port`
     pub url: String,
     pub key: ApiKey,
+    /// For one client to join, and for one request.
+    pub timeout: Duration,
+    pub allow_remote: bool,
 }
 
-impl Context {
-    pub fn late(&self, what: &'static str) -> Error {
+impl Access {
+    fn late(&self, what: &'static str) -> Error {
         Error::Timeout(what, self.timeout.as_secs())
     }
+}
+
+/// Joins, stays until told to leave, and leaves.
+pub async fn join(
+    context: &Context,
+    access: &Access,
+    session: Session,
+    leave: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    livekit::run(context, access, session, leave).await
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::Context;
 use super::sdp::{Answer, AnsweredSection, Offer, Section, SentTrack, Use};
+use super::{Access, Context};
 use crate::client::Setup;
 use crate::client::format::Kind;
 use crate::client::ice::Credentials;
@@ -26,11 +26,19 @@ const ICE_CHARS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 pub struct Plan {
     pub identity: String,
     pub tracks: Vec<TrackPlan>,
-    pub subscribes: bool,
     /// Every so many-th packet of a stream is decrypted; 0 is none.
     pub verify_every: u32,
     /// Where in its interval its first burst lies, as a share of the interval.
     pub phase: f64,
+    /// The simulcast layer it wants of every video; the server's choice without one.
+    pub wish: Option<Layer>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    Low,
+    Medium,
+    High,
 }
 
 #[derive(Clone, Debug)]
@@ -84,10 +92,10 @@ impl Session {
         self.client.is_some()
     }
 
-    /// Kind and id of the tracks it publishes.
-    pub fn tracks(&self) -> impl Iterator<Item = (Kind, &str)> {
+    /// The tracks it publishes.
+    pub fn tracks(&self) -> impl Iterator<Item = (Kind, &SentTrack)> {
         self.sections.iter().filter_map(|section| match &section.usage {
-            Use::Send(track) => Some((section.kind, track.id.as_str())),
+            Use::Send(track) => Some((section.kind, track)),
             Use::Receive => None,
         })
     }
@@ -120,21 +128,28 @@ impl Session {
     }
 
     /// `started`: when signalling's first byte was about to leave.
-    pub fn on_answer(&mut self, context: &Context, started: Instant, id: u32, sdp: &str) -> Result<(), Error> {
+    pub fn on_answer(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        started: Instant,
+        id: u32,
+        sdp: &str,
+    ) -> Result<(), Error> {
         if id != self.offer_id {
             return Ok(());
         }
         self.outstanding = false;
         let answer = Answer::read(sdp).map_err(Error::Signalling)?;
         if self.client.is_none() {
-            let setup = self.setup(context, started, answer)?;
+            let setup = self.setup(access, started, answer)?;
             self.client = Some(context.engine.add(setup)?);
         }
         Ok(())
     }
 
-    fn setup(&self, context: &Context, started: Instant, answer: Answer) -> Result<Setup, Error> {
-        let allowed = |address: &&SocketAddr| context.allow_remote || address.ip().is_loopback();
+    fn setup(&self, access: &Access, started: Instant, answer: Answer) -> Result<Setup, Error> {
+        let allowed = |address: &&SocketAddr| access.allow_remote || address.ip().is_loopback();
         let Some(server) = answer.candidates.iter().find(allowed).copied() else {
             let candidates = &answer.candidates;
             return Err(Error::Usage(format!("no candidate on loopback (--allow-remote?) in {candidates:?}")));
@@ -160,7 +175,7 @@ impl Session {
             let mid = mid.to_string();
             let Some(answered) = answer.section(&mid).filter(|answered| answered.receives) else { continue };
             let Use::Send(track) = &section.usage else { continue };
-            for ((rid, ssrc), encoding) in track.encodings.iter().zip(&plan.encodings) {
+            for (index, ((rid, ssrc), encoding)) in (0u8..).zip(track.encodings.iter().zip(&plan.encodings)) {
                 if rid.as_ref().is_some_and(|rid| !answered.rids.contains(rid)) {
                     continue;
                 }
@@ -168,6 +183,7 @@ impl Session {
                     kind: section.kind,
                     mid: mid.clone(),
                     rid: rid.clone(),
+                    encoding: index,
                     ssrc: *ssrc,
                     extensions: answered.extensions.clone(),
                     shape: encoding.shape,

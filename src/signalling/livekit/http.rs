@@ -25,11 +25,13 @@ use super::{Port, dev_token, responses, socket};
 use crate::api::serve::ConnectionGuard;
 use crate::config::{ApiKeys, Config};
 use crate::limits;
-use crate::room::model::JoinError;
 use crate::signalling::place::{self, Denial};
 
 const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
     connection, which asks for /rtc/v1";
+
+/// Read at once from a WebSocket, bytes: what the library allocates for each connection for good, 128 KiB if not told.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// What the handlers share.
 pub(super) struct Shared<P> {
@@ -70,16 +72,8 @@ pub(super) enum Refusal {
     NoRoom,
     #[error("this is a WebSocket address: an upgrade is required")]
     NoUpgrade,
-    #[error("identity, name, metadata or attributes are too long")]
-    OverLimits,
-    #[error("the room is full")]
-    RoomFull,
-    #[error("the server is full")]
-    ServerFull,
-    #[error("the server is shutting down")]
-    ShuttingDown,
-    #[error("the room does not answer")]
-    Timeout,
+    #[error(transparent)]
+    Denied(#[from] Denial),
 }
 
 impl Refusal {
@@ -87,24 +81,12 @@ impl Refusal {
         let status = match self {
             Self::Token(error) => error.status(),
             Self::JoinRequest(error) => error.status(),
-            Self::Query | Self::OverLimits => 400,
+            Self::Denied(denial) => denial.status(),
+            Self::Query => 400,
             Self::NoRoom => 404,
             Self::NoUpgrade => 426,
-            Self::RoomFull | Self::ServerFull | Self::ShuttingDown | Self::Timeout => 503,
         };
         StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        match denial {
-            Denial::Refused(JoinError::RoomFull) => Self::RoomFull,
-            Denial::Refused(JoinError::ServerFull) => Self::ServerFull,
-            Denial::Refused(JoinError::OverLimits) => Self::OverLimits,
-            Denial::Refused(JoinError::ShuttingDown) | Denial::Gone => Self::ShuttingDown,
-            Denial::Timeout => Self::Timeout,
-        }
     }
 }
 
@@ -176,7 +158,10 @@ async fn try_connect<P: Port>(
     let resumes = said.reconnect;
     let request = join::room_request(&claims, said)?;
     let upgrade = upgrade.map_err(|_| Refusal::NoUpgrade)?;
-    let upgrade = upgrade.max_message_size(limits::SIGNAL_MESSAGE_BYTES).max_frame_size(limits::SIGNAL_MESSAGE_BYTES);
+    let upgrade = upgrade
+        .max_message_size(limits::SIGNAL_MESSAGE_BYTES)
+        .max_frame_size(limits::SIGNAL_MESSAGE_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES);
     let counters = shared.counters.clone();
     if resumes {
         return Ok(upgrade.on_upgrade(move |socket| async move {
@@ -185,7 +170,7 @@ async fn try_connect<P: Port>(
         }));
     }
     // Before the upgrade, so that a refusal is an HTTP status.
-    let (place, first) = place::take(&shared.port, request).await?;
+    let (place, first) = place::take(&shared.port, request, limits::JOIN_TIMEOUT).await?;
     let session = Session::new(claims, shared.keys.clone(), protocol, Now::read().instant);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _guard = guard;

@@ -180,3 +180,15 @@ fn a_minted_token_verifies_and_a_refreshed_one_says_the_same_for_longer() {
     assert_eq!(refreshed.grants, claims.grants);
     assert_eq!(refreshed.all["video"], claims.all["video"]);
 }
+
+#[test]
+fn the_bearer_of_a_header_is_found_and_compared_as_a_whole() {
+    let headers = |value: &'static str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+    for (value, expected) in
+        [("Bearer abc", Some("abc")), ("bearer  abc ", Some("abc")), ("Basic abc", None), ("abc", None)]
+    {
+        assert_eq!(bearer(&headers(value)), expected, "{value}");
+    }
+    assert_eq!(bearer(&HeaderMap::new()), None);
+    assert!(is_same("abc", "abc") && !is_same("abc", "abd") && !is_same("abc", "ab") && !is_same("", "a"));
+}

@@ -42,4 +42,13 @@ impl Counters {
     pub(super) fn restarted(&self, protocol: Protocol) {
         self.restarts.with_label_values(&[protocol.name()]).inc();
     }
+    #[cfg(test)]
+    pub(super) fn open_sessions(&self, protocol: Protocol) -> i64 {
+        self.sessions.with_label_values(&[protocol.name()]).get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn count_of_refused(&self, protocol: Protocol, status: &str) -> u64 {
+        self.refused.with_label_values(&[protocol.name(), status]).get()
+    }
 }

@@ -4,6 +4,7 @@
 //! may ask, and read every header the protocols use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -24,17 +25,33 @@ use super::ice::IceSession;
 use super::refusal::Refusal;
 use super::sessions::{Handle, Opening, Owner, Patched, Sessions};
 use crate::api::CORS_MAX_AGE;
-use crate::config::{ApiKeys, Config};
+use crate::config::{ApiKeys, Config, IceServer};
 use crate::limits;
 use crate::negotiation::read_fragment;
 use crate::room::event::Event;
-use crate::signalling::place::{self, Place, Port};
+use crate::signalling::place::{self, Denial, Place, Port};
 use crate::signalling::token::{self, Claims, TokenError};
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
+/// The bounds of `limits`, or a test's smaller ones.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub sessions: usize,
+    /// For a body to arrive.
+    pub body: Duration,
+    /// For a room to answer.
+    pub room: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { sessions: limits::HTTP_SESSIONS, body: limits::HTTP_BODY_TIMEOUT, room: limits::JOIN_TIMEOUT }
+    }
+}
 
 /// What the handlers share.
 pub(super) struct Shared<P> {
@@ -46,22 +63,24 @@ pub(super) struct Shared<P> {
     links: Vec<HeaderValue>,
     sessions: Sessions,
     counters: Arc<Counters>,
+    bounds: Bounds,
 }
 
 /// The routes of both protocols. They answer for CORS themselves, since their answers to `OPTIONS` say more.
 pub fn router<P: Port>(config: &Config, port: P, counters: Arc<Counters>) -> Router {
-    bounded_router(config, port, counters, limits::HTTP_SESSIONS)
+    bounded_router(config, port, counters, Bounds::default())
 }
 
-pub(super) fn bounded_router<P: Port>(config: &Config, port: P, counters: Arc<Counters>, sessions: usize) -> Router {
+pub(super) fn bounded_router<P: Port>(config: &Config, port: P, counters: Arc<Counters>, bounds: Bounds) -> Router {
     let shared = Arc::new(Shared {
         port,
         keys: config.keys.clone(),
         open: config.development,
         auto_create: config.rooms.auto_create,
-        links: Vec::new(),
-        sessions: Sessions::new(sessions, counters.clone()),
+        links: config.media.ice_servers.iter().filter_map(link).collect(),
+        sessions: Sessions::new(bounds.sessions, bounds.room, counters.clone()),
         counters,
+        bounds,
     });
     Router::new()
         .route("/whip/{room}", post(publish::<P>).get(nothing))
@@ -73,6 +92,18 @@ pub(super) fn bounded_router<P: Port>(config: &Config, port: P, counters: Arc<Co
         .layer(cors())
         .layer(from_fn(tell_options))
         .with_state(shared)
+}
+
+/// How a client is told of a STUN or TURN server (RFC 9725, section 4.6). `None` for what fits no header.
+fn link(server: &IceServer) -> Option<HeaderValue> {
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut link = format!("<{}>; rel=\"ice-server\"", server.uri);
+    if let Some((username, credential)) = &server.login {
+        let credential = std::str::from_utf8(credential.as_bytes()).ok()?;
+        link += &format!("; username=\"{}\"; credential=\"{}\"", quoted(username), quoted(credential));
+        link += "; credential-type=\"password\"";
+    }
+    HeaderValue::from_str(&link).ok()
 }
 
 fn session_routes<P: Port>(protocol: Protocol) -> Router<Arc<Shared<P>>> {
@@ -192,13 +223,13 @@ async fn open<P: Port>(shared: &Shared<P>, asked: Asked, request: Request) -> Re
         identity: claims.identity.to_string(),
         token: token.to_owned(),
     });
-    let offer = read_body(request, SDP).await?;
+    let offer = read_body(request, SDP, shared.bounds.body).await?;
     let join = admission::join_request(claims.as_ref(), &asked, offer)?;
     let seat = shared.sessions.reserve()?;
-    let (mut place, _joined) = place::take(&shared.port, join).await?;
-    let sdp = tokio::time::timeout(limits::JOIN_TIMEOUT, answered(&mut place)).await;
-    let sdp = sdp.unwrap_or(Err(Refusal::Timeout))?;
-    let ice = IceSession::new(&sdp).ok_or(Refusal::Timeout)?;
+    let (mut place, _joined) = place::take(&shared.port, join, shared.bounds.room).await?;
+    let sdp = tokio::time::timeout(shared.bounds.room, answered(&mut place)).await;
+    let sdp = sdp.unwrap_or(Err(Denial::Timeout.into()))?;
+    let ice = IceSession::new(&sdp).ok_or(Denial::Timeout)?;
     let tag = ice.tag();
     let id = shared.sessions.open(Opening { protocol: asked.protocol, owner, place, ice, seat });
     Ok(created(asked.protocol, &id, &tag, sdp, &shared.links))
@@ -210,7 +241,7 @@ async fn answered<P: Place>(place: &mut P) -> Result<String, Refusal> {
         match place.next().await {
             Some(Event::Answer { sdp, .. }) => return Ok(sdp),
             Some(Event::OfferRefused { reason, .. }) => return Err(Refusal::Malformed(reason)),
-            Some(Event::Removed(_)) | None => return Err(Refusal::ShuttingDown),
+            Some(Event::Removed(_)) | None => return Err(Denial::ShuttingDown.into()),
             Some(_) => {}
         }
     }
@@ -240,7 +271,7 @@ async fn patch<P: Port>(
     let session = shared.sessions.find(protocol, id)?;
     shared.check_owner(&session, request.headers())?;
     let if_match = request.headers().get(IF_MATCH).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let body = read_body(request, FRAGMENT).await?;
+    let body = read_body(request, FRAGMENT, shared.bounds.body).await?;
     let fragment = read_fragment(&body).map_err(|error| Refusal::Malformed(error.to_string()))?;
     match session.patch(if_match.ok_or(Refusal::NoPrecondition)?, fragment).await? {
         Patched::Trickled => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -264,13 +295,13 @@ async fn end<P: Port>(
     Ok(StatusCode::OK.into_response())
 }
 
-async fn read_body(request: Request, media_type: &'static str) -> Result<String, Refusal> {
+async fn read_body(request: Request, media_type: &'static str, patience: Duration) -> Result<String, Refusal> {
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(media_type) {
         return Err(Refusal::MediaType(media_type));
     }
-    let body = tokio::time::timeout(limits::HTTP_BODY_TIMEOUT, Bytes::from_request(request, &()));
+    let body = tokio::time::timeout(patience, Bytes::from_request(request, &()));
     let body = body.await.map_err(|_| Refusal::BodyTimeout)?;
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge,

@@ -17,6 +17,8 @@ mod http;
 mod ice;
 mod refusal;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 pub use counters::Counters;
 pub use http::router;

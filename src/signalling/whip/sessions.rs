@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -18,7 +19,7 @@ use crate::negotiation::IceFragment;
 use crate::room::command::Command;
 use crate::room::event::Event;
 use crate::room::model::LeaveReason;
-use crate::signalling::place::Place;
+use crate::signalling::place::{Denial, Place};
 
 /// How a `PATCH` went well.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,17 +64,19 @@ pub(super) struct Opening<P> {
 pub(super) struct Sessions {
     open: Arc<Mutex<HashMap<String, Handle>>>,
     seats: Arc<Semaphore>,
+    /// For a room to answer.
+    patience: Duration,
     counters: Arc<Counters>,
 }
 
 impl Sessions {
-    pub fn new(most: usize, counters: Arc<Counters>) -> Sessions {
-        Sessions { open: Arc::default(), seats: Arc::new(Semaphore::new(most)), counters }
+    pub fn new(most: usize, patience: Duration, counters: Arc<Counters>) -> Sessions {
+        Sessions { open: Arc::default(), seats: Arc::new(Semaphore::new(most)), patience, counters }
     }
 
     /// Room for one more.
     pub fn reserve(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.seats.clone().try_acquire_owned().map_err(|_| Refusal::ServerFull)
+        self.seats.clone().try_acquire_owned().map_err(|_| Denial::ServerFull.into())
     }
 
     pub fn find(&self, protocol: Protocol, id: &str) -> Result<Handle, Refusal> {
@@ -89,7 +92,7 @@ impl Sessions {
         let handle = Handle { protocol, owner: opening.owner.map(Arc::new), asks };
         self.lock().insert(id.clone(), handle);
         self.counters.opened(protocol);
-        let task = Task { place: opening.place, ice: opening.ice, asked };
+        let task = Task { place: opening.place, ice: opening.ice, asked, patience: self.patience };
         let end = End { sessions: self.clone(), id: id.clone(), protocol, _seat: opening.seat };
         tokio::spawn(async move {
             let _end = end;
@@ -146,6 +149,7 @@ struct Task<P> {
     place: P,
     ice: IceSession,
     asked: mpsc::Receiver<Ask>,
+    patience: Duration,
 }
 
 impl<P: Place> Task<P> {
@@ -179,17 +183,18 @@ impl<P: Place> Task<P> {
         if !self.place.send(Command::RestartIce(remote)).await {
             return Err(Over);
         }
+        let place = &mut self.place;
         let local = async {
             loop {
-                match self.place.next().await {
+                match place.next().await {
                     Some(Event::IceRestarted(local)) => return Ok(local),
                     event if is_last(event.as_ref()) => return Err(Over),
                     _ => {}
                 }
             }
         };
-        let Ok(local) = tokio::time::timeout(limits::JOIN_TIMEOUT, local).await else {
-            return Ok(Err(Refusal::Timeout));
+        let Ok(local) = tokio::time::timeout(self.patience, local).await else {
+            return Ok(Err(Denial::Timeout.into()));
         };
         Ok(Ok(match self.ice.restarted(&local?) {
             None => Patched::Trickled,
@@ -201,8 +206,9 @@ impl<P: Place> Task<P> {
         if !self.place.send(Command::Leave(LeaveReason::ClientLeft)).await {
             return;
         }
-        let gone = async { while !is_last(self.place.next().await.as_ref()) {} };
-        let _ = tokio::time::timeout(limits::JOIN_TIMEOUT, gone).await;
+        let place = &mut self.place;
+        let gone = async { while !is_last(place.next().await.as_ref()) {} };
+        let _ = tokio::time::timeout(self.patience, gone).await;
     }
 }
 
