@@ -32,6 +32,30 @@ const FORBIDDEN: [(&str, &str); 16] = [
     ("std::fs", "no I/O"),
 ];
 
+/// The way of a packet outside the core: its owner reads the clock once a batch, and nothing is shared.
+const PACKETS_WAY: [&str; 11] = [
+    "shard/fan_out.rs",
+    "shard/gather.rs",
+    "shard/inbound.rs",
+    "shard/links.rs",
+    "shard/mirror.rs",
+    "shard/outbound.rs",
+    "shard/peer.rs",
+    "shard/receive.rs",
+    "shard/send.rs",
+    "shard/source.rs",
+    "net/udp.rs",
+];
+
+/// What a packet must not cost.
+const NOT_PER_PACKET: [(&str, &str); 5] = [
+    ("Instant::now", "one clock reading is for a batch"),
+    (".elapsed()", "reads the clock"),
+    ("SystemTime", "one clock reading is for a batch"),
+    ("Mutex", "shards share nothing that a packet needs"),
+    ("RwLock", "shards share nothing that a packet needs"),
+];
+
 /// Queues without a bound, in all code but tests: what a peer can make grow has a constant in limits.rs.
 const UNBOUNDED: [&str; 3] = ["unbounded_channel", "std::sync::mpsc::channel", "crossbeam_channel::unbounded"];
 
@@ -69,6 +93,18 @@ fn the_core_is_sans_io() {
         let judged = core && !only_for_tests(&source.path);
         if judged { sans_io(&source.text) } else { Vec::new() }
     });
+}
+
+#[test]
+fn the_packets_way_reads_no_clock_and_takes_no_lock() {
+    let on_the_way = |source: &Source| PACKETS_WAY.contains(&source.path.as_str());
+    assert_none("the packet's way", |source| {
+        if on_the_way(source) { forbidden(&source.text, &NOT_PER_PACKET) } else { Vec::new() }
+    });
+    assert_eq!(sources().iter().filter(|source| on_the_way(source)).count(), PACKETS_WAY.len(), "a file is gone");
+    for (word, _) in NOT_PER_PACKET {
+        assert_eq!(forbidden(&format!("let x = {word};\n"), &NOT_PER_PACKET).len(), 1, "{word}");
+    }
 }
 
 #[test]
@@ -176,8 +212,13 @@ fn assert_none(what: &str, rule: impl Fn(&Source) -> Vec<Breach>) {
 }
 
 fn sans_io(text: &str) -> Vec<Breach> {
+    forbidden(text, &FORBIDDEN)
+}
+
+/// Lines of code that say one of `words`, each with its reason.
+fn forbidden(text: &str, words: &[(&str, &str)]) -> Vec<Breach> {
     let code = without_tests(&code_of(text));
-    let says = |line: &str| FORBIDDEN.iter().find(|(word, _)| has_word(line, word));
+    let says = |line: &str| words.iter().find(|(word, _)| has_word(line, word));
     lines_where(&code, |line| says(line).map(|(word, reason)| format!("{word}: {reason}")))
 }
 

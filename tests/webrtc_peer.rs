@@ -4,6 +4,7 @@
 
 #![allow(clippy::panic, reason = "a test stops where it is wrong")]
 
+#[macro_use]
 mod support;
 
 use std::sync::atomic::Ordering::SeqCst;
@@ -21,28 +22,6 @@ use support::server::Server;
 const AUDIO_PACKETS: usize = 100;
 /// Two seconds of video.
 const VIDEO_PACKETS: usize = 60;
-
-/// Runs each scenario on one shard and on two.
-macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => {
-        mod on_one_shard {
-            use super::Server;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(&mut Server::start()).await;
-            })*
-        }
-        mod on_two_shards {
-            use super::Server;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                let mut server = Server::start_spread();
-                super::$name(&mut server).await;
-                assert!(server.metric("sfumato_guests_total") > 0, "nobody was hosted away from home");
-            })*
-        }
-    };
-}
 
 scenarios!(
     a_subscriber_gets_every_packet_of_a_publisher_unchanged,

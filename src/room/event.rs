@@ -85,6 +85,21 @@ pub enum Event {
     Removed(LeaveReason),
 }
 
+impl Event {
+    /// Whether it is about the participant's own session, and not about what others do.
+    pub fn is_of_session(&self) -> bool {
+        matches!(
+            self,
+            Event::Joined(_)
+                | Event::Refused(_)
+                | Event::Answer { .. }
+                | Event::OfferRefused { .. }
+                | Event::IceRestarted(_)
+                | Event::Removed(_)
+        )
+    }
+}
+
 #[derive(Clone, PartialEq, Debug)]
 pub struct JoinedRoom {
     pub room: Shared<RoomInfo>,

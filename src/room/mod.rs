@@ -254,10 +254,12 @@ impl Room {
         let info = participant.info_mut();
         info.state = ParticipantState::Disconnected;
         info.left = Some(reason);
-        self.changed(now, key, false, Urgency::CanWait);
+        self.note_change(key, false);
         self.tell(key, Event::Removed(reason));
         self.effects.push(Effect::Close { participant: key });
         self.remove(key);
+        // After `Removed` nothing is told to whoever left, not even this.
+        self.tell_news_in_time(now, Urgency::CanWait);
         if published {
             self.review_followers();
         }

@@ -99,6 +99,12 @@ fn messages<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<Event> {
 impl Room {
     /// A participant that others see changed, came or went.
     pub(super) fn changed(&mut self, now: Instant, key: ParticipantKey, itself: bool, urgency: Urgency) {
+        self.note_change(key, itself);
+        self.tell_news_in_time(now, urgency);
+    }
+
+    /// Notes a change, to be told in time.
+    pub(super) fn note_change(&mut self, key: ParticipantKey, itself: bool) {
         let Some(participant) = self.participants.get(&key) else {
             return;
         };
@@ -110,6 +116,10 @@ impl Room {
             return;
         }
         self.news.note(key, info, itself);
+    }
+
+    /// Tells what is noted, unless it can wait and must.
+    pub(super) fn tell_news_in_time(&mut self, now: Instant, urgency: Urgency) {
         if urgency == Urgency::AtOnce || now >= self.news.not_before {
             self.tell_news(now);
         }

@@ -3,7 +3,8 @@
 //! What always holds: a change costs as much as it has receivers; those to whom the same changes matter are told the same
 //! message, kept once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::iter;
 
 use super::event::Event;
 use super::participant::ParticipantKey;
@@ -11,13 +12,11 @@ use super::shared::Shared;
 use super::{Effect, Room};
 
 impl Room {
-    /// Who hears or sees `publisher`: itself, and those subscribed to any of its tracks.
-    pub(super) fn receivers_of(&self, publisher: ParticipantKey) -> BTreeSet<ParticipantKey> {
+    /// Who hears or sees `publisher`: itself, and those subscribed to its tracks, once for each.
+    fn receivers_of(&self, publisher: ParticipantKey) -> impl Iterator<Item = ParticipantKey> {
         let published = self.participants.get(&publisher).map(|p| p.publications.as_slice()).unwrap_or_default();
         let entries = published.iter().filter_map(|publication| self.tracks.get(&publication.info.id));
-        let mut receivers: BTreeSet<_> = entries.flat_map(|entry| entry.subscribers.iter().copied()).collect();
-        receivers.insert(publisher);
-        receivers
+        entries.flat_map(|entry| entry.subscribers.iter().copied()).chain(iter::once(publisher))
     }
 
     /// Tells each participant those of the changes that are of somebody it receives.
@@ -26,19 +25,27 @@ impl Room {
         changes: &[(ParticipantKey, C)],
         event: impl Fn(Shared<Vec<C>>) -> Event,
     ) {
-        let mut received: BTreeMap<ParticipantKey, Vec<usize>> = BTreeMap::new();
-        for (index, (of, _)) in changes.iter().enumerate() {
-            for to in self.receivers_of(*of) {
-                received.entry(to).or_default().push(index);
-            }
-        }
+        let of_each =
+            changes.iter().zip(0..).flat_map(|((of, _), index)| iter::repeat(index).zip(self.receivers_of(*of)));
+        let mut received: Vec<(ParticipantKey, usize)> = of_each.map(|(index, to)| (to, index)).collect();
+        received.sort_unstable();
+        received.dedup();
         let mut messages: HashMap<Vec<usize>, Event> = HashMap::new();
-        for (to, indices) in received {
-            let message = messages.entry(indices).or_insert_with_key(|indices| {
-                let told = indices.iter().filter_map(|index| changes.get(*index)).map(|(_, change)| change.clone());
-                event(Shared::new(told.collect()))
-            });
-            self.effects.push(Effect::Tell { to, event: message.clone() });
+        let mut indices = Vec::new();
+        for all in received.chunk_by(|one, next| one.0 == next.0) {
+            indices.clear();
+            indices.extend(all.iter().map(|(_, index)| *index));
+            let Some((to, _)) = all.first() else { continue };
+            let message = match messages.get(&indices) {
+                Some(message) => message.clone(),
+                None => {
+                    let told = indices.iter().filter_map(|index| changes.get(*index)).map(|(_, change)| change.clone());
+                    let message = event(Shared::new(told.collect()));
+                    messages.insert(indices.clone(), message.clone());
+                    message
+                }
+            };
+            self.effects.push(Effect::Tell { to: *to, event: message });
         }
     }
 }

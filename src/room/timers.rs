@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::event::Event;
 use super::model::TrackId;
+use super::news::Urgency;
 use super::participant::ParticipantKey;
 use super::quality::QUALITY_INTERVAL;
 use super::speakers::SPEAKER_INTERVAL;
@@ -101,9 +102,7 @@ impl Room {
             due.networks = true;
             self.tell_counts();
         }
-        if self.news.due().is_some_and(|at| at <= now) {
-            self.tell_news(now);
-        }
+        self.tell_news_in_time(now, Urgency::CanWait);
         while let Some((key, track)) = self.timers.take_due(now) {
             self.give_up_wish(key, track);
         }

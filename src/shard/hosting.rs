@@ -219,7 +219,11 @@ impl Shard {
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
         }
-        self.by_address.retain(|_, owner| *owner != key);
+        for (address, _) in &peer.paths {
+            if self.by_address.get(address) == Some(&key) {
+                self.by_address.remove(address);
+            }
+        }
         self.timers.disarm(Owner::Peer(key));
         if let Some(entry) = self.rooms.get_mut(peer.room) {
             entry.peers.retain(|other| *other != key);
@@ -238,6 +242,10 @@ impl Shard {
     /// let a slow reader take the server's memory.
     pub(super) fn tell(&mut self, key: usize, event: Event) {
         let Some(peer) = self.peers.get(key) else { return };
+        // Who only watches has no use for news, and there may be thousands of them.
+        if peer.outbound.is_standing() && !event.is_of_session() {
+            return;
+        }
         if let Err(TrySendError::Full(_)) = peer.events.try_send(event) {
             self.doomed.push((key, LeaveReason::TooSlow));
         }

@@ -1,8 +1,8 @@
-//! One shard: the rooms it owns, their peers, and everything between a datagram in and a datagram out. Sans-IO: time, bytes,
-//! messages and randomness are arguments; what is to be sent is left in the [`SendBatch`].
+//! One shard: the rooms that are at home here, the peers it hosts, and everything between a datagram in and a datagram out.
+//! Sans-IO: time, bytes, messages and randomness are arguments; what is to be sent is left in the [`SendBatch`].
 //!
-//! What always holds: nothing is shared with another shard but counters and the directory of rooms; no state is made for a datagram that is not from
-//! an address which passed an authenticated ICE check; what one peer sends can only end that peer.
+//! What always holds: nothing is shared with another shard but counters and the directory of rooms; no state is made for a
+//! datagram that is not from an address which passed an authenticated ICE check; what one peer sends can only end that peer.
 
 mod data;
 pub mod directory;

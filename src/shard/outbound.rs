@@ -1,6 +1,8 @@
 //! What a peer receives: one [`SendStream`] per subscription in a section of its session, and the subscriptions that wait
 //! for a section.
 
+use std::collections::HashMap;
+
 use rand::{Rng, RngCore};
 
 use super::inbound::SourceKey;
@@ -47,6 +49,8 @@ pub enum Placed {
 pub struct Outbound {
     /// Indexed by source, so that the fan-out finds a subscription without hashing.
     by_source: Vec<Option<Box<Subscription>>>,
+    /// Source by the SSRC it is sent under: a report of each second names all of them.
+    by_ssrc: HashMap<Ssrc, SourceKey>,
     pub waiting: Vec<Waiting>,
     /// Set for a peer that negotiates once: its sections are filled at once, and what they carry changes (see
     /// [`stand`](Self::stand)). The name of the stream they make (RFC 8830).
@@ -81,7 +85,7 @@ impl Outbound {
     }
 
     pub fn by_ssrc(&mut self, ssrc: Ssrc) -> Option<&mut Subscription> {
-        self.subscriptions_mut().find(|subscription| subscription.stream.target().ssrc == ssrc)
+        self.get_mut(*self.by_ssrc.get(&ssrc)?)
     }
 
     pub fn by_track(&mut self, track: &TrackId) -> Option<&mut Subscription> {
@@ -96,6 +100,7 @@ impl Outbound {
         let slot = self.by_source.iter_mut().find(|slot| slot.as_ref().is_some_and(|s| s.track == *track))?;
         let subscription = slot.take()?;
         let (source, mid) = (subscription.source, subscription.mid);
+        self.by_ssrc.remove(&subscription.stream.target().ssrc);
         if !self.is_standing() {
             return Some((source, Some(mid)));
         }
@@ -156,6 +161,7 @@ impl Outbound {
 
     fn carry(&mut self, subscription: Box<Subscription>) {
         let source = subscription.source;
+        self.by_ssrc.insert(subscription.stream.target().ssrc, source);
         if self.by_source.len() <= source {
             self.by_source.resize_with(source + 1, || None);
         }
@@ -168,7 +174,11 @@ impl Outbound {
     pub fn displaced(&mut self, session: &Session) -> Vec<Subscription> {
         let filled = |mid: Mid| session.sections().iter().any(|s| s.mid == mid && s.local.is_some());
         let displaced = self.by_source.iter_mut().filter_map(|slot| slot.take_if(|s| !filled(s.mid)));
-        displaced.map(|subscription| *subscription).collect()
+        let displaced: Vec<Subscription> = displaced.map(|subscription| *subscription).collect();
+        for subscription in &displaced {
+            self.by_ssrc.remove(&subscription.stream.target().ssrc);
+        }
+        displaced
     }
 
     /// Puts one waiting subscription into a free section of the session; effective with the next answer.

@@ -276,7 +276,9 @@ impl Shard {
         let Some(entry) = self.rooms.get_mut(room) else { return Vec::new() };
         let here = entry.sources.iter_mut().map(|(_, source)| source);
         let audio = here.filter(|source| source.kind == MediaKind::Audio && matches!(source.origin, Origin::Peer(_)));
-        audio.map(|source| MeasuredLevel { participant: source.publisher, level: source.level.level(now) }).collect()
+        let measured = audio.map(|source| (source.publisher, source.level.level(now)));
+        let audible = measured.filter(|(_, level)| *level > 0.0);
+        audible.map(|(participant, level)| MeasuredLevel { participant, level }).collect()
     }
 
     fn networks(&self, room: usize) -> Vec<MeasuredNetwork> {

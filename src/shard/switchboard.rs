@@ -121,3 +121,53 @@ fn queues() -> (Outbox, Inbox) {
     let inbox = Inbox { messages: messages_in, media: media_in, emptied: emptied_in };
     (Outbox { messages, media, emptied }, inbox)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::leg::SourceId;
+
+    /// Another message each time.
+    fn message(serial: u64) -> LegMessage {
+        LegMessage::KeyframeNeeded { source: SourceId { home: ShardId(0), serial }, encoding: 0 }
+    }
+
+    #[test]
+    fn what_a_full_queue_has_no_place_for_waits_and_arrives_in_order() {
+        let (mut boards, mut links, counters) = (Switchboard::connect(2), Links::new(2), ShardCounters::default());
+        let count = 3 * limits::LEG_MESSAGES as u64;
+        for serial in 0..count {
+            links.push(ShardId(1), message(serial));
+            boards[0].hand_over(&mut links, &counters);
+        }
+        assert!(links.has_messages(ShardId(1)) && !links.is_idle(), "it is to try again");
+        let mut arrived = Vec::new();
+        let mut bundles = 0;
+        while let Some(Incoming::Messages(from, messages)) = boards[1].take() {
+            assert_eq!(from, ShardId(0));
+            bundles += 1;
+            arrived.extend(messages.into_iter().filter_map(|message| match message {
+                LegMessage::KeyframeNeeded { source, .. } => Some(source.serial),
+                _ => None,
+            }));
+            boards[0].hand_over(&mut links, &counters);
+        }
+        assert_eq!(arrived, (0..count).collect::<Vec<_>>());
+        assert_eq!(bundles, limits::LEG_MESSAGES + 1, "what waited came at once");
+        assert!(links.is_idle());
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_with_what_came_and_loses_nothing_when_it_is_given_up() {
+        let (mut boards, mut links, counters) = (Switchboard::connect(2), Links::new(2), ShardCounters::default());
+        let long = Duration::from_secs(5);
+        assert!(tokio::time::timeout(Duration::from_millis(5), boards[1].readable()).await.is_err(), "nothing yet");
+        links.push(ShardId(1), message(1));
+        boards[0].hand_over(&mut links, &counters);
+        for _ in 0..2 {
+            assert!(tokio::time::timeout(long, boards[1].readable()).await.is_ok(), "not taken yet");
+        }
+        assert!(matches!(boards[1].take(), Some(Incoming::Messages(ShardId(0), messages)) if messages.len() == 1));
+        assert!(boards[1].take().is_none());
+    }
+}

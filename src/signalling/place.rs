@@ -40,14 +40,40 @@ impl Place for Seat {
     }
 }
 
-/// Why there is no place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Why there is no place, in words for the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Denial {
-    Refused(JoinError),
-    /// The room's shard is gone.
-    Gone,
-    /// The room did not answer in time.
+    #[error("identity, name, metadata or attributes are too long")]
+    OverLimits,
+    #[error("the room is full")]
+    RoomFull,
+    #[error("the server is full")]
+    ServerFull,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    #[error("the room does not answer")]
     Timeout,
+}
+
+impl Denial {
+    /// HTTP status to refuse with.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::OverLimits => 400,
+            Self::RoomFull | Self::ServerFull | Self::ShuttingDown | Self::Timeout => 503,
+        }
+    }
+}
+
+impl From<JoinError> for Denial {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::RoomFull => Self::RoomFull,
+            JoinError::ServerFull => Self::ServerFull,
+            JoinError::ShuttingDown => Self::ShuttingDown,
+            JoinError::OverLimits => Self::OverLimits,
+        }
+    }
 }
 
 /// Joins, and waits for the room's first word. Who gives up meanwhile leaves, as the place is dropped.
@@ -58,9 +84,9 @@ pub async fn take<P: Port>(port: &P, request: JoinRequest, patience: Duration) -
         Some((place, first))
     };
     match tokio::time::timeout(patience, joining).await {
-        Ok(Some((_, Event::Refused(error)))) => Err(Denial::Refused(error)),
+        Ok(Some((_, Event::Refused(error)))) => Err(error.into()),
         Ok(Some(joined)) => Ok(joined),
-        Ok(None) => Err(Denial::Gone),
+        Ok(None) => Err(Denial::ShuttingDown),
         Err(_) => Err(Denial::Timeout),
     }
 }

@@ -6,6 +6,29 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops where it is wrong")]
 
+/// Runs each scenario on one shard and on two.
+#[allow(unused_macros, reason = "each test binary uses its own part of this module")]
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        mod on_one_shard {
+            use super::support::server::Server;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(&mut Server::start()).await;
+            })*
+        }
+        mod on_two_shards {
+            use super::support::server::Server;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let mut server = Server::start_spread();
+                super::$name(&mut server).await;
+                assert!(server.metric("sfumato_guests_total") > 0, "nobody was hosted away from home");
+            })*
+        }
+    };
+}
+
 pub mod hostile;
 pub mod media;
 pub mod peer;

@@ -101,3 +101,26 @@ fn sections_full_of_one_attribute() {
         survives(&mut Session::new(7), &offer);
     }
 }
+
+/// What is read ahead of a session agrees with what the session does, and a fragment is read or refused.
+#[test]
+fn outlines_and_fragments_of_damaged_offers() {
+    let mut random = StdRng::seed_from_u64(9725);
+    for offer in all_captured() {
+        for _ in 0..50 {
+            let mut bytes = offer.as_bytes().to_vec();
+            for _ in 0..random.random_range(1..6) {
+                let at = random.random_range(0..bytes.len());
+                bytes[at] = random.random_range(0..128);
+            }
+            let damaged = String::from_utf8(bytes).unwrap();
+            let taken = Session::new(7).apply_offer(&damaged);
+            match outline(&damaged) {
+                Ok(sections) if taken.is_err() => assert!(sections.iter().all(|section| !section.served)),
+                Ok(_) => {}
+                Err(error) => assert_eq!(taken, Err(error)),
+            }
+            let _ = read_fragment(&damaged);
+        }
+    }
+}

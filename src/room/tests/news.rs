@@ -127,3 +127,17 @@ fn the_counts_of_a_room_follow_who_is_visible_and_who_publishes() {
     world.room.leave(world.now, BERT, LeaveReason::ClientLeft);
     assert_eq!(counts(&world), (1, 0));
 }
+
+#[test]
+fn nothing_follows_the_farewell_and_news_is_told_to_those_who_stay() {
+    let mut world = with_anna();
+    world.join(BERT, "bert");
+    world.join(CLEO, "cleo");
+    // What waits falls due with the leaving itself.
+    world.now += NEWS_INTERVAL * 2;
+    world.effects.clear();
+    world.command(BERT, Command::Leave(LeaveReason::ClientLeft));
+    assert_eq!(world.told(BERT), [&Event::Removed(LeaveReason::ClientLeft)]);
+    let told = news(&world, CLEO).pop().unwrap();
+    assert!(told.contains(&("bert".to_owned(), ParticipantState::Disconnected)));
+}

@@ -108,3 +108,16 @@ fn ice_restarts_by_command_and_tells_the_credentials_to_use() {
     assert_ne!(first, second);
     assert_eq!(restart("two2"), second, "the same credentials again are no restart");
 }
+
+#[test]
+fn a_peer_that_only_watches_hears_of_its_own_session_alone() {
+    let mut world = World::of(publishing("anna"), watching("recvonly"));
+    let (_events, _dora) = enter(&mut world.shard, world.now, 2, publishing("dora"), Connected::new(3));
+    world.shard.handle_message(world.now, Message::Gone { seat: SeatId(0) });
+    world.shard.handle_message(world.now, Message::Gone { seat: SeatId(1) });
+    let told: Vec<Event> = std::iter::from_fn(|| world.events[1].try_recv().ok()).collect();
+    assert!(
+        matches!(told[..], [Event::Joined(_), Event::Answer { .. }, Event::Removed(LeaveReason::SignallingLost)]),
+        "{told:?}"
+    );
+}

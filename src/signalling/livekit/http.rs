@@ -25,7 +25,6 @@ use super::{Port, dev_token, responses, socket};
 use crate::api::serve::ConnectionGuard;
 use crate::config::{ApiKeys, Config};
 use crate::limits;
-use crate::room::model::JoinError;
 use crate::signalling::place::{self, Denial};
 
 const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
@@ -73,16 +72,8 @@ pub(super) enum Refusal {
     NoRoom,
     #[error("this is a WebSocket address: an upgrade is required")]
     NoUpgrade,
-    #[error("identity, name, metadata or attributes are too long")]
-    OverLimits,
-    #[error("the room is full")]
-    RoomFull,
-    #[error("the server is full")]
-    ServerFull,
-    #[error("the server is shutting down")]
-    ShuttingDown,
-    #[error("the room does not answer")]
-    Timeout,
+    #[error(transparent)]
+    Denied(#[from] Denial),
 }
 
 impl Refusal {
@@ -90,24 +81,12 @@ impl Refusal {
         let status = match self {
             Self::Token(error) => error.status(),
             Self::JoinRequest(error) => error.status(),
-            Self::Query | Self::OverLimits => 400,
+            Self::Denied(denial) => denial.status(),
+            Self::Query => 400,
             Self::NoRoom => 404,
             Self::NoUpgrade => 426,
-            Self::RoomFull | Self::ServerFull | Self::ShuttingDown | Self::Timeout => 503,
         };
         StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        match denial {
-            Denial::Refused(JoinError::RoomFull) => Self::RoomFull,
-            Denial::Refused(JoinError::ServerFull) => Self::ServerFull,
-            Denial::Refused(JoinError::OverLimits) => Self::OverLimits,
-            Denial::Refused(JoinError::ShuttingDown) | Denial::Gone => Self::ShuttingDown,
-            Denial::Timeout => Self::Timeout,
-        }
     }
 }
 

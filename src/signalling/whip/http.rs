@@ -29,7 +29,7 @@ use crate::config::{ApiKeys, Config, IceServer};
 use crate::limits;
 use crate::negotiation::read_fragment;
 use crate::room::event::Event;
-use crate::signalling::place::{self, Place, Port};
+use crate::signalling::place::{self, Denial, Place, Port};
 use crate::signalling::token::{self, Claims, TokenError};
 
 const SDP: &str = "application/sdp";
@@ -228,8 +228,8 @@ async fn open<P: Port>(shared: &Shared<P>, asked: Asked, request: Request) -> Re
     let seat = shared.sessions.reserve()?;
     let (mut place, _joined) = place::take(&shared.port, join, shared.bounds.room).await?;
     let sdp = tokio::time::timeout(shared.bounds.room, answered(&mut place)).await;
-    let sdp = sdp.unwrap_or(Err(Refusal::Timeout))?;
-    let ice = IceSession::new(&sdp).ok_or(Refusal::Timeout)?;
+    let sdp = sdp.unwrap_or(Err(Denial::Timeout.into()))?;
+    let ice = IceSession::new(&sdp).ok_or(Denial::Timeout)?;
     let tag = ice.tag();
     let id = shared.sessions.open(Opening { protocol: asked.protocol, owner, place, ice, seat });
     Ok(created(asked.protocol, &id, &tag, sdp, &shared.links))
@@ -241,7 +241,7 @@ async fn answered<P: Place>(place: &mut P) -> Result<String, Refusal> {
         match place.next().await {
             Some(Event::Answer { sdp, .. }) => return Ok(sdp),
             Some(Event::OfferRefused { reason, .. }) => return Err(Refusal::Malformed(reason)),
-            Some(Event::Removed(_)) | None => return Err(Refusal::ShuttingDown),
+            Some(Event::Removed(_)) | None => return Err(Denial::ShuttingDown.into()),
             Some(_) => {}
         }
     }

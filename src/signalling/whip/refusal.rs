@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 
 use crate::limits;
 use crate::negotiation::OfferError;
-use crate::room::model::JoinError;
 use crate::signalling::place::Denial;
 use crate::signalling::token::TokenError;
 
@@ -45,20 +44,15 @@ pub(super) enum Refusal {
     NoPrecondition,
     #[error("ICE was restarted since: the session has another ETag")]
     Stale,
-    #[error("the room is full")]
-    RoomFull,
-    #[error("the server is full")]
-    ServerFull,
-    #[error("the server is shutting down")]
-    ShuttingDown,
-    #[error("the room does not answer")]
-    Timeout,
+    #[error(transparent)]
+    Denied(#[from] Denial),
 }
 
 impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Token(error) => StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED),
+            Self::Denied(denial) => StatusCode::from_u16(denial.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoRoom | Self::NoSession => StatusCode::NOT_FOUND,
             Self::Name | Self::Body | Self::Malformed(_) => StatusCode::BAD_REQUEST,
@@ -69,7 +63,6 @@ impl Refusal {
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::NoPrecondition => StatusCode::PRECONDITION_REQUIRED,
             Self::Stale => StatusCode::PRECONDITION_FAILED,
-            Self::RoomFull | Self::ServerFull | Self::ShuttingDown | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -96,18 +89,6 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         response
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        match denial {
-            Denial::Refused(JoinError::RoomFull) => Self::RoomFull,
-            Denial::Refused(JoinError::ServerFull) => Self::ServerFull,
-            Denial::Refused(JoinError::OverLimits) => Self::Name,
-            Denial::Refused(JoinError::ShuttingDown) | Denial::Gone => Self::ShuttingDown,
-            Denial::Timeout => Self::Timeout,
-        }
     }
 }
 

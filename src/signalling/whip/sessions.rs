@@ -19,7 +19,7 @@ use crate::negotiation::IceFragment;
 use crate::room::command::Command;
 use crate::room::event::Event;
 use crate::room::model::LeaveReason;
-use crate::signalling::place::Place;
+use crate::signalling::place::{Denial, Place};
 
 /// How a `PATCH` went well.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,7 +76,7 @@ impl Sessions {
 
     /// Room for one more.
     pub fn reserve(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        self.seats.clone().try_acquire_owned().map_err(|_| Refusal::ServerFull)
+        self.seats.clone().try_acquire_owned().map_err(|_| Denial::ServerFull.into())
     }
 
     pub fn find(&self, protocol: Protocol, id: &str) -> Result<Handle, Refusal> {
@@ -194,7 +194,7 @@ impl<P: Place> Task<P> {
             }
         };
         let Ok(local) = tokio::time::timeout(self.patience, local).await else {
-            return Ok(Err(Refusal::Timeout));
+            return Ok(Err(Denial::Timeout.into()));
         };
         Ok(Ok(match self.ice.restarted(&local?) {
             None => Patched::Trickled,
