@@ -7,14 +7,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::client::send::{PACKET_BYTES, Shape};
 use crate::error::Error;
-use crate::scenario::{CLIENTS, Course, Media, Scenario, Verification};
-use crate::signalling::Access;
+use crate::scenario::{CLIENTS, Connections, Course, Media, Scenario, Verification};
 use crate::signalling::token::ApiKey;
+use crate::signalling::{Access, Endpoints, Protocol};
 use crate::suite;
 use crate::target::Launch;
 
@@ -26,6 +27,10 @@ const TIMEOUT: u64 = 600;
 const RUNS: u64 = 100;
 /// Rates of packets and joins, per second.
 const RATES: std::ops::RangeInclusive<f64> = 0.1..=1_000_000.0;
+
+/// Where Sfumato publishes and plays by HTTP.
+const WHIP: &str = "/whip/{room}?identity={identity}";
+const WHEP: &str = "/whep/{room}/{identity}";
 
 pub struct Options {
     pub scenarios: Vec<Scenario>,
@@ -135,6 +140,12 @@ fn command() -> Command {
         )
         .arg(option("server-cores", "N,N", "Cores it may use; default: all"))
         .arg(option("cores", "N,N", "Cores the generator may use; default: all"))
+        .arg(switch(
+            "http",
+            "Signal by WHIP and WHEP; one connection for each publisher, and one for each watched by each",
+        ))
+        .arg(option("whip-url", "URL", "Where to publish; a path is below --url").default_value(WHIP))
+        .arg(option("whep-url", "URL", "Where to play").default_value(WHEP))
         .arg(option("api-key", "KEY", "Signs access tokens").default_value("devkey"))
         .arg(option("api-secret", "SECRET", "The key's secret").default_value("secret"))
         .arg(option("room", "NAME", "Room to join; default: one of a random name"))
@@ -188,7 +199,15 @@ fn scenarios(name: &str, matches: &ArgMatches) -> Result<Vec<Scenario>, Error> {
     }])
 }
 
-fn read(scenarios: Vec<Scenario>, matches: &ArgMatches) -> Result<Options, Error> {
+fn read(mut scenarios: Vec<Scenario>, matches: &ArgMatches) -> Result<Options, Error> {
+    if matches.get_flag("http") {
+        // Players by HTTP cannot say what they want.
+        scenarios.retain(|scenario| !scenario.simulcast);
+        scenarios.iter_mut().for_each(|scenario| scenario.connections = Connections::OfEachWatched);
+    }
+    if scenarios.is_empty() {
+        return Err(Error::Usage("layers are chosen by LiveKit's protocol only: not with --http".to_owned()));
+    }
     if scenarios.iter().any(|scenario| scenario.most_clients() > CLIENTS) {
         return Err(Error::Usage(format!("at most {CLIENTS} clients")));
     }
@@ -224,21 +243,40 @@ fn read(scenarios: Vec<Scenario>, matches: &ArgMatches) -> Result<Options, Error
 fn access(matches: &ArgMatches) -> Result<Access, Error> {
     let url = text(matches, "url").unwrap_or_default();
     let allow_remote = matches.get_flag("allow-remote");
-    if !allow_remote && !is_loopback(&url) {
+    let protocol = protocol(matches);
+    let mut urls = vec![&url];
+    if let Protocol::Http(endpoints) = &protocol {
+        urls.extend([&endpoints.whip, &endpoints.whep].into_iter().filter(|url| !url.starts_with('/')));
+    }
+    if let Some(url) = urls.into_iter().find(|url| !allow_remote && !is_loopback(url)) {
         return Err(Error::Usage(format!("{url} is not on this machine: --allow-remote, if you may load it")));
     }
     let secret = |name| text(matches, name).unwrap_or_default();
     Ok(Access {
         // WebSocket addresses are what clients are usually given.
         url: url.strip_prefix("ws").map_or_else(|| url.clone(), |rest| format!("http{rest}")),
+        protocol,
         key: ApiKey { key: secret("api-key"), secret: secret("api-secret") },
         timeout: Duration::from_secs(count(matches, "timeout").max(1)),
         allow_remote,
     })
 }
 
+fn protocol(matches: &ArgMatches) -> Protocol {
+    if !matches.get_flag("http") {
+        return Protocol::Livekit;
+    }
+    Protocol::Http(Endpoints {
+        whip: text(matches, "whip-url").unwrap_or_default(),
+        whep: text(matches, "whep-url").unwrap_or_default(),
+        // Development servers want none.
+        authorizes: matches.value_source("api-key") == Some(ValueSource::CommandLine),
+    })
+}
+
 fn is_loopback(url: &str) -> bool {
-    let uri = url.parse::<Uri>().ok();
+    // Braces of a template are not for an address to hold.
+    let uri = url.replace(['{', '}'], "").parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
@@ -343,6 +381,17 @@ mod tests {
     }
 
     #[test]
+    fn by_http_the_addresses_can_be_anothers() {
+        let options = parsed("fanout --http --whep-url http://127.0.0.1:8889/{room}/whep --api-key k");
+        let Protocol::Http(endpoints) = options.access.protocol else { panic!("not by HTTP") };
+        assert_eq!(endpoints.whip, WHIP);
+        assert_eq!(endpoints.whep, "http://127.0.0.1:8889/{room}/whep");
+        assert!(endpoints.authorizes);
+        assert_eq!(options.scenarios[0].connections, Connections::OfEachWatched);
+        assert_eq!(parsed("suite --http --server x").scenarios.len(), suite::scenarios().len() - 1);
+    }
+
+    #[test]
     fn other_machines_are_loaded_only_when_told() {
         assert_eq!(parsed("fanout --url ws://192.0.2.1:7880 --allow-remote").access.url, "http://192.0.2.1:7880");
         assert!(parse("fanout --url ws://[::1]:7880").is_ok());
@@ -367,6 +416,8 @@ mod tests {
             "fanout --url ws://192.0.2.1:7880",
             "fanout --url ws://127.0.0.1.example.net:7880",
             "fanout --url nonsense",
+            "layers --http",
+            "fanout --http --whip-url http://192.0.2.1/whip",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -38,6 +38,16 @@ pub struct Scenario {
     pub course: Course,
     /// Speakers send three encodings; a third of the others wants each.
     pub simulcast: bool,
+    pub connections: Connections,
+}
+
+/// What a client of the run is: the protocol decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// One participant, with all it sends and receives.
+    OfEach,
+    /// One that publishes, or one that watches one speaker.
+    OfEachWatched,
 }
 
 /// The media of one publisher.
@@ -58,7 +68,22 @@ pub struct Verification {
 
 impl Scenario {
     pub const fn steady(name: &'static str, speakers: usize, viewers: usize) -> Scenario {
-        Scenario { name, speakers, viewers, course: Course::Steady, simulcast: false }
+        let (course, connections) = (Course::Steady, Connections::OfEach);
+        Scenario { name, speakers, viewers, course, simulcast: false, connections }
+    }
+
+    /// Whom the connections beside the speakers' own watch: each speaker all others, then each viewer all speakers.
+    fn watched(&self, connection: usize) -> Option<String> {
+        if self.connections == Connections::OfEach {
+            return None;
+        }
+        let others = self.receivers_of_speaker();
+        let speaker = match connection.checked_sub(others * self.speakers) {
+            Some(connection) => connection % self.speakers,
+            // The next ones after oneself.
+            None => (connection / others + 1 + connection % others) % self.speakers,
+        };
+        Some(speaker_name(speaker))
     }
 
     pub fn describe(&self) -> String {
@@ -77,12 +102,25 @@ impl Scenario {
 
     /// Short enough for a file's name.
     pub fn slug(&self) -> String {
-        format!("{}-{}-{}", self.name, self.speakers, self.viewers)
+        let protocol = match self.connections {
+            Connections::OfEach => "",
+            Connections::OfEachWatched => "-http",
+        };
+        format!("{}-{}-{}{protocol}", self.name, self.speakers, self.viewers)
     }
 
     /// Clients in the room before the window begins.
     pub fn clients(&self) -> usize {
-        self.speakers + self.viewers
+        self.speakers
+            + match self.connections {
+                Connections::OfEach => self.viewers,
+                Connections::OfEachWatched => (self.receivers_of_speaker() + self.viewers) * self.speakers,
+            }
+    }
+
+    /// Speakers that receive each.
+    fn receivers_of_speaker(&self) -> usize {
+        self.speakers - 1
     }
 
     /// Most clients at any time.
@@ -93,15 +131,19 @@ impl Scenario {
         }
     }
 
-    /// Clients that receive what one publishes.
+    /// Who receives what one publishes.
     pub fn receivers(&self) -> usize {
-        self.clients().saturating_sub(1)
+        self.receivers_of_speaker() + self.viewers
     }
 
     /// Streams that one client receives.
     fn streams_of(&self, plan: &Plan, media: &Media) -> usize {
-        let others = self.speakers - usize::from(!plan.tracks.is_empty());
-        others * media.tracks()
+        let publishes = !plan.tracks.is_empty();
+        let watched = match self.connections {
+            Connections::OfEach => self.speakers - usize::from(publishes),
+            Connections::OfEachWatched => usize::from(!publishes),
+        };
+        watched * media.tracks()
     }
 
     /// Streams that these clients receive together.
@@ -116,17 +158,23 @@ impl Scenario {
 
     fn plan(&self, index: usize, media: &Media, verification: Verification) -> Plan {
         let publishes = index < self.speakers;
-        // A lone speaker receives nothing: the first that do are counted from behind it.
-        let receiver = index.checked_sub(usize::from(self.speakers == 1));
+        let alone = self.speakers == 1 || self.connections == Connections::OfEachWatched;
+        // Speakers that receive nothing: the first that do are counted from behind them.
+        let receiver = index.checked_sub(if alone { self.speakers } else { 0 });
         let whole = receiver.is_some_and(|receiver| receiver < verification.whole_clients);
         Plan {
-            identity: if publishes { format!("speaker-{index}") } else { format!("viewer-{index}") },
+            identity: if publishes { speaker_name(index) } else { format!("viewer-{index}") },
             tracks: if publishes { media.plans(self.simulcast) } else { Vec::new() },
             verify_every: if whole { 1 } else { verification.every },
             phase: index as f64 / self.speakers.max(1) as f64 % 1.0,
+            watches: index.checked_sub(self.speakers).and_then(|connection| self.watched(connection)),
             wish: if self.simulcast { LAYERS.get(index % LAYERS.len()).copied() } else { None },
         }
     }
+}
+
+fn speaker_name(index: usize) -> String {
+    format!("speaker-{index}")
 }
 
 impl Media {
@@ -211,6 +259,26 @@ pub mod tests {
         let scenario = Scenario::steady("webinar", 3, 100);
         assert_eq!(scenario.streams(&all(&scenario), &media()), 3 * 2 * 2 + 100 * 3 * 2);
         assert_eq!(scenario.receivers(), 102);
+    }
+
+    #[test]
+    fn by_http_each_connection_watches_one_speaker() {
+        let connections = Connections::OfEachWatched;
+        let scenario = Scenario { connections, ..Scenario::steady("webinar", 3, 2) };
+        let plans = all(&scenario);
+        assert_eq!(plans.len(), 3 + 3 * 2 + 2 * 3);
+        assert_eq!(scenario.streams(&plans, &media()), (3 * 2 + 2 * 3) * 2);
+        assert_eq!(scenario.receivers(), 4, "of each packet");
+        let watched: Vec<&str> = plans.iter().filter_map(|plan| plan.watches.as_deref()).collect();
+        for (speaker, of_speaker) in watched[..6].chunks(2).enumerate() {
+            assert!(!of_speaker.contains(&speaker_name(speaker).as_str()), "nobody watches itself");
+        }
+        assert_eq!(watched[6..], ["speaker-0", "speaker-1", "speaker-2"].repeat(2));
+        let each = |name: &str| watched.iter().filter(|watched| **watched == name).count();
+        assert_eq!([each("speaker-0"), each("speaker-1"), each("speaker-2")], [4; 3]);
+        let fan_out = Scenario { connections, ..Scenario::steady("fanout", 1, 50) };
+        assert_eq!((fan_out.clients(), fan_out.streams(&all(&fan_out), &media())), (51, 100));
+        assert_eq!(all(&fan_out)[1].verify_every, 1);
     }
 
     #[test]

@@ -19,31 +19,27 @@ const BUSY: u64 = 60;
 /// Difference that makes it worth while to hand packets over, percent.
 const CLEARLY: u64 = 20;
 
-/// Measures one shard's thread, which says when it wakes and when it goes to sleep.
+/// Measures one shard's thread, which says how long it slept.
 #[derive(Debug)]
 pub struct LoadMeter {
     began: Instant,
     slept: Duration,
-    asleep_since: Option<Instant>,
     /// The share told last, percent.
     told: u64,
 }
 
 impl LoadMeter {
     pub fn new(now: Instant) -> LoadMeter {
-        LoadMeter { began: now, slept: Duration::ZERO, asleep_since: None, told: 0 }
+        LoadMeter { began: now, slept: Duration::ZERO, told: 0 }
     }
 
-    /// The thread goes to sleep.
-    pub fn sleeps(&mut self, now: Instant) {
-        self.asleep_since = Some(now);
+    /// The thread slept; what it does after it woke is none of that.
+    pub fn slept(&mut self, from: Instant, until: Instant) {
+        self.slept += until.saturating_duration_since(from);
     }
 
-    /// A turn of the thread begins. Gives the busy share, percent, at the end of each window.
+    /// In each turn of the thread. Gives the busy share, percent, at the end of each window.
     pub fn turn(&mut self, now: Instant) -> Option<u64> {
-        if let Some(since) = self.asleep_since.take() {
-            self.slept += now.saturating_duration_since(since);
-        }
         let window = now.saturating_duration_since(self.began);
         if window < WINDOW {
             return None;
@@ -110,15 +106,15 @@ mod tests {
         let mut meter = LoadMeter::new(start);
         assert_eq!(meter.poll_timeout(), None);
         for wake in 1..10 {
-            meter.sleeps(at(100 * wake - 30));
-            assert_eq!(meter.turn(at(100 * wake)), None);
+            meter.slept(at(100 * wake - 50), at(100 * wake - 20));
+            assert_eq!(meter.turn(at(100 * wake)), None, "20 ms of work after it woke");
         }
         assert_eq!(meter.turn(at(1_000)), Some(73));
         assert_eq!(meter.poll_timeout(), Some(at(2_000)), "the next window ends while it sleeps");
-        meter.sleeps(at(1_000));
+        meter.slept(at(1_000), at(2_000));
         assert_eq!(meter.turn(at(2_000)), Some(0));
         assert_eq!(meter.poll_timeout(), None, "idle was told");
-        meter.sleeps(at(2_000));
+        meter.slept(at(2_000), at(100_000));
         assert_eq!(meter.turn(at(100_000)), Some(0));
     }
 

@@ -39,6 +39,15 @@ pub struct ShardThread {
     patience: Patience,
 }
 
+/// What ended a sleep.
+enum Woken {
+    ByMessage(Message),
+    /// A datagram, a timer or another shard.
+    ByOther,
+    /// Nobody can tell the shard anything any more.
+    Abandoned,
+}
+
 /// A socket, and whether it may hold datagrams.
 struct Port {
     udp: UdpPort,
@@ -212,7 +221,22 @@ impl ShardThread {
 
     /// Blocks until a datagram, a message or a timer. False when it is time to end.
     async fn wait(&mut self) -> bool {
-        self.meter.sleeps(Instant::now());
+        let asleep = Instant::now();
+        let woken = self.sleep().await;
+        let now = Instant::now();
+        self.meter.slept(asleep, now);
+        match woken {
+            Woken::ByMessage(message) => {
+                self.shard.handle_message(now, message);
+                self.send();
+                !self.shard.is_drained()
+            }
+            Woken::ByOther => true,
+            Woken::Abandoned => false,
+        }
+    }
+
+    async fn sleep(&mut self) -> Woken {
         let ports = &mut self.ports;
         let readable = poll_fn(|cx| {
             for port in ports.iter_mut() {
@@ -230,19 +254,11 @@ impl ShardThread {
                 None => std::future::pending().await,
             }
         };
-        let message = tokio::select! {
-            () = readable => return true,
-            () = timer => return true,
-            () = self.legs.readable() => return true,
-            message = self.mailbox.recv(), if !congested => message,
-        };
-        match message {
-            Some(message) => {
-                self.shard.handle_message(Instant::now(), message);
-                self.send();
-                !self.shard.is_drained()
-            }
-            None => false,
+        tokio::select! {
+            () = readable => Woken::ByOther,
+            () = timer => Woken::ByOther,
+            () = self.legs.readable() => Woken::ByOther,
+            message = self.mailbox.recv(), if !congested => message.map_or(Woken::Abandoned, Woken::ByMessage),
         }
     }
 }

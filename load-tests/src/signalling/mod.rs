@@ -2,10 +2,12 @@
 //!
 //! What always holds: everything has a timeout; nobody talks to anything but loopback unless it was allowed.
 
+mod http;
 pub mod livekit;
 pub mod sdp;
 pub mod session;
 pub mod token;
+mod whip;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +28,28 @@ pub struct Context {
     pub certificate: Arc<Certificate>,
 }
 
+/// How clients come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Livekit,
+    Http(Endpoints),
+}
+
+/// Addresses to publish to and to play from, below the server's or whole; `{room}` and `{identity}` stand for names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    pub whip: String,
+    pub whep: String,
+    /// Sends access tokens.
+    pub authorizes: bool,
+}
+
 /// Where the server is, and how to be let in.
 #[derive(Clone)]
 pub struct Access {
     /// `http://host:port`
     pub url: String,
+    pub protocol: Protocol,
     pub key: ApiKey,
     /// For one client to join, and for one request.
     pub timeout: Duration,
@@ -50,5 +69,8 @@ pub async fn join(
     session: Session,
     leave: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    livekit::run(context, access, session, leave).await
+    match &access.protocol {
+        Protocol::Livekit => livekit::run(context, access, session, leave).await,
+        Protocol::Http(endpoints) => whip::run(context, access, endpoints, session, leave).await,
+    }
 }

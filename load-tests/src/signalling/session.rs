@@ -26,6 +26,8 @@ const ICE_CHARS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 pub struct Plan {
     pub identity: String,
     pub tracks: Vec<TrackPlan>,
+    /// Whom it watches, where each connection watches one.
+    pub watches: Option<String>,
     /// Every so many-th packet of a stream is decrypted; 0 is none.
     pub verify_every: u32,
     /// Where in its interval its first burst lies, as a share of the interval.
