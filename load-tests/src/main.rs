@@ -13,6 +13,8 @@ mod signalling;
 mod suite;
 mod target;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::path::Path;

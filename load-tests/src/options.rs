@@ -2,16 +2,18 @@
 //!
 //! What always holds: every count, rate and time is within a bound that is named here.
 
+mod arguments;
+
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ArgMatches;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tokio_tungstenite::tungstenite::http::Uri;
 
-use crate::client::send::{PACKET_BYTES, Shape};
+use crate::client::send::Shape;
 use crate::error::Error;
 use crate::scenario::{CLIENTS, Course, Media, Scenario, Verification};
 use crate::signalling::token::ApiKey;
@@ -19,6 +21,7 @@ use crate::signalling::{Access, Endpoints, Protocol};
 use crate::suite;
 use crate::target::{Launch, Target};
 use crate::targets;
+use arguments::command;
 
 /// Longest window, seconds.
 const DURATION: u64 = 3_600;
@@ -57,118 +60,6 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// Folder for JSON and plots.
     pub out: Option<PathBuf>,
-}
-
-/// An option of every scenario.
-fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help).action(ArgAction::Set).global(true)
-}
-
-fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue).global(true)
-}
-
-fn number(name: &'static str, default: &'static str, most: u64, help: &'static str) -> Arg {
-    option(name, "N", help).default_value(default).value_parser(value_parser!(u64).range(0..=most))
-}
-
-fn seconds(name: &'static str, default: &'static str, most: u64, help: &'static str) -> Arg {
-    number(name, default, most, help).value_name("SECONDS")
-}
-
-fn bytes(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    let range = value_parser!(u64).range(80..=PACKET_BYTES as u64 - 1);
-    option(name, "BYTES", help).default_value(default).value_parser(range)
-}
-
-fn rate(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    option(name, "PER_SECOND", help).default_value(default).value_parser(value_parser!(f64))
-}
-
-/// A count of clients, of one scenario alone.
-fn clients(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    let range = value_parser!(u64).range(1..=CLIENTS as u64);
-    Arg::new(name).long(name).value_name("N").help(help).default_value(default).value_parser(range)
-}
-
-fn scenario(name: &'static str, about: &'static str, arguments: &[Arg]) -> Command {
-    Command::new(name).about(about).args(arguments)
-}
-
-fn subcommands() -> Vec<Command> {
-    let viewers = |default| clients("viewers", default, "Clients that only watch");
-    let speakers = |default| clients("speakers", default, "Clients that publish");
-    let leaving = rate("churn-rate", "5", "Viewers that leave, and others that join").global(false);
-    vec![
-        scenario("fanout", "One publishes, all others watch", &[viewers("50")]),
-        scenario(
-            "meeting",
-            "Everybody publishes and watches everybody else",
-            &[clients("participants", "10", "Clients")],
-        ),
-        scenario("webinar", "Few speak, many watch", &[speakers("3"), viewers("100")]),
-        scenario("audio-room", "Some speak, all listen, no video", &[speakers("10"), viewers("90")]),
-        scenario(
-            "storm",
-            "Many join at once; the window ends when they all see everything",
-            &[viewers("10"), clients("joiners", "100", "Clients that join at once")],
-        ),
-        scenario("churn", "Viewers come and go", &[viewers("50"), leaving]),
-        scenario("layers", "Simulcast; a third of the viewers wants each layer", &[viewers("30")]),
-        scenario(
-            "max",
-            "Searches the highest packet rate that is forwarded with at most 1 % loss",
-            &[speakers("1"), viewers("50")],
-        ),
-        scenario("suite", "A short set of all these, each against a fresh server (--server)", &[]),
-    ]
-}
-
-fn command() -> Command {
-    Command::new("sfumato-load")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(env!("CARGO_PKG_DESCRIPTION"))
-        .subcommand_required(true)
-        .subcommands(subcommands())
-        .arg(option("url", "URL", "Where a server signals that runs already").default_value("http://127.0.0.1:7880"))
-        .arg(option("pid", "PID", "Its process, to measure what it uses").value_parser(value_parser!(u32)))
-        .arg(option("server", "FILE", "Start this server program instead, a fresh one for each run"))
-        .arg(
-            option("server-args", "ARGS", "Its arguments, by blanks")
-                .default_value("--shards 1")
-                .allow_hyphen_values(true),
-        )
-        .arg(option("targets", "FILE", "Load the servers of this list in turn, side by side: load-tests/README.md"))
-        .arg(option("server-cores", "N,N", "Cores it may use; default: all"))
-        .arg(option("cores", "N,N", "Cores the generator may use; default: all"))
-        .arg(switch(
-            "http",
-            "Signal by WHIP and WHEP; one connection for each publisher, and one for each watched by each",
-        ))
-        .arg(option("whip-url", "URL", "Where to publish; a path is below --url").default_value(WHIP))
-        .arg(option("whep-url", "URL", "Where to play").default_value(WHEP))
-        .arg(option("api-key", "KEY", "Signs access tokens").default_value("devkey"))
-        .arg(option("api-secret", "SECRET", "The key's secret").default_value("secret"))
-        .arg(option("room", "NAME", "Room to join; default: one of a random name"))
-        .arg(rate("video-rate", "250", "Video packets of a publisher; 0 for no video"))
-        .arg(number("frame-packets", "10", 64, "Video packets sent at once"))
-        .arg(bytes("video-bytes", "1100", "RTP packet of video, header included"))
-        .arg(switch("uneven", "Half of a frame's packets are a byte longer, as libwebrtc's are"))
-        .arg(rate("audio-rate", "50", "Audio packets of a publisher; 0 for no audio"))
-        .arg(bytes("audio-bytes", "100", "RTP packet of audio, header included"))
-        .arg(number("verify-clients", "2", CLIENTS as u64, "Receiving clients of which every packet is decrypted"))
-        .arg(number("verify-every", "16", 1_000_000, "Of the others every so many-th packet of a stream is; 0: none"))
-        .arg(number("runs", "1", RUNS, "Runs of the scenario; the table shows median and spread"))
-        .arg(seconds("duration", "10", DURATION, "Time that is measured"))
-        .arg(seconds("warmup", "3", DURATION, "Time between the last join and the measurement"))
-        .arg(rate("join-rate", "100", "Clients that join"))
-        .arg(seconds("timeout", "15", TIMEOUT, "Time for one client to join"))
-        .arg(rate("max-from", "2000", "max: video packets a second of all publishers in the first step"))
-        .arg(seconds("step", "3", DURATION, "max: time that a step is measured"))
-        .arg(switch("busy", "The media thread never sleeps: lower delays, a whole core"))
-        .arg(switch("allow-remote", "Load servers that are not on this machine"))
-        .arg(option("json", "FILE", "Write the figures there (not for suite)"))
-        .arg(option("out", "DIR", "Write figures and plots into this folder"))
 }
 
 impl Options {
@@ -348,95 +239,4 @@ fn positive(matches: &ArgMatches, name: &str) -> Result<f64, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Options, clap::Error> {
-        Options::parse(std::iter::once("sfumato-load").chain(line.split_ascii_whitespace()).map(OsString::from))
-    }
-
-    fn parsed(line: &str) -> Options {
-        parse(line).unwrap_or_else(|error| panic!("{line}: {error}"))
-    }
-
-    #[test]
-    fn the_defaults_are_the_rates_of_the_reference() {
-        let options = parsed("fanout");
-        assert_eq!(options.scenarios, [Scenario::steady("fanout", 1, 50)]);
-        assert!((options.media.packets_per_second() - 300.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn options_stand_before_or_after_the_scenario() {
-        let options = parsed("--pid 7 meeting --participants 4 --audio-rate 0 --duration 2");
-        assert_eq!((options.targets[0].pid, options.scenarios), (Some(7), vec![Scenario::steady("meeting", 4, 0)]));
-        assert!(options.media.audio.is_none());
-        assert_eq!(options.duration, Duration::from_secs(2));
-    }
-
-    #[test]
-    fn every_scenario_can_be_named() {
-        for command in subcommands() {
-            let options = parsed(&format!("{} --server x", command.get_name()));
-            assert!(!options.scenarios.is_empty());
-        }
-        assert!(parsed("audio-room").media.video.is_none());
-        assert_eq!(parsed("storm --joiners 7").scenarios[0].course, Course::Storm { joiners: 7 });
-        assert_eq!(parsed("churn --churn-rate 2.5").scenarios[0].course, Course::Churn { per_second: 2.5 });
-    }
-
-    #[test]
-    fn a_server_to_start_has_cores_and_arguments() {
-        let options = parsed("suite --server bin/x --server-args --shards=2 --server-cores 0,2 --cores 1");
-        let launch = options.targets[0].launch.as_ref().unwrap();
-        assert_eq!(launch.arguments.last().map(String::as_str), Some("--shards=2"));
-        assert_eq!((launch.cores.as_slice(), options.cores.as_slice()), (&[0, 2][..], &[1][..]));
-    }
-
-    #[test]
-    fn by_http_the_addresses_can_be_anothers() {
-        let options = parsed("fanout --http --whep-url http://127.0.0.1:8889/{room}/whep --api-key k");
-        let Protocol::Http(endpoints) = &options.targets[0].access.protocol else { panic!("not by HTTP") };
-        assert_eq!(endpoints.whip, WHIP);
-        assert_eq!(endpoints.whep, "http://127.0.0.1:8889/{room}/whep");
-        assert!(endpoints.authorizes);
-        assert_eq!(parsed("suite --http --server x").scenarios.len(), suite::scenarios().len() - 1);
-    }
-
-    #[test]
-    fn other_machines_are_loaded_only_when_told() {
-        assert_eq!(
-            parsed("fanout --url ws://192.0.2.1:7880 --allow-remote").targets[0].access.url,
-            "http://192.0.2.1:7880"
-        );
-        assert!(parse("fanout --url ws://[::1]:7880").is_ok());
-    }
-
-    #[test]
-    fn what_is_out_of_bounds_is_refused() {
-        for line in [
-            "",
-            "nonsense",
-            "suite",
-            "fanout --viewers 10001",
-            "fanout --viewers 10000",
-            "storm --joiners 9990",
-            "fanout --video-bytes 1400",
-            "fanout --duration 3601",
-            "fanout --audio-rate 0 --video-rate 0",
-            "fanout --video-rate -1",
-            "fanout --join-rate 0",
-            "fanout --runs 101",
-            "fanout --cores x",
-            "fanout --url ws://192.0.2.1:7880",
-            "fanout --url ws://127.0.0.1.example.net:7880",
-            "fanout --url nonsense",
-            "layers --http",
-            "fanout --http --whip-url http://192.0.2.1/whip",
-            "webinar --http --speakers 30 --viewers 500",
-            "fanout --targets /nonexistent/targets.json",
-        ] {
-            assert!(parse(line).is_err(), "{line}");
-        }
-    }
-}
+mod tests;

@@ -5,9 +5,11 @@
 
 pub mod format;
 pub mod ice;
+mod packets;
 pub mod payload;
 pub mod port;
 pub mod receive;
+mod reports;
 pub mod send;
 
 use std::io;
@@ -22,8 +24,6 @@ use sfumato::transport::srtp::{Profile, Srtp};
 use sfumato::transport::{Certificate, DtlsRole, Fingerprint};
 use sfumato::wire::Ssrc;
 use sfumato::wire::demux::{Protocol, classify};
-use sfumato::wire::rtcp::{self, REPORTS_PER_BLOCK, Report, Writer};
-use sfumato::wire::rtp::Header;
 
 use crate::measure::Totals;
 use crate::measure::delay::{Delays, Times};
@@ -31,16 +31,11 @@ use crate::time::Now;
 use format::Kind;
 use ice::{Credentials, Ice, Outcome};
 use port::{BUFFERS, Buffers, Port};
-use receive::{Arrival, ReceiveStream};
+use receive::ReceiveStream;
 use send::{Publication, SendStream, Shape};
 
 /// How often senders and receivers report.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Streams whose packets are decrypted; the server's SRTP, which is shared, keeps state for 64 of a peer.
-const VERIFIED_STREAMS: usize = 60;
-/// Streams one client counts; more are unexpected.
-const STREAMS: usize = 4_096;
-const CNAME: &str = "load";
 
 /// What signalling found out about a connection.
 pub struct Setup {
@@ -242,139 +237,6 @@ impl Client {
         }
     }
 
-    fn on_rtp(&mut self, now: Now, arrived: Option<Duration>, packet: &mut [u8], shared: &mut Shared) {
-        let totals = &mut shared.totals;
-        let Ok(header) = Header::parse(packet) else {
-            totals.unexpected += 1;
-            return;
-        };
-        totals.packets += 1;
-        totals.bytes += packet.len() as u64;
-        self.note_arrival(now, &header, packet);
-        let totals = &mut shared.totals;
-        let Some(kind) = Kind::of(header.payload_type) else {
-            let counter =
-                if header.payload_type == format::RTX { &mut totals.retransmissions } else { &mut totals.unexpected };
-            *counter += 1;
-            return;
-        };
-        match kind {
-            Kind::Audio => totals.audio_packets += 1,
-            Kind::Video => totals.video_packets += 1,
-        }
-        let Some(place) = self.place(now, &header, kind, shared) else { return };
-        let Some(stream) = self.streams.get_mut(place) else { return };
-        let since_start = now.instant.saturating_duration_since(shared.start);
-        match stream.accept(header.sequence_number, header.timestamp, since_start) {
-            Arrival::Duplicate => {
-                shared.totals.duplicates += 1;
-                return;
-            }
-            Arrival::Late => shared.totals.late += 1,
-            Arrival::InOrder => {}
-        }
-        shared.totals.received += 1;
-        let sampled = self.verify_every > 0 && stream.received % u64::from(self.verify_every) == 0;
-        if sampled && place < VERIFIED_STREAMS {
-            self.verify(now, arrived, &header, kind, packet, shared);
-        }
-    }
-
-    /// The packet's stream, a new one if need be.
-    fn place(&mut self, now: Now, header: &Header, kind: Kind, shared: &mut Shared) -> Option<usize> {
-        let ssrc = header.ssrc.0;
-        if self.ssrcs.get(self.recent) == Some(&ssrc) {
-            return Some(self.recent);
-        }
-        if let Some(place) = self.ssrcs.iter().position(|known| *known == ssrc) {
-            self.recent = place;
-            return Some(place);
-        }
-        if self.srtp.is_none() || self.ssrcs.len() >= STREAMS {
-            shared.totals.unexpected += 1;
-            return None;
-        }
-        if self.ssrcs.is_empty() {
-            shared.joins.first_media.record(now.instant - self.started);
-        }
-        if kind == Kind::Video && !std::mem::replace(&mut self.has_video, true) {
-            shared.joins.first_video.record(now.instant - self.started);
-        }
-        self.recent = self.ssrcs.len();
-        self.ssrcs.push(ssrc);
-        self.streams.push(ReceiveStream::new(ssrc, kind, header.sequence_number));
-        Some(self.recent)
-    }
-
-    fn note_arrival(&mut self, now: Now, header: &Header, packet: &[u8]) {
-        if !self.feedback {
-            return;
-        }
-        let element = header.extensions(packet).find(|(id, _)| *id == format::TRANSPORT_CC);
-        if let Some(&[high, low]) = element.map(|(_, value)| value) {
-            let arrivals = self.arrivals.get_or_insert_with(|| ArrivalLog::new(now.instant));
-            arrivals.arrived(now.instant, u16::from_be_bytes([high, low]), header.ssrc);
-        }
-    }
-
-    /// Decrypts, and takes the delay from the stamp.
-    fn verify(
-        &mut self,
-        now: Now,
-        arrived: Option<Duration>,
-        header: &Header,
-        kind: Kind,
-        packet: &mut [u8],
-        shared: &mut Shared,
-    ) {
-        let Some(srtp) = &mut self.srtp else { return };
-        let opened = srtp.inbound.open_rtp(now.instant, header.ssrc.0, header.sequence_number, header.len, packet);
-        let Ok(plain) = opened.map(|len| packet.get(..len).unwrap_or_default()) else {
-            shared.totals.unauthentic += 1;
-            return;
-        };
-        shared.totals.verified += 1;
-        let Some(stamp) = header.payload(plain).ok().and_then(|payload| payload::stamp(kind, payload)) else {
-            shared.totals.damaged += 1;
-            return;
-        };
-        let counter = shared.totals.by_encoding.get_mut(usize::from(stamp.encoding)).filter(|_| kind == Kind::Video);
-        counter.into_iter().for_each(|counter| *counter += 1);
-        let delays = &mut shared.delays;
-        let Some(delay) = arrived.unwrap_or(now.unix).checked_sub(stamp.sent) else {
-            delays.backwards += 1;
-            return;
-        };
-        match kind {
-            Kind::Audio => delays.audio.record(delay),
-            Kind::Video => delays.video.record(delay),
-        }
-        delays.read.record(now.unix.saturating_sub(stamp.sent));
-    }
-
-    fn on_rtcp(&mut self, now: Now, packet: &mut [u8], shared: &mut Shared) {
-        let Some(srtp) = &mut self.srtp else { return };
-        let Ok(len) = srtp.inbound.open_rtcp(now.instant, packet) else {
-            shared.totals.unauthentic += 1;
-            return;
-        };
-        shared.totals.rtcp_received += 1;
-        for report in rtcp::read(packet.get(..len).unwrap_or_default()) {
-            match report {
-                Report::Sender(info) => {
-                    let stream = self.streams.iter_mut().find(|stream| stream.ssrc == info.ssrc.0);
-                    stream.into_iter().for_each(|stream| stream.on_sender_report(now.instant, info.ntp));
-                }
-                Report::KeyframeRequest { media, .. } => {
-                    shared.totals.keyframe_requests += 1;
-                    let stream = self.sending.iter_mut().find(|stream| stream.ssrc() == media);
-                    stream.into_iter().for_each(|stream| stream.keyframe_wanted = true);
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// Changes what it sends of a kind.
     pub fn reshape(&mut self, kind: Kind, shape: Shape) {
         self.sending.iter_mut().for_each(|stream| stream.reshape(kind, shape));
@@ -427,55 +289,6 @@ impl Client {
             stream.send(now, &mut srtp.outbound, &mut self.transport_sequence, scratch, totals, emit);
         }
         totals.send_errors += errors;
-    }
-
-    fn send_feedback(&mut self, shared: &mut Shared) {
-        let Some(arrivals) = &mut self.arrivals else { return };
-        let mut compound = std::mem::take(&mut shared.compound);
-        let mut feedbacks = Vec::new();
-        while let Some(feedback) = arrivals.feedback(self.own_ssrc) {
-            feedbacks.push(feedback);
-        }
-        for feedback in feedbacks {
-            compound.clear();
-            feedback.write(&mut compound);
-            self.send_rtcp(&compound, shared);
-        }
-        shared.compound = compound;
-    }
-
-    /// A compound for each 31 streams received, with a sender report for each stream sent.
-    fn send_reports(&mut self, now: Now, shared: &mut Shared) {
-        let mut compound = std::mem::take(&mut shared.compound);
-        let reports: Vec<_> = self.streams.iter_mut().map(|stream| stream.report(now.instant)).collect();
-        let mut blocks = reports.chunks(REPORTS_PER_BLOCK);
-        compound.clear();
-        let mut writer = Writer { out: &mut compound };
-        self.sending.iter().for_each(|stream| stream.report(now, &mut writer));
-        writer.receiver_report(self.own_ssrc, blocks.next().unwrap_or_default());
-        writer.cname(self.own_ssrc, CNAME);
-        self.send_rtcp(&compound, shared);
-        for block in blocks {
-            compound.clear();
-            let mut writer = Writer { out: &mut compound };
-            writer.receiver_report(self.own_ssrc, block);
-            writer.cname(self.own_ssrc, CNAME);
-            self.send_rtcp(&compound, shared);
-        }
-        shared.compound = compound;
-    }
-
-    fn send_rtcp(&mut self, compound: &[u8], shared: &mut Shared) {
-        let Some(srtp) = &mut self.srtp else { return };
-        shared.scratch.clear();
-        if srtp.outbound.seal_rtcp(compound, &mut shared.scratch).is_err() {
-            shared.totals.send_errors += 1;
-            return;
-        }
-        shared.totals.rtcp_sent += 1;
-        let sealed = std::mem::take(&mut shared.scratch);
-        self.transmit(&sealed, shared);
-        shared.scratch = sealed;
     }
 
     /// Packets of its streams from their first to their highest.
