@@ -6,6 +6,9 @@ use super::{DURATION, RUNS, TIMEOUT, WHEP, WHIP};
 use crate::client::send::PACKET_BYTES;
 use crate::scenario::CLIENTS;
 
+/// Rarest decryption: rollovers of the sequence number, every 65,536 packets, must not be missed.
+const VERIFY_EVERY: u64 = 10_000;
+
 /// An option of every scenario.
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).help(help).action(ArgAction::Set).global(true)
@@ -104,7 +107,12 @@ pub(super) fn command() -> Command {
         .arg(rate("audio-rate", "50", "Audio packets of a publisher; 0 for no audio"))
         .arg(bytes("audio-bytes", "100", "RTP packet of audio, header included"))
         .arg(number("verify-clients", "2", CLIENTS as u64, "Receiving clients of which every packet is decrypted"))
-        .arg(number("verify-every", "16", 1_000_000, "Of the others every so many-th packet of a stream is; 0: none"))
+        .arg(number(
+            "verify-every",
+            "16",
+            VERIFY_EVERY,
+            "Of the others every so many-th packet of a stream is; 0: none",
+        ))
         .arg(number("runs", "1", RUNS, "Runs of the scenario; the table shows median and spread"))
         .arg(seconds("duration", "10", DURATION, "Time that is measured"))
         .arg(seconds("warmup", "3", DURATION, "Time between the last join and the measurement"))
