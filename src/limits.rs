@@ -17,6 +17,9 @@ pub const RECEIVE_STREAMS: usize = 64;
 pub const CACHE_BYTES: usize = 1 << 20;
 /// Packets kept of one RTP stream: one second at 4,000 packets a second.
 pub const CACHE_RECORDS: usize = 4096;
+/// Packets of one incoming stream that are missing at once and asked for; of more a keyframe is the sooner remedy. A loss of 10 % in
+/// a second of 8 Mbit/s makes less than half of it.
+pub const MISSING_PACKETS: usize = 256;
 /// DTLS handshake bytes accepted before keys exist. A handshake with certificates takes about 4 KiB.
 pub const HANDSHAKE_BYTES: usize = 64 * 1024;
 /// Time from a participant's offer to a connected transport, after which it is given up.
