@@ -53,6 +53,11 @@ impl Arrived {
         }
     }
 
+    /// It is late already: nothing is waited for.
+    pub fn at_once(self) -> Arrived {
+        Arrived { unfinished: false, ..self }
+    }
+
     fn stream(&self) -> (bool, SourceKey, usize) {
         (self.is_video, self.source, self.encoding)
     }
