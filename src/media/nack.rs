@@ -109,7 +109,7 @@ impl MissingPackets {
 
     /// A packet of the stream itself arrived. Tells when it is one that was sent again.
     pub fn arrived(&mut self, now: Instant, number: u64) -> Option<Recovered> {
-        let Some(highest) = self.highest.replace(number) else { return None };
+        let highest = self.highest.replace(number)?;
         if number > highest {
             if number - highest > 1 {
                 self.open_gap(now, highest + 1, number);

@@ -2,6 +2,7 @@
 
 mod legs;
 mod standing;
+mod uplink;
 
 use std::time::Duration;
 

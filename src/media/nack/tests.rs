@@ -115,7 +115,7 @@ fn packets_late_by_50_ms_are_asked_for_at_first_and_then_waited_for() {
             }
             if recovers && n % 100 == 53 {
                 let known = world.missing.recovered(world.now, 70_000 + n - 3).is_some();
-                assert_eq!(known, true, "it comes again sooner than late");
+                assert!(known, "it comes again sooner than late");
             }
             if n % 100 == 55 {
                 world.arrive([70_000 + n - 5]);
