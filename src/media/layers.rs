@@ -39,6 +39,17 @@ pub fn choose(wanted: Wanted, layers: &[Layer], active: &[bool]) -> Option<usize
     Some(below.or_else(above).unwrap_or(ideal))
 }
 
+/// The lowest quality of `layers`, ordered low to high, that serves what is wanted; `None` when nothing is. The publisher may
+/// leave out whatever is above the highest of all subscribers'. Where nothing was announced, a size may need all there is.
+pub fn lowest_quality(wanted: Wanted, layers: &[Layer]) -> Option<Quality> {
+    match (wanted, ideal(wanted, layers, layers.len())) {
+        (Wanted::Nothing, _) => None,
+        (_, Some(index)) => layers.get(index).map(|layer| layer.quality),
+        (Wanted::Quality(quality), None) => Some(quality),
+        (Wanted::Size { .. }, None) => Some(Quality::High),
+    }
+}
+
 /// The encoding that would be right if all flowed.
 fn ideal(wanted: Wanted, layers: &[Layer], encodings: usize) -> Option<usize> {
     let highest = encodings.checked_sub(1)?;
@@ -92,5 +103,22 @@ mod tests {
         assert_eq!(choose(Wanted::Quality(Quality::High), &LAYERS, &two), Some(1));
         assert_eq!(choose(Wanted::Nothing, &LAYERS, &ALL), None);
         assert_eq!(choose(Wanted::Quality(Quality::High), &[], &[]), None);
+    }
+
+    #[test]
+    fn the_lowest_quality_that_serves_is_that_of_the_layer_that_would_be_chosen() {
+        let of = |wanted| lowest_quality(wanted, &LAYERS);
+        assert_eq!(of(Wanted::Nothing), None);
+        assert_eq!(of(Wanted::Size { width: 320, height: 180 }), Some(Quality::Low));
+        assert_eq!(of(Wanted::Size { width: 600, height: 400 }), Some(Quality::High));
+        assert_eq!(of(Wanted::Quality(Quality::Medium)), Some(Quality::Medium));
+        let low = Wanted::Quality(Quality::Low);
+        assert_eq!(lowest_quality(low, &LAYERS[2..]), Some(Quality::High), "all there is");
+        assert_eq!(lowest_quality(low, &[]), Some(Quality::Low));
+        assert_eq!(
+            lowest_quality(Wanted::Size { width: 1, height: 1 }, &[]),
+            Some(Quality::High),
+            "sizes are not known"
+        );
     }
 }
