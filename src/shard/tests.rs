@@ -1,6 +1,7 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
 mod legs;
+mod paused_layers;
 mod standing;
 
 use std::time::Duration;
