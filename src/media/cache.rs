@@ -74,6 +74,7 @@ impl PacketCache {
     }
 
     /// Bytes of memory the packets take.
+    #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.bytes.len()
     }

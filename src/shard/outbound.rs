@@ -121,6 +121,7 @@ impl Outbound {
                     track_id: track_id.to_owned(),
                     cname: name.to_string(),
                     ssrc: self.draw_ssrc(random),
+                    rtx: None,
                     codecs: codecs.iter().map(|codec| codec.codec).collect(),
                 };
                 let Some((mid, stream)) = open(session, kind, track, &codecs, random) else {
@@ -131,7 +132,7 @@ impl Outbound {
                     publisher: name.clone(),
                     source: SourceKey::MAX,
                     mid,
-                    wanted: Wanted::Nothing,
+                    wanted: Wanted::NOTHING,
                     stream,
                 }));
             }
@@ -189,6 +190,7 @@ impl Outbound {
             track_id: waiting.track.to_string(),
             cname: waiting.publisher.to_string(),
             ssrc: self.draw_ssrc(random),
+            rtx: None,
             codecs: waiting.codecs.iter().map(|codec| codec.codec).collect(),
         };
         let free = free_sections(session, waiting.kind).count();

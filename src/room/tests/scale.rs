@@ -168,7 +168,7 @@ fn subscribing_wanting_and_leaving_a_track_cost_the_same_in_any_room() {
         let each = |_: usize| vec![track.clone()];
         let commands = [
             Command::Subscribe { tracks: each(0), subscribe: true },
-            Command::Want { tracks: each(1), wanted: Wanted::Nothing },
+            Command::Want { tracks: each(1), wanted: Wanted::NOTHING },
             Command::Subscribe { tracks: each(2), subscribe: false },
         ];
         counted.push(allocations(&mut world, |world| {
