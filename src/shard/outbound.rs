@@ -136,7 +136,7 @@ impl Outbound {
                     publisher: name.clone(),
                     source: SourceKey::MAX,
                     mid,
-                    wanted: Wanted::Nothing,
+                    wanted: Wanted::NOTHING,
                     stream,
                 }));
             }

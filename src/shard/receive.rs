@@ -101,7 +101,7 @@ impl Shard {
             source.level.observe(now, sample.level, sample.voice);
         }
         let info = source.inspect(codec, &header, packet).map_err(|_| DropReason::Malformed)?;
-        source.mark_active(index);
+        source.mark_active(index, info.starts_keyframe);
         let encoding = source.encodings.get_mut(index).ok_or(DropReason::TooManyStreams)?;
         let stream = encoding.stream_for(header.ssrc, clock_rate, repair);
         let extended_sequence = stream.receive(now, &header, packet.len());
