@@ -80,13 +80,14 @@ impl Shard {
         let stream = encoding.stream_for(header.ssrc, clock_rate);
         let extended_sequence = stream.receive(now, &header, len);
         let clock = stream.clock_reference();
-        if info.starts_keyframe {
-            encoding.keyframes.keyframe_arrived(now);
-        }
+        let asks = encoding.keyframes.packet(now, header.timestamp, len, info.starts_keyframe);
         let record = Packet { encoding: index, header, extended_sequence, codec, info, clock };
         encoding.cache.insert(now, record, packet);
         if entry.gathered.push(Arrived::new(now, source_key, &record, len, source.subscribers.len())) {
             self.dirty_rooms.push(room);
+        }
+        if asks {
+            self.send_picture_loss_indication(key, header.ssrc);
         }
         Ok(())
     }
