@@ -34,7 +34,7 @@ impl Shard {
                 continue;
             };
             let Some(subscriber) = self.fan_out.subscribers.pop() else {
-                self.end_fan_out(now, room);
+                self.end_fan_out(room);
                 continue;
             };
             let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
@@ -68,6 +68,14 @@ impl Shard {
         self.fan_out.room = Some(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
         entry.gathered.settle(now);
+        let began = |arrived: &Arrived| entry.sources.get(arrived.source).is_some_and(|s| s.layers_changed);
+        if entry.gathered.ripe().iter().any(began) {
+            // First, so that whoever is to get an encoding that begins with a keyframe gets that one.
+            let key = entry.key;
+            self.review_layers(now, room);
+            self.settle(now, key);
+        }
+        let Some(entry) = self.rooms.get_mut(room) else { return };
         // First, so that the other shards work on it meanwhile.
         hand_over(entry, &mut self.links, &self.counters);
         let mut last = None;
@@ -85,17 +93,12 @@ impl Shard {
         }
     }
 
-    fn end_fan_out(&mut self, now: Instant, room: usize) {
+    fn end_fan_out(&mut self, room: usize) {
         self.fan_out.room = None;
         let Some(entry) = self.rooms.get_mut(room) else { return };
-        let began = |arrived: &Arrived| entry.sources.get(arrived.source).is_some_and(|s| s.layers_changed);
-        let review = entry.gathered.ripe().iter().any(began);
         entry.gathered.done();
         if entry.gathered.due().is_some() && !self.waiting_rooms.contains(&room) {
             self.waiting_rooms.push(room);
-        }
-        if review {
-            self.review_layers(now, room);
         }
     }
 }

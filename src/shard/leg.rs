@@ -179,6 +179,10 @@ pub enum Report {
         subscriber: ParticipantKey,
         track: TrackId,
     },
+    /// Media of a track whose publisher is here begins to arrive, for the first time or again.
+    Flows {
+        track: TrackId,
+    },
     /// A data channel message of this participant.
     Data {
         participant: ParticipantKey,

@@ -75,7 +75,7 @@ impl Shard {
         let dependency = header.extension(packet, &source.extensions, Extension::DependencyDescriptor);
         let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;
         let info = inspect(codec, payload, dependency);
-        source.mark_active(index);
+        source.mark_active(index, info.starts_keyframe);
         let encoding = source.encodings.get_mut(index).ok_or(DropReason::TooManyStreams)?;
         let stream = encoding.stream_for(header.ssrc, clock_rate);
         let extended_sequence = stream.receive(now, &header, len);

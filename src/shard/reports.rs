@@ -235,35 +235,45 @@ impl Shard {
 
     /// Chooses one subscriber's encoding anew, and asks for the keyframe a switch needs.
     pub(super) fn select_layer(&mut self, now: Instant, room: usize, subscriber: usize, source: SourceKey) {
-        let Some(peer) = self.peers.get_mut(subscriber) else {
-            return;
-        };
-        let Some(entry) = self.rooms.get(room) else { return };
-        let Some(subscription) = peer.outbound.get_mut(source) else {
-            return;
-        };
-        let Some(needed) = entry.sources.get(source).and_then(|source| subscription.select(source)) else {
-            return;
-        };
-        if peer.transport.is_connected() {
+        if let Some(needed) = self.reselect(room, subscriber, source) {
             self.begin_picture(now, room, subscriber, source, needed);
         }
+    }
+
+    /// Chooses one subscriber's encoding anew. Gives the encoding a keyframe is needed of.
+    fn reselect(&mut self, room: usize, subscriber: usize, source: SourceKey) -> Option<usize> {
+        let peer = self.peers.get_mut(subscriber)?;
+        let entry = self.rooms.get(room)?;
+        let needed = peer.outbound.get_mut(source)?.select(entry.sources.get(source)?)?;
+        peer.transport.is_connected().then_some(needed)
     }
 
     /// Chooses encodings anew for the sources of a room of which one began or ceased to flow.
     pub(super) fn review_layers(&mut self, now: Instant, room: usize) {
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        let room_key = entry.key;
         let mut affected = Vec::new();
+        let mut began = Vec::new();
         for (key, source) in &mut entry.sources {
             if source.kind == MediaKind::Video {
                 source.look_for_silence(now);
+                if std::mem::take(&mut source.began) && matches!(source.origin, Origin::Peer(_)) {
+                    began.push(source.track.clone());
+                }
             }
-            if std::mem::take(&mut source.layers_changed) {
-                affected.extend(source.subscribers.iter().map(|subscriber| (*subscriber, key)));
+            if source.layers_changed {
+                let opened = source.take_opened();
+                affected.extend(source.subscribers.iter().map(|subscriber| (*subscriber, key, opened)));
             }
         }
-        for (subscriber, source) in affected {
-            self.select_layer(now, room, subscriber, source);
+        for (subscriber, source, opened) in affected {
+            // The keyframe that an encoding begins with need not be asked for.
+            if let Some(needed) = self.reselect(room, subscriber, source).filter(|needed| Some(*needed) != opened) {
+                self.begin_picture(now, room, subscriber, source, needed);
+            }
+        }
+        for track in began {
+            self.report(now, room_key, HostReport::Flows { track });
         }
     }
 

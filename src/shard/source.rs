@@ -56,6 +56,10 @@ pub struct Source {
     pub level: AudioLevel,
     /// An encoding began or ceased to flow: layers are to be chosen anew.
     pub layers_changed: bool,
+    /// Media began to flow where none did: the room is to know.
+    pub began: bool,
+    /// The encoding that began to flow with a keyframe, since layers were chosen last.
+    opened: Option<usize>,
 }
 
 impl Source {
@@ -82,6 +86,8 @@ impl Source {
             handed_to: Vec::new(),
             level: AudioLevel::new(),
             layers_changed: false,
+            began: false,
+            opened: None,
         }
     }
 
@@ -108,14 +114,25 @@ impl Source {
         self.encodings.iter().map(|encoding| encoding.active).collect()
     }
 
-    /// An encoding that had ceased begins to flow with the packet that is here.
-    pub fn mark_active(&mut self, index: usize) {
+    /// An encoding that had ceased begins to flow with the packet that is here, which may start a keyframe.
+    pub fn mark_active(&mut self, index: usize, starts_keyframe: bool) {
+        let began = self.encodings.iter().all(|encoding| !encoding.active);
         if let Some(encoding) = self.encodings.get_mut(index)
             && !encoding.active
         {
             encoding.active = true;
             self.layers_changed = true;
+            self.began |= began;
+            if starts_keyframe {
+                self.opened = Some(index);
+            }
         }
+    }
+
+    /// Layers are chosen anew. Gives the encoding of which a keyframe is about to be forwarded.
+    pub fn take_opened(&mut self) -> Option<usize> {
+        self.layers_changed = false;
+        self.opened.take()
     }
 
     /// Notices encodings that fell silent.

@@ -2,7 +2,7 @@
 
 use super::super::leg::Origin;
 use super::*;
-use crate::room::model::Wanted;
+use crate::media::layers::{Quality, Wanted};
 use crate::wire::rtcp::Writer;
 
 const FRAME: Duration = Duration::from_millis(33);
@@ -33,10 +33,6 @@ impl World {
 
     fn received_by(&mut self, end: &mut End) -> Vec<(Header, Vec<u8>)> {
         packets(&mut self.shard, self.now, end)
-    }
-
-    fn asked(&self) -> u64 {
-        self.shard.counters.keyframe_requests_out.get()
     }
 
     fn reused(&self) -> u64 {
@@ -121,14 +117,14 @@ fn who_pauses_and_resumes_begins_with_the_keyframe_that_passed_meanwhile() {
         world.shard.peers[bert].outbound.by_track(&track).unwrap().wanted = wanted;
         world.shard.select_layer(world.now, room, bert, 0);
     };
-    let high = Wanted::Quality(crate::room::model::Quality::High);
-    want(&mut world, Wanted::Nothing);
+    let high = Wanted::quality(Quality::High);
+    want(&mut world, Wanted::NOTHING);
     let mut missed = [4, 5].map(|sequence| world.sealed(sequence, false));
     world.receive(&mut missed);
     // The old keyframe has been shown already: going back to it would show the past.
     want(&mut world, high);
     assert_eq!((world.bert_received().len(), world.asked(), world.reused()), (0, 1, 0));
-    want(&mut world, Wanted::Nothing);
+    want(&mut world, Wanted::NOTHING);
     let mut passed = [6, 7].map(|sequence| world.sealed(sequence, sequence == 6));
     world.receive(&mut passed);
     want(&mut world, high);
