@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use crate::media::layers::{Layer, Quality, Wanted};
+pub use crate::media::layers::{Layer, Picture, Quality, Wanted};
 use crate::negotiation::MediaKind;
 
 macro_rules! text_id {

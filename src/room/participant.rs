@@ -164,7 +164,7 @@ impl Participant {
 
     pub fn wanted(&self, track: &TrackId) -> Wanted {
         let explicit = self.wishes.get(track).and_then(|wish| wish.wanted);
-        explicit.unwrap_or(Wanted::Quality(Quality::High))
+        explicit.unwrap_or(Wanted::quality(Quality::High))
     }
 
     pub fn wants_data(&self, track: &TrackId) -> bool {

@@ -376,8 +376,8 @@ fn wishes_about_tracks_that_exist_need_no_place_among_the_unknown() {
     let unknown = (0..limits::PENDING_SUBSCRIPTIONS).map(|index| TrackId::new(&format!("TR_{index}"))).collect();
     world.command(BERT, Command::Subscribe { tracks: unknown, subscribe: true });
     let track = world.publish(ANNA);
-    world.command(BERT, Command::Want { tracks: vec![track.clone()], wanted: Wanted::Nothing });
-    assert!(world.effects.contains(&Effect::SetWanted { subscriber: BERT, track, wanted: Wanted::Nothing }));
+    world.command(BERT, Command::Want { tracks: vec![track.clone()], wanted: Wanted::NOTHING });
+    assert!(world.effects.contains(&Effect::SetWanted { subscriber: BERT, track, wanted: Wanted::NOTHING }));
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Outbound {
                     publisher: name.clone(),
                     source: SourceKey::MAX,
                     mid,
-                    wanted: Wanted::Nothing,
+                    wanted: Wanted::NOTHING,
                     stream,
                 }));
             }

@@ -366,7 +366,7 @@ fn a_client_is_asked_for_no_more_sections_than_an_offer_may_have() {
             publisher: crate::room::model::ParticipantId::new("PA_a"),
             kind: MediaKind::Video,
             codecs: session.sections()[0].codecs.clone(),
-            wanted: crate::media::layers::Wanted::Nothing,
+            wanted: crate::media::layers::Wanted::NOTHING,
         })
         .collect();
     let most = limits::RECEIVE_SECTIONS as u32 - 1;

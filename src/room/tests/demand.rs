@@ -67,16 +67,16 @@ fn lowered(world: &mut World) -> Vec<Option<Quality>> {
     told(world)
 }
 
-const LOW: Wanted = Wanted::Quality(Quality::Low);
-const MEDIUM: Wanted = Wanted::Quality(Quality::Medium);
-const HIGH: Wanted = Wanted::Quality(Quality::High);
+const LOW: Wanted = Wanted::quality(Quality::Low);
+const MEDIUM: Wanted = Wanted::quality(Quality::Medium);
+const HIGH: Wanted = Wanted::quality(Quality::High);
 
 #[test]
 fn less_is_told_after_it_was_enough_for_long_and_more_at_once() {
     let (mut world, track) = watched();
     want(&mut world, BERT, &track, LOW);
     assert_eq!(lowered(&mut world), [Some(Quality::Low)]);
-    want(&mut world, BERT, &track, Wanted::Size { width: 600, height: 340 });
+    want(&mut world, BERT, &track, Wanted::size(600, 340));
     assert_eq!(told(&mut world), [Some(Quality::Medium)]);
     want(&mut world, BERT, &track, HIGH);
     assert_eq!(told(&mut world), [Some(Quality::High)]);
@@ -120,7 +120,7 @@ fn of_a_track_that_nobody_shows_nothing_is_needed() {
         |world, track| {
             world.command(BERT, Command::Subscribe { tracks: vec![track.clone()], subscribe: false });
         },
-        |world, track| want(world, BERT, track, Wanted::Nothing),
+        |world, track| want(world, BERT, track, Wanted::NOTHING),
         |world, _| leave(world, BERT),
         |world, _| world.command(ANNA, Command::SetAudience(Audience::Only(Vec::new()))),
     ];

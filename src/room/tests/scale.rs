@@ -168,7 +168,7 @@ fn subscribing_wanting_and_leaving_a_track_cost_the_same_in_any_room() {
         let each = |_: usize| vec![track.clone()];
         let commands = [
             Command::Subscribe { tracks: each(0), subscribe: true },
-            Command::Want { tracks: each(1), wanted: Wanted::Nothing },
+            Command::Want { tracks: each(1), wanted: Wanted::NOTHING },
             Command::Subscribe { tracks: each(2), subscribe: false },
         ];
         counted.push(allocations(&mut world, |world| {
@@ -209,7 +209,7 @@ fn what_is_needed_of_a_track_is_known_without_a_look_at_its_subscribers() {
             world.command(ParticipantKey(key), Command::Subscribe { tracks: vec![track.clone()], subscribe: true });
         }
         world.effects.clear();
-        let [turned, back] = [want(Wanted::Nothing), want(Wanted::Quality(Quality::High))];
+        let [turned, back] = [want(Wanted::NOTHING), want(Wanted::quality(Quality::High))];
         // All but one turn away: the publisher hears nothing of it.
         for key in 2..size {
             world.command(ParticipantKey(key), turned.clone());

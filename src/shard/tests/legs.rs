@@ -448,7 +448,7 @@ fn a_change_of_what_is_wanted_reaches_a_subscriber_on_a_leg() {
     let mut batches = [packets(1), packets(4), packets(7)];
     let address = legs.shards[0].by_address.keys().next().copied().unwrap();
     let mut counts = Vec::new();
-    let wishes = [None, Some(Wanted::Nothing), Some(Wanted::Quality(Quality::High))];
+    let wishes = [None, Some(Wanted::NOTHING), Some(Wanted::quality(Quality::High))];
     for (wanted, batch) in wishes.into_iter().zip(&mut batches) {
         if let Some(wanted) = wanted {
             let command = Command::Want { tracks: vec![track.clone()], wanted };

@@ -66,7 +66,7 @@ impl World {
     }
 
     fn bert_wants(&mut self, track: &TrackId, quality: Quality) {
-        let command = Command::Want { tracks: vec![track.clone()], wanted: Wanted::Quality(quality) };
+        let command = Command::Want { tracks: vec![track.clone()], wanted: Wanted::quality(quality) };
         self.shard.handle_message(self.now, Message::Command { seat: SeatId(1), command });
     }
 

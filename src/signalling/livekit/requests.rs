@@ -113,13 +113,14 @@ fn subscription(update: proto::UpdateSubscription) -> Vec<Reaction> {
 }
 
 fn track_setting(settings: proto::UpdateTrackSettings) -> Reaction {
-    let wanted = if settings.disabled {
-        Wanted::Nothing
+    let picture = if settings.disabled {
+        Picture::Nothing
     } else if settings.width > 0 || settings.height > 0 {
-        Wanted::Size { width: settings.width, height: settings.height }
+        Picture::Size { width: settings.width, height: settings.height }
     } else {
-        model::quality(settings.quality()).map_or(Wanted::Nothing, Wanted::Quality)
+        model::quality(settings.quality()).map_or(Picture::Nothing, Picture::Quality)
     };
+    let wanted = Wanted { picture, frame_rate: Some(settings.fps).filter(|rate| *rate > 0) };
     command(Command::Want { tracks: track_ids(settings.track_sids), wanted })
 }
 

@@ -90,13 +90,15 @@ fn track_settings_become_what_is_wanted() {
         other => panic!("{other:?}"),
     };
     let sized = proto::UpdateTrackSettings { width: 640, height: 360, quality: 2, ..base.clone() };
-    assert_eq!(wanted(sized.clone()), Wanted::Size { width: 640, height: 360 });
-    assert_eq!(wanted(proto::UpdateTrackSettings { disabled: true, ..sized }), Wanted::Nothing);
+    assert_eq!(wanted(sized.clone()), Wanted::size(640, 360));
+    let slow = proto::UpdateTrackSettings { fps: 15, ..sized.clone() };
+    assert_eq!(wanted(slow), Wanted { frame_rate: Some(15), ..Wanted::size(640, 360) });
+    assert_eq!(wanted(proto::UpdateTrackSettings { disabled: true, ..sized }), Wanted::NOTHING);
     for (quality, expected) in [
-        (0, Wanted::Quality(Quality::Low)),
-        (1, Wanted::Quality(Quality::Medium)),
-        (2, Wanted::Quality(Quality::High)),
-        (3, Wanted::Nothing),
+        (0, Wanted::quality(Quality::Low)),
+        (1, Wanted::quality(Quality::Medium)),
+        (2, Wanted::quality(Quality::High)),
+        (3, Wanted::NOTHING),
     ] {
         assert_eq!(wanted(proto::UpdateTrackSettings { quality, ..base.clone() }), expected);
     }
