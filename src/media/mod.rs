@@ -10,4 +10,6 @@ pub mod clock;
 pub mod forward;
 pub mod keyframe;
 pub mod layers;
+pub mod nack;
 pub mod receive;
+pub mod round_trip;

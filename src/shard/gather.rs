@@ -58,6 +58,11 @@ impl Arrived {
         Cached { encoding: self.encoding, extended_sequence: self.extended_sequence, padding: self.padding }
     }
 
+    /// It is late already: nothing is waited for.
+    pub fn at_once(self) -> Arrived {
+        Arrived { unfinished: false, ..self }
+    }
+
     fn stream(&self) -> (bool, SourceKey, usize) {
         (self.is_video, self.source, self.encoding)
     }

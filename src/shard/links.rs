@@ -24,7 +24,7 @@ pub struct MediaBatch {
 pub struct HandedPacket {
     pub source: SourceId,
     pub packet: Packet,
-    /// Share of the stream's packets lost on the way to the server, in 1/256.
+    /// Share of the stream's packets that did not reach the server, not even when sent again, in 1/256.
     pub fraction_lost: u8,
     /// Length of the plain packet; they lie one after another.
     pub len: usize,

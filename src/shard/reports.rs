@@ -21,7 +21,7 @@ use crate::wire::rtcp::{REPORTS_PER_BLOCK, ReceptionReport, Report, Writer, read
 /// quality are as fresh as this.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Compounds are ended at this size, bytes, to stay under the path MTU with SRTCP's overhead.
-const COMPOUND_BYTES: usize = 1_100;
+pub(super) const COMPOUND_BYTES: usize = 1_100;
 
 impl Shard {
     pub(super) fn handle_rtcp(
@@ -113,7 +113,7 @@ impl Shard {
     }
 
     /// Seals what is in `scratch` and sends it; nothing where there is no way to the peer yet.
-    fn send_compound(&mut self, key: usize) {
+    pub(super) fn send_compound(&mut self, key: usize) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
             return;
@@ -306,8 +306,8 @@ impl Shard {
         for key in &entry.peers {
             let Some(peer) = self.peers.get(*key) else { continue };
             let received = peer.outbound.subscriptions().filter(|s| s.stream.current().is_some()).map(|subscription| {
-                // The publisher's own loss passes through and is not the subscriber's.
-                let source = entry.sources.get(subscription.source).map_or(0.0, Source::loss);
+                // What the publisher's path lost for good passes through and is not the subscriber's.
+                let source = entry.sources.get(subscription.source).map_or(0.0, Source::loss_passed_on);
                 (subscription.loss() - source).max(0.0)
             });
             let sent = peer.inbound.sources().filter_map(|source| entry.sources.get(source)).map(Source::loss);

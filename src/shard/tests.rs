@@ -4,6 +4,7 @@ mod joining;
 mod legs;
 mod paused_layers;
 mod standing;
+mod uplink;
 
 use std::time::Duration;
 
