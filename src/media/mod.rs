@@ -5,6 +5,7 @@
 
 pub mod audio_level;
 pub mod cache;
+pub mod catch_up;
 pub mod clock;
 pub mod forward;
 pub mod keyframe;

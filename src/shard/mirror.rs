@@ -74,9 +74,9 @@ impl Shard {
                     self.take_report(now, from, room.serial, report);
                     self.settle(now, room);
                 }
-                LegMessage::KeyframeNeeded { source, encoding } => {
+                LegMessage::KeyframeNeeded { source, encoding, wish } => {
                     if let Some((room, source)) = self.by_source.get(&source).copied() {
-                        self.request_keyframe(now, room, source, encoding);
+                        self.request_keyframe(now, room, source, encoding, wish);
                     }
                 }
                 LegMessage::Lost => self.leg_lost(now, from),

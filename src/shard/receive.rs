@@ -131,13 +131,15 @@ impl Shard {
         let Some(source) = entry.sources.get_mut(place.source) else { return };
         let viewers = source.subscribers.len();
         let Some(encoding) = source.encodings.get_mut(record.encoding) else { return };
-        if record.info.starts_keyframe {
-            encoding.keyframes.keyframe_arrived(now);
-        }
+        let (timestamp, starts_keyframe) = (record.header.timestamp, record.info.starts_keyframe);
+        let asks = encoding.keyframes.packet(now, timestamp, packet.len(), starts_keyframe);
         encoding.cache.insert(now, record, packet);
         let arrived = Arrived::new(now, place.source, &record, packet.len(), viewers);
         if entry.gathered.push(if again { arrived.at_once() } else { arrived }) {
             self.dirty_rooms.push(place.room);
+        }
+        if asks {
+            self.send_picture_loss_indication(place.publisher, record.header.ssrc);
         }
     }
 

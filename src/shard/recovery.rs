@@ -12,6 +12,7 @@ use super::receive::Place;
 use super::reports::COMPOUND_BYTES;
 use super::timers::Owner;
 use crate::media::forward::Packet;
+use crate::media::keyframe::Wish;
 use crate::media::nack::Recovered;
 use crate::negotiation::MediaKind;
 use crate::wire::Ssrc;
@@ -197,7 +198,7 @@ impl Shard {
         };
         // What subscribers on other shards receive is not known here.
         if !lossy.handed_to.is_empty() || lossy.subscribers.iter().any(receives) {
-            self.request_keyframe(now, room, source, encoding);
+            self.request_keyframe(now, room, source, encoding, Wish::First);
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct ShardCounters {
     pub given_up: Counter,
     pub keyframe_requests_in: Counter,
     pub keyframe_requests_out: Counter,
+    /// Pictures that began with a keyframe in the cache.
+    pub keyframes_reused: Counter,
     pub data_messages_in: Counter,
     pub data_messages_out: Counter,
     pub data_messages_dropped: Counter,

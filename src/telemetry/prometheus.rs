@@ -17,7 +17,7 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 35] = [
+const FIGURES: [Figure; 36] = [
     gauge("sfumato_shard_busy_percent", "Time shards did not sleep, summed: 100 for each busy core.", |c| {
         &c.busy_percent
     }),
@@ -54,6 +54,9 @@ const FIGURES: [Figure; 35] = [
     counter("sfumato_packets_given_up_total", "Packets that were missing and did not come in time.", |c| &c.given_up),
     counter("sfumato_keyframe_requests_received_total", "PLI and FIR from subscribers.", |c| &c.keyframe_requests_in),
     counter("sfumato_keyframe_requests_sent_total", "PLI to publishers, after merging.", |c| &c.keyframe_requests_out),
+    counter("sfumato_keyframes_reused_total", "Pictures begun with a keyframe in the cache, without a PLI.", |c| {
+        &c.keyframes_reused
+    }),
     counter("sfumato_data_messages_received_total", "Data channel messages received.", |c| &c.data_messages_in),
     counter("sfumato_data_messages_sent_total", "Data channel messages sent, one a recipient.", |c| {
         &c.data_messages_out
