@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::wire::codec;
 
+mod catch_up;
 mod hostile;
 mod model;
 
