@@ -249,7 +249,7 @@ impl Shard {
             if source.kind == MediaKind::Video {
                 source.look_for_silence(now);
                 if std::mem::take(&mut source.began) && matches!(source.origin, Origin::Peer(_)) {
-                    began.push(source.track.clone());
+                    began.push((source.track.clone(), source.rendition));
                 }
             }
             if source.layers_changed {
@@ -263,8 +263,8 @@ impl Shard {
                 self.request_keyframe(now, room, source, needed);
             }
         }
-        for track in began {
-            self.report(now, room_key, HostReport::Flows { track });
+        for (track, rendition) in began {
+            self.report(now, room_key, HostReport::Flows { track, rendition });
         }
     }
 
