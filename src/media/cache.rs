@@ -15,8 +15,8 @@ use crate::limits;
 pub const RETENTION: Duration = Duration::from_secs(1);
 /// Bytes of a ring at its start; it doubles from here.
 const FIRST_BYTES: usize = 8 * 1024;
-/// Records at the start: SRTP lets no packet through that is older than 128 behind the newest, so that a late packet never
-/// takes the place of a newer one.
+/// Records at the start. What comes late or again is younger than [`RETENTION`], so that it never takes the place of a newer packet: the
+/// table is doubled first.
 const FIRST_RECORDS: usize = 128;
 
 /// Ring of packets. Bytes lie in the order of arrival, records at their number modulo the table.

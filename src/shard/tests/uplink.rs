@@ -233,6 +233,26 @@ fn without_rtx_a_packet_is_sent_again_as_it_was() {
 }
 
 #[test]
+fn a_packet_reaches_bert_however_many_went_out_meanwhile() {
+    for rtx in [true, false] {
+        let mut world = world(recovering(rtx));
+        let lost = world.sealed_from(MEDIA, 2, false, 300);
+        world.media([1]);
+        for first in (3..900).step_by(10) {
+            world.pass(Duration::from_millis(10));
+            world.media(first..first + 10);
+            world.shard.outgoing().clear();
+        }
+        if rtx {
+            world.again(1, 2)
+        } else {
+            world.receive(&mut [lost])
+        }
+        assert_eq!(world.bert_received().iter().map(|(_, fill, _)| *fill).collect::<Vec<_>>(), [2], "{rtx}");
+    }
+}
+
+#[test]
 fn nothing_is_asked_of_a_publisher_that_did_not_offer_it() {
     let mut world = World::new();
     world.media([1]);
