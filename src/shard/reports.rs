@@ -258,7 +258,7 @@ impl Shard {
             if source.kind == MediaKind::Video {
                 source.look_for_silence(now);
                 if std::mem::take(&mut source.began) && matches!(source.origin, Origin::Peer(_)) {
-                    began.push(source.track.clone());
+                    began.push((source.track.clone(), source.rendition));
                 }
             }
             if source.layers_changed {
@@ -272,8 +272,8 @@ impl Shard {
                 self.begin_picture(now, room, subscriber, source, needed);
             }
         }
-        for track in began {
-            self.report(now, room_key, HostReport::Flows { track });
+        for (track, rendition) in began {
+            self.report(now, room_key, HostReport::Flows { track, rendition });
         }
     }
 
