@@ -3,6 +3,7 @@
 mod joining;
 mod legs;
 mod paused_layers;
+mod resend;
 mod standing;
 mod uplink;
 

@@ -20,7 +20,7 @@ pub(super) struct Legs {
 }
 
 impl Legs {
-    fn new(shards: usize) -> Legs {
+    pub(super) fn new(shards: usize) -> Legs {
         let now = Instant::now() + Duration::from_secs(10);
         let directory = Arc::new(Directory::new((0..shards).map(|_| Arc::default()).collect()));
         let shard = |id| shard(ShardId(id), now, &directory, NonZeroUsize::new(1));
