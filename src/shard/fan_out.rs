@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use super::gather::Arrived;
 use super::mirror::hand_over;
+use super::outlet::Outlet;
 use super::peer::Peer;
 use super::send::SendBatch;
-use super::source::Source;
 use super::{RoomOnShard, Shard};
 use crate::telemetry::counters::ShardCounters;
-use crate::transport::srtp::Plain;
 
 /// How far the forwarding of one room's batch has come.
 #[derive(Default)]
@@ -106,34 +105,16 @@ impl Shard {
 
 /// Seals for one subscriber what it gets of the batch.
 fn serve(now: Instant, entry: &mut RoomOnShard, peer: &mut Peer, batch: &mut SendBatch, counters: &ShardCounters) {
-    let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
-        return;
-    };
+    let Some((mut outlet, outbound)) = Outlet::of(peer, batch, counters) else { return };
     let (mut packets, mut bytes) = (0, 0);
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =
-            (entry.sources.get_mut(arrived.source), peer.outbound.get_mut(arrived.source))
+            (entry.sources.get_mut(arrived.source), outbound.get_mut(arrived.source))
         else {
             continue;
         };
-        let Source { encodings, extensions, .. } = source;
-        let cached = encodings.get_mut(arrived.encoding).and_then(|e| e.cache.get_mut(arrived.extended_sequence));
-        let Some((record, plain)) = cached else { continue };
-        let Some(out) = subscription.stream.forward(now, record, extensions, plain, arrived.padding) else {
-            continue;
-        };
-        let Some(payload) = plain.get_mut(out.payload) else { continue };
-        let plain = Plain {
-            extended_sequence: out.extended_sequence,
-            header: out.header,
-            prefix: out.prefix,
-            payload,
-            padding: arrived.padding,
-        };
-        let transport = &mut peer.transport;
-        match batch.push(route, |to| transport.seal_rtp(plain, to)) {
-            Ok(len) => (packets, bytes) = (packets + 1, bytes + len as u64),
-            Err(reason) => counters.dropped.count(reason),
+        if let Some(len) = outlet.forward(now, source, arrived.cached(), &mut subscription.stream) {
+            (packets, bytes) = (packets + 1, bytes + len as u64);
         }
     }
     counters.packets_out.add(packets);

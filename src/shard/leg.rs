@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::media::keyframe::Wish;
 use crate::media::layers::{Layer, Wanted};
 use crate::negotiation::{CodecDescription, MediaKind};
 use crate::room::command::{DataChannelKind, DataProtocol, Offer};
@@ -209,6 +210,7 @@ pub enum LegMessage {
     KeyframeNeeded {
         source: SourceId,
         encoding: usize,
+        wish: Wish,
     },
     /// Messages before this one were lost: whatever was shared is over.
     Lost,

@@ -99,6 +99,10 @@ impl Outbound {
         self.standing.is_some()
     }
 
+    pub fn get(&self, source: SourceKey) -> Option<&Subscription> {
+        self.by_source.get(source)?.as_deref()
+    }
+
     pub fn get_mut(&mut self, source: SourceKey) -> Option<&mut Subscription> {
         self.by_source.get_mut(source)?.as_deref_mut()
     }

@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use super::inbound::Repaired;
 use super::leg::{Origin, ShardId, SourceDescription, SourceId};
 use crate::media::audio_level::AudioLevel;
 use crate::media::cache::PacketCache;
 use crate::media::keyframe::KeyframeGate;
 use crate::media::layers::Layer;
+use crate::media::nack::Repair;
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::{CodecDescription, MediaKind};
 use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
-use crate::wire::codec::Codec;
-use crate::wire::extension::ExtensionMap;
+use crate::wire::codec::{Codec, PayloadInfo, inspect};
+use crate::wire::extension::{Extension, ExtensionMap};
+use crate::wire::rtp::{Header, RtpError};
 use crate::wire::{PayloadType, Rid, Ssrc};
 
 /// Silence after which an encoding no longer counts as flowing. Longer than the gap of a static screen share's low layer
@@ -110,9 +113,42 @@ impl Source {
         }
     }
 
-    /// Worst share of packets lost on the way here, 0 to 1, of the last report interval.
+    /// The encoding that a stream of retransmissions repairs.
+    pub fn encoding_repaired(&self, repaired: Repaired) -> Option<usize> {
+        match (repaired.rid, repaired.media) {
+            (None, Some(media)) => self.encodings.iter().position(|encoding| encoding.has_stream(media)),
+            (rid, _) => self.encoding_of(rid),
+        }
+    }
+
+    /// The codec of what is sent again under this payload type (RFC 4588, section 8.6: `apt`).
+    pub fn codec_repaired(&self, payload_type: PayloadType) -> Option<&CodecDescription> {
+        self.codecs.iter().find(|codec| codec.rtx == Some(payload_type))
+    }
+
+    /// What the forwarding of a plain packet needs to know of its payload.
+    pub fn inspect(&self, codec: Codec, header: &Header, packet: &[u8]) -> Result<PayloadInfo, RtpError> {
+        let dependency = header.extension(packet, &self.extensions, Extension::DependencyDescriptor);
+        Ok(inspect(codec, header.payload(packet)?, dependency))
+    }
+
+    /// Somebody receives it, here or on another shard.
+    pub fn is_watched(&self) -> bool {
+        !self.subscribers.is_empty() || !self.handed_to.is_empty()
+    }
+
+    /// Worst share of packets lost on the way from a publisher here, 0 to 1, of the last report interval, whether they came again or not.
     pub fn loss(&self) -> f32 {
-        self.encodings.iter().map(|encoding| f32::from(encoding.fraction_lost()) / 256.0).fold(0.0, f32::max)
+        self.worst(|encoding| encoding.stream.as_ref().map_or(0, ReceiveStream::fraction_lost))
+    }
+
+    /// The same of those that did not come again: subscribers miss them too.
+    pub fn loss_passed_on(&self) -> f32 {
+        self.worst(Encoding::fraction_passed_on)
+    }
+
+    fn worst(&self, share: impl Fn(&Encoding) -> u8) -> f32 {
+        self.encodings.iter().map(|encoding| f32::from(share(encoding)) / 256.0).fold(0.0, f32::max)
     }
 
     /// Which encodings flow, low to high.
@@ -160,12 +196,16 @@ impl Source {
 
 impl Encoding {
     /// The stream of this SSRC, which takes the place of the one before where that had another.
-    pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32) -> &mut ReceiveStream {
+    pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32, repair: Repair) -> &mut ReceiveStream {
         if self.stream.as_ref().is_some_and(|stream| stream.ssrc() != ssrc) {
             self.stream = None;
             self.cache.clear();
         }
-        self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate))
+        self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate).with_repair(repair))
+    }
+
+    fn has_stream(&self, ssrc: Ssrc) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.ssrc() == ssrc)
     }
 
     /// A packet is handed over. As with a stream of our own, another SSRC begins anew.
@@ -183,11 +223,11 @@ impl Encoding {
         }
     }
 
-    /// Share of packets lost on the way from the publisher, in 1/256, of the last report interval.
-    pub fn fraction_lost(&self) -> u8 {
+    /// Share of packets lost on the way from the publisher that did not come again, in 1/256, of the last report interval.
+    pub fn fraction_passed_on(&self) -> u8 {
         match &self.mirrored {
             Some(mirrored) => mirrored.fraction_lost,
-            None => self.stream.as_ref().map_or(0, ReceiveStream::fraction_lost),
+            None => self.stream.as_ref().map_or(0, ReceiveStream::fraction_passed_on),
         }
     }
 
@@ -200,5 +240,14 @@ impl Encoding {
             mirrored: None,
             active: false,
         }
+    }
+}
+
+/// How a publisher sends packets of a codec again.
+pub fn repair_of(codec: &CodecDescription) -> Repair {
+    match (codec.nack, codec.rtx) {
+        (false, _) => Repair::Never,
+        (true, None) => Repair::InPlace,
+        (true, Some(_)) => Repair::Apart,
     }
 }

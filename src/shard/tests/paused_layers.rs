@@ -70,7 +70,7 @@ impl World {
         self.shard.handle_message(self.now, Message::Command { seat: SeatId(1), command });
     }
 
-    fn asked(&self) -> u64 {
+    pub(super) fn asked(&self) -> u64 {
         self.shard.counters.keyframe_requests_out.get()
     }
 }
