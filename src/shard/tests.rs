@@ -80,6 +80,7 @@ fn camera() -> Announcement {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        mime_type: None,
         backup: None,
     }
 }
