@@ -167,6 +167,7 @@ fn request(number: usize, certificate: &Certificate) -> JoinRequest {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        backup: None,
     };
     JoinRequest {
         room: RoomName::new("bench"),

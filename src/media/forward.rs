@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use rand::RngCore;
 
+use super::catch_up::{CatchUp, JOIN_REACH, SWITCH_REACH};
 use super::clock;
+use super::keyframe::{RECENTLY_SERVED, Wish};
 use super::receive::ClockReference;
 use crate::wire::codec::{Codec, PayloadInfo, Vp8Descriptor, dependency_descriptor, red, write_vp8};
 use crate::wire::extension::{Extension, ExtensionMap};
@@ -17,10 +19,12 @@ use crate::wire::rtcp::{ReceptionReport, SenderInfo};
 use crate::wire::rtp::{Header, HeaderWriter};
 use crate::wire::{Mid, PayloadType, Ssrc};
 
+mod catch_up;
 mod picture;
 mod sequence;
 mod timestamp;
 
+use catch_up::Squeeze;
 use picture::{PictureMap, Place};
 use sequence::SequenceMap;
 use timestamp::TimestampMap;
@@ -125,6 +129,9 @@ pub struct SendStream {
     sequence: SequenceMap,
     timestamp: TimestampMap,
     pictures: PictureMap,
+    /// What is forwarded is sent at once, from a keyframe of a while ago on.
+    squeeze: Option<Squeeze>,
+    last_keyframe: Option<Instant>,
     mid_known: bool,
     packets: u64,
     bytes: u64,
@@ -149,6 +156,8 @@ impl SendStream {
             sequence: SequenceMap::new(first_sequence),
             timestamp: TimestampMap::new(target.clock_rate, random.next_u32()),
             pictures: PictureMap::default(),
+            squeeze: None,
+            last_keyframe: None,
             mid_known: false,
             packets: 0,
             bytes: 0,
@@ -198,6 +207,26 @@ impl SendStream {
         self.wanted.filter(|wanted| self.video && (self.interrupted || self.current() != Some(*wanted)))
     }
 
+    /// How old a keyframe may be for the stream to begin with, when one is waited for.
+    pub fn reach(&self) -> Duration {
+        if self.current().is_some() { SWITCH_REACH } else { JOIN_REACH }
+    }
+
+    /// What is forwarded until [`end_catch_up`](Self::end_catch_up) is this, all at once.
+    pub fn begin_catch_up(&mut self, catch_up: &CatchUp) {
+        self.squeeze = Some(Squeeze::new(catch_up));
+    }
+
+    pub fn end_catch_up(&mut self) {
+        self.squeeze = None;
+    }
+
+    /// What kind of wish for a keyframe the subscriber's would be now.
+    pub fn wish(&self, now: Instant) -> Wish {
+        let served = self.last_keyframe.is_some_and(|last| now.saturating_duration_since(last) < RECENTLY_SERVED);
+        if served { Wish::Again } else { Wish::First }
+    }
+
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding, waiting for a keyframe, older than the switch, unknown codec).
     /// `packet` is the whole plain packet, `source` its publisher's extension map, `padding` the bytes that will be padded
     /// (RFC 3550, section 5.1).
@@ -232,6 +261,9 @@ impl SendStream {
         }
         self.write_extensions(place, record, source, packet);
         let prefix_len = self.write_prefix(place, &content);
+        if record.info.starts_keyframe {
+            self.last_keyframe = Some(now);
+        }
         self.packets += 1;
         self.bytes += content.payload.len() as u64;
         Some(Outgoing {
@@ -309,12 +341,17 @@ impl SendStream {
             self.joined = Some(origin);
             self.paused = false;
             self.interrupted = false;
-            let output = self.timestamp.start(now, timestamp, resumes, record.clock);
-            return Some((self.sequence.start(input), output, Place::Switch));
+            let (anchor, before) = self.squeeze.map_or((timestamp, 0), |squeeze| squeeze.anchor());
+            let placed = self.timestamp.start(now, anchor, before, resumes, record.clock);
+            let ticks = self.squeeze.as_mut().and_then(|squeeze| squeeze.ticks_before(timestamp));
+            return Some((self.sequence.start(input), placed.wrapping_sub(ticks.unwrap_or(0)), Place::Switch));
         }
         let sequence = self.sequence.map(input)?;
         let newest = self.sequence.is_newest(sequence);
-        let output = self.timestamp.map(now, timestamp, newest, record.clock);
+        let output = match self.squeeze.as_mut().and_then(|squeeze| Some((squeeze.ticks_before(timestamp)?, squeeze))) {
+            Some((ticks, squeeze)) => self.timestamp.place(squeeze.anchor().0).wrapping_sub(ticks),
+            None => self.timestamp.map(now, timestamp, newest, record.clock),
+        };
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
     }
 

@@ -63,30 +63,34 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
-        let ended = ended_by(&participant.publications, &offered);
+        let ended = ended_by(&participant.publications, &offered, Rendition::Primary);
+        let backups_ended = ended_by(&participant.publications, &offered, Rendition::Backup);
         participant.offered = offered;
         for track in &ended {
             self.end_publication(key, track);
         }
-        if !ended.is_empty() {
+        for track in &backups_ended {
+            self.end_backup(now, key, track);
+        }
+        if !(ended.is_empty() && backups_ended.is_empty()) {
             self.publications_changed(now, key, Urgency::AtOnce);
-            self.review_followers();
+            self.review_followers(now);
         }
         self.match_sections(now, key);
+        self.repeat_demand(key);
     }
 
-    fn match_sections(&mut self, now: Instant, key: ParticipantKey) {
+    pub(super) fn match_sections(&mut self, now: Instant, key: ParticipantKey) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
         let live = match_offered(&mut participant.publications, &participant.offered);
-        let started: Vec<(TrackId, Effect)> = live
+        let started: Vec<(TrackId, Rendition, Effect)> = live
             .into_iter()
-            .filter_map(|index| {
+            .filter_map(|(index, rendition)| {
                 let publication = participant.publications.get(index)?;
-                let track = publication.info.id.clone();
-                let layers = publication.layers.clone();
-                Some((track.clone(), Effect::StartSource { publisher: key, track, mid: publication.mid?, layers }))
+                let effect = start_source(key, publication, rendition)?;
+                Some((publication.info.id.clone(), rendition, effect))
             })
             .collect();
         if started.is_empty() {
@@ -97,16 +101,22 @@ impl Room {
             self.publishing += 1;
         }
         // Sources first, then the news, then the subscriptions: whoever is to receive a track has heard of it.
-        let tracks: Vec<TrackId> = started.iter().map(|(track, _)| track.clone()).collect();
-        self.effects.extend(started.into_iter().map(|(_, effect)| effect));
-        self.publications_changed(now, key, Urgency::AtOnce);
-        for track in tracks {
-            self.reconcile_track(key, &track);
+        let mut renditions = Vec::with_capacity(started.len());
+        for (track, rendition, effect) in started {
+            self.effects.push(effect);
+            renditions.push((track, rendition));
         }
-        self.review_followers();
+        self.publications_changed(now, key, Urgency::AtOnce);
+        for (track, rendition) in renditions {
+            match rendition {
+                Rendition::Primary => self.reconcile_track(now, key, &track),
+                Rendition::Backup => self.backup_started(now, &track),
+            }
+        }
+        self.review_followers(now);
     }
 
-    fn publications_changed(&mut self, now: Instant, key: ParticipantKey, urgency: Urgency) {
+    pub(super) fn publications_changed(&mut self, now: Instant, key: ParticipantKey, urgency: Urgency) {
         self.refresh_tracks(key);
         self.changed(now, key, true, urgency);
     }
@@ -145,7 +155,8 @@ impl Room {
         let Some(entry) = self.tracks.remove(track) else {
             return;
         };
-        for subscriber in entry.subscribers {
+        self.timers.lowering_moved(track, entry.demand.due(), None);
+        for subscriber in entry.subscribers.into_keys() {
             if let Some(other) = self.participants.get_mut(&subscriber) {
                 other.subscribed.remove(track);
             }
@@ -157,8 +168,10 @@ impl Room {
                 other.refused.remove(track);
             }
         }
-        if publication.is_live() {
-            self.effects.push(Effect::StopSource { publisher: key, track: track.clone() });
+        for rendition in [Rendition::Backup, Rendition::Primary] {
+            if publication.mid_of(rendition).is_some() {
+                self.effects.push(Effect::StopSource { publisher: key, track: track.clone(), rendition });
+            }
         }
     }
 
@@ -177,6 +190,7 @@ impl Room {
         if publication.is_live() {
             self.publications_changed(now, key, Urgency::CanWait);
         }
+        self.review_demand(now, track);
     }
 
     pub(super) fn update_track(&mut self, now: Instant, key: ParticipantKey, track: &TrackId, opaque: Bytes) {
@@ -192,4 +206,18 @@ impl Room {
             self.publications_changed(now, key, Urgency::CanWait);
         }
     }
+}
+
+/// The media of a rendition that was matched to a section.
+fn start_source(publisher: ParticipantKey, publication: &Publication, rendition: Rendition) -> Option<Effect> {
+    let switches = publication.backup.as_ref().is_some_and(|backup| backup.plan.policy.regresses());
+    let other = publication.mime_type_of(rendition.other()).filter(|_| switches);
+    Some(Effect::StartSource {
+        publisher,
+        track: publication.info.id.clone(),
+        rendition,
+        mid: publication.mid_of(rendition)?,
+        layers: publication.layers_of(rendition).to_vec(),
+        other: other.map(str::to_owned),
+    })
 }

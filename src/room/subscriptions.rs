@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::demand::Need;
 use super::event::{Event, SubscriptionFailure};
 use super::model::*;
 use super::participant::ParticipantKey;
@@ -14,7 +15,13 @@ const UNKNOWN_TRACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Room {
     /// Brings one subscription to what it should be.
-    pub(super) fn reconcile(&mut self, subscriber: ParticipantKey, publisher: ParticipantKey, track: &TrackId) {
+    pub(super) fn reconcile(
+        &mut self,
+        now: Instant,
+        subscriber: ParticipantKey,
+        publisher: ParticipantKey,
+        track: &TrackId,
+    ) {
         if subscriber == publisher {
             return;
         }
@@ -26,7 +33,6 @@ impl Room {
         let wants = live && to.wants(track);
         let admitted = from.admits(to, track);
         let publisher_id = from.info.id.clone();
-        let wanted = to.wanted(track);
         self.tell_admission(subscriber, publisher_id, track, wants, admitted);
         let Some(to) = self.participants.get_mut(&subscriber) else {
             return;
@@ -35,11 +41,13 @@ impl Room {
             (true, false) => {
                 to.subscribed.insert(track.clone());
                 self.note_subscriber(subscriber, track);
-                self.effects.push(Effect::StartForwarding { subscriber, publisher, track: track.clone(), wanted });
+                self.forward(subscriber, track);
                 self.first_subscriber(publisher, track);
+                self.regress_if_due(track);
+                self.count_need(now, subscriber, track);
             }
             (false, true) => {
-                self.forget_subscriber(subscriber, track);
+                self.forget_subscriber(now, subscriber, track);
                 self.effects.push(Effect::StopForwarding { subscriber, track: track.clone() });
             }
             _ => {}
@@ -83,17 +91,21 @@ impl Room {
     }
 
     fn note_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
-        if let Some(entry) = self.tracks.get_mut(track) {
-            entry.subscribers.insert(subscriber);
-        }
+        let Some(entry) = self.tracks.get_mut(track) else { return };
+        let publication = self.participants.get(&entry.publisher).and_then(|from| from.publication(track));
+        let following = self.participants.get(&subscriber).and_then(|to| to.following.as_ref());
+        // Of others the shard finds out when it comes to negotiate.
+        let lacks = following.zip(publication).and_then(|(following, publication)| following.lacks(publication));
+        entry.set_need(subscriber, Need { quality: None, lacks });
     }
 
-    fn forget_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
+    pub(super) fn forget_subscriber(&mut self, now: Instant, subscriber: ParticipantKey, track: &TrackId) {
         if let Some(participant) = self.participants.get_mut(&subscriber) {
             participant.subscribed.remove(track);
         }
         if let Some(entry) = self.tracks.get_mut(track) {
-            entry.subscribers.remove(&subscriber);
+            entry.remove_subscriber(subscriber);
+            self.review_demand(now, track);
         }
     }
 
@@ -105,19 +117,19 @@ impl Room {
     }
 
     /// One publication against everybody.
-    pub(super) fn reconcile_track(&mut self, publisher: ParticipantKey, track: &TrackId) {
+    pub(super) fn reconcile_track(&mut self, now: Instant, publisher: ParticipantKey, track: &TrackId) {
         let everybody: Vec<ParticipantKey> = self.participants.keys().copied().collect();
         for subscriber in everybody {
             if let Some(give_up) = self.participants.get_mut(&subscriber).and_then(|p| p.stop_waiting(track)) {
                 self.timers.wait_no_more(give_up, subscriber, track);
                 self.note_concerned(subscriber, track);
             }
-            self.reconcile(subscriber, publisher, track);
+            self.reconcile(now, subscriber, publisher, track);
         }
     }
 
     /// Everything that is published against one participant.
-    pub(super) fn subscribe_to_everything(&mut self, subscriber: ParticipantKey) {
+    pub(super) fn subscribe_to_everything(&mut self, now: Instant, subscriber: ParticipantKey) {
         let publishers = self.tracks.publishers().filter_map(|key| Some((key, self.participants.get(&key)?)));
         let live: Vec<(ParticipantKey, TrackId)> = publishers
             .flat_map(|(key, p)| {
@@ -125,7 +137,7 @@ impl Room {
             })
             .collect();
         for (publisher, track) in live {
-            self.reconcile(subscriber, publisher, &track);
+            self.reconcile(now, subscriber, publisher, &track);
         }
         self.reconcile_data_tracks(subscriber);
     }
@@ -137,7 +149,7 @@ impl Room {
                     let Some(participant) = self.participants.get_mut(&key) else { return };
                     participant.wish(&track).subscribe = Some(subscribe);
                     self.note_concerned(key, &track);
-                    self.reconcile(key, publisher, &track);
+                    self.reconcile(now, key, publisher, &track);
                 }
                 None if subscribe => self.subscribe_to_unknown(now, key, track),
                 None => self.forget_wish(key, &track),
@@ -169,7 +181,7 @@ impl Room {
         }
     }
 
-    pub(super) fn want(&mut self, key: ParticipantKey, tracks: Vec<TrackId>, wanted: Wanted) {
+    pub(super) fn want(&mut self, now: Instant, key: ParticipantKey, tracks: Vec<TrackId>, wanted: Wanted) {
         for track in tracks {
             let exists = self.tracks.publisher_of(&track).is_some();
             let Some(participant) = self.participants.get_mut(&key) else {
@@ -181,27 +193,21 @@ impl Room {
                 self.note_concerned(key, &track);
             }
             if subscribed {
+                self.count_need(now, key, &track);
                 self.effects.push(Effect::SetWanted { subscriber: key, track, wanted });
             }
         }
     }
 
-    pub(super) fn set_audience(&mut self, key: ParticipantKey, audience: Audience) {
+    pub(super) fn set_audience(&mut self, now: Instant, key: ParticipantKey, audience: Audience) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
         participant.audience = audience;
         let tracks: Vec<TrackId> = participant.publications.iter().map(|p| p.info.id.clone()).collect();
         for track in tracks {
-            self.reconcile_track(key, &track);
+            self.reconcile_track(now, key, &track);
         }
-        self.review_followers();
-    }
-
-    /// The shard could not forward a track: no codec that both sides have.
-    pub fn forwarding_failed(&mut self, key: ParticipantKey, track: &TrackId) {
-        self.forget_subscriber(key, track);
-        let reason = SubscriptionFailure::CodecUnsupported;
-        self.tell(key, Event::SubscriptionFailed { track: track.clone(), reason });
+        self.review_followers(now);
     }
 }

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::media::keyframe::Wish;
 use crate::media::layers::{Layer, Wanted};
 use crate::negotiation::{CodecDescription, MediaKind};
 use crate::room::command::{DataChannelKind, DataProtocol, Offer};
 use crate::room::event::Event;
-use crate::room::model::{LeaveReason, ParticipantId, TrackId};
+use crate::room::model::{LeaveReason, ParticipantId, Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
 use crate::room::publication::OfferedTrack;
 use crate::room::quality::MeasuredNetwork;
 use crate::room::speakers::MeasuredLevel;
 use crate::transport::IceCredentials;
+use crate::wire::codec::Codec;
 use crate::wire::extension::ExtensionMap;
 use crate::wire::{Mid, Rid};
 
@@ -34,18 +36,21 @@ pub struct RoomKey {
     pub serial: u64,
 }
 
-/// The media of one publication, by its room's home and a number the home uses once.
+/// The media of one rendition of a publication, by its room's home and a number the home uses once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SourceId {
     pub home: ShardId,
     pub serial: u64,
 }
 
-/// All that forwarding must know of a publication, wherever its publisher is.
+/// All that forwarding must know of a rendition of a publication, wherever its publisher is.
 #[derive(Debug)]
 pub struct SourceDescription {
     pub id: SourceId,
     pub track: TrackId,
+    pub rendition: Rendition,
+    /// The codec of the other rendition, where a subscriber may come to get that instead.
+    pub other: Option<Codec>,
     pub publisher: ParticipantKey,
     pub publisher_id: ParticipantId,
     pub mid: Mid,
@@ -120,6 +125,7 @@ pub enum Order {
         to: ShardId,
         begin: bool,
     },
+    /// In the place of the track's other rendition, where the subscriber has that.
     StartForwarding {
         subscriber: ParticipantKey,
         source: SourceId,
@@ -177,6 +183,12 @@ pub enum Report {
     ForwardingFailed {
         subscriber: ParticipantKey,
         track: TrackId,
+        rendition: Rendition,
+    },
+    /// Media of a track whose publisher is here begins to arrive, for the first time or again.
+    Flows {
+        track: TrackId,
+        rendition: Rendition,
     },
     /// A data channel message of this participant.
     Data {
@@ -197,6 +209,7 @@ pub enum LegMessage {
     KeyframeNeeded {
         source: SourceId,
         encoding: usize,
+        wish: Wish,
     },
     /// Messages before this one were lost: whatever was shared is over.
     Lost,

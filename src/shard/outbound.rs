@@ -11,7 +11,7 @@ use crate::limits;
 use crate::media::forward::{SendStream, Target};
 use crate::media::layers::{Wanted, choose};
 use crate::negotiation::{CodecDescription, LocalTrack, MediaKind, Section, Session};
-use crate::room::model::{ParticipantId, TrackId};
+use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::wire::codec::Codec;
 use crate::wire::{Mid, PayloadType, Ssrc};
 
@@ -29,11 +29,38 @@ pub struct Subscription {
 /// A subscription without a section yet.
 pub struct Waiting {
     pub track: TrackId,
+    pub rendition: Rendition,
     pub source: SourceKey,
     pub publisher: ParticipantId,
     pub kind: MediaKind,
     pub codecs: Vec<CodecDescription>,
+    /// A codec that the section should have too, since the track may come to be sent in that.
+    pub other: Option<Codec>,
     pub wanted: Wanted,
+}
+
+impl Waiting {
+    pub fn new(key: SourceKey, source: &Source, wanted: Wanted) -> Waiting {
+        Waiting {
+            track: source.track.clone(),
+            rendition: source.rendition,
+            source: key,
+            publisher: source.publisher_id.clone(),
+            kind: source.kind,
+            codecs: source.codecs.clone(),
+            other: source.other,
+            wanted,
+        }
+    }
+}
+
+/// How a change to another rendition of a track ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Switched {
+    /// From this source.
+    From(SourceKey),
+    /// The section has none of its codecs: nothing changed.
+    NoCommonCodec,
 }
 
 /// How placing a waiting subscription ended.
@@ -70,6 +97,10 @@ impl Outbound {
 
     pub fn is_standing(&self) -> bool {
         self.standing.is_some()
+    }
+
+    pub fn get(&self, source: SourceKey) -> Option<&Subscription> {
+        self.by_source.get(source)?.as_deref()
     }
 
     pub fn get_mut(&mut self, source: SourceKey) -> Option<&mut Subscription> {
@@ -154,10 +185,32 @@ impl Outbound {
             subscription.stream.retarget(clock_rate(&waiting.codecs), payload_types);
         }
         subscription.track = waiting.track.clone();
+        self.carry_from(subscription, waiting);
+        true
+    }
+
+    /// Lets the stream of a track go on from another rendition, as the same stream to the peer.
+    pub fn switch(&mut self, session: &Session, to: &Waiting) -> Switched {
+        let slot = self.by_source.iter_mut().find(|slot| slot.as_ref().is_some_and(|s| s.track == to.track));
+        let section = |s: &Subscription| session.sections().iter().find(|section| section.mid == s.mid);
+        let types = slot.as_ref().and_then(|slot| section(slot.as_deref()?)).map(|s| payload_types(s, &to.codecs));
+        let types = types.filter(|types| !types.is_empty());
+        let (Some(mut subscription), Some(types)) = (slot.filter(|_| types.is_some()).and_then(Option::take), types)
+        else {
+            return Switched::NoCommonCodec;
+        };
+        let former = subscription.source;
+        if former != to.source {
+            subscription.stream.retarget(clock_rate(&to.codecs), types);
+        }
+        self.carry_from(subscription, to);
+        Switched::From(former)
+    }
+
+    fn carry_from(&mut self, mut subscription: Box<Subscription>, waiting: &Waiting) {
         subscription.source = waiting.source;
         subscription.wanted = waiting.wanted;
         self.carry(subscription);
-        true
     }
 
     fn carry(&mut self, subscription: Box<Subscription>) {
@@ -191,12 +244,17 @@ impl Outbound {
             cname: waiting.publisher.to_string(),
             ssrc: self.draw_ssrc(random),
             rtx: None,
-            codecs: waiting.codecs.iter().map(|codec| codec.codec).collect(),
+            codecs: waiting.codecs.iter().map(|codec| codec.codec).chain(waiting.other).collect(),
         };
         let free = free_sections(session, waiting.kind).count();
         let Some((mid, stream)) = open(session, waiting.kind, track, &waiting.codecs, random) else {
             return if free > 0 { Placed::NoCommonCodec } else { Placed::NoFreeSection };
         };
+        if stream.target().payload_types.is_empty() {
+            // It has the codec of the other rendition alone.
+            session.remove_track(mid);
+            return Placed::NoCommonCodec;
+        }
         self.carry(Box::new(Subscription {
             track: waiting.track.clone(),
             publisher: waiting.publisher.clone(),

@@ -67,14 +67,7 @@ impl Shard {
         for subscription in peer.outbound.displaced(&peer.session) {
             if let Some(source) = entry.sources.get_mut(subscription.source) {
                 source.subscribers.retain(|other| *other != key);
-                peer.outbound.waiting.push(Waiting {
-                    track: subscription.track,
-                    source: subscription.source,
-                    publisher: subscription.publisher,
-                    kind: source.kind,
-                    codecs: source.codecs.clone(),
-                    wanted: subscription.wanted,
-                });
+                peer.outbound.waiting.push(Waiting::new(subscription.source, source, subscription.wanted));
             }
         }
     }
@@ -112,7 +105,7 @@ impl Shard {
         for waiting in std::mem::take(&mut peer.outbound.waiting) {
             match peer.outbound.place(&mut peer.session, &waiting, self.random.as_mut()) {
                 Placed::InSection => placed.push(waiting.source),
-                Placed::NoCommonCodec => failed.push(waiting.track),
+                Placed::NoCommonCodec => failed.push((waiting.track, waiting.rendition)),
                 Placed::NoFreeSection => peer.outbound.waiting.push(waiting),
             }
         }
@@ -121,9 +114,9 @@ impl Shard {
                 source.subscribers.push(key);
             }
         }
-        for track in failed {
+        for (track, rendition) in failed {
             self.counters.subscriptions.subtract(1);
-            self.report(now, room, Report::ForwardingFailed { subscriber, track });
+            self.report(now, room, Report::ForwardingFailed { subscriber, track, rendition });
         }
         for source in placed {
             self.select_layer(now, here, key, source);
@@ -187,4 +180,9 @@ fn mime_type(codec: Codec) -> &'static str {
         Codec::H265 => "video/H265",
         Codec::Av1 => "video/AV1",
     }
+}
+
+/// The video codec of an IANA media type.
+pub(super) fn codec_of(mime: &str) -> Option<Codec> {
+    [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Av1].into_iter().find(|codec| mime_type(*codec) == mime)
 }

@@ -1,17 +1,21 @@
-//! The media of one publication: its encodings as they arrive, and who receives them.
+//! The media of one rendition of a publication: its encodings as they arrive, and who receives them.
 
 use std::time::{Duration, Instant};
 
+use super::inbound::Repaired;
 use super::leg::{Origin, ShardId, SourceDescription, SourceId};
 use crate::media::audio_level::AudioLevel;
 use crate::media::cache::PacketCache;
 use crate::media::keyframe::KeyframeGate;
 use crate::media::layers::Layer;
+use crate::media::nack::Repair;
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::{CodecDescription, MediaKind};
-use crate::room::model::{ParticipantId, TrackId};
+use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
-use crate::wire::extension::ExtensionMap;
+use crate::wire::codec::{Codec, PayloadInfo, inspect};
+use crate::wire::extension::{Extension, ExtensionMap};
+use crate::wire::rtp::{Header, RtpError};
 use crate::wire::{PayloadType, Rid, Ssrc};
 
 /// Silence after which an encoding no longer counts as flowing. Longer than the gap of a static screen share's low layer
@@ -44,6 +48,9 @@ pub struct Source {
     pub publisher: ParticipantKey,
     pub publisher_id: ParticipantId,
     pub track: TrackId,
+    pub rendition: Rendition,
+    /// The codec of the track's other rendition, where a subscriber may come to get that instead.
+    pub other: Option<Codec>,
     pub kind: MediaKind,
     pub codecs: Vec<CodecDescription>,
     pub extensions: ExtensionMap,
@@ -56,6 +63,10 @@ pub struct Source {
     pub level: AudioLevel,
     /// An encoding began or ceased to flow: layers are to be chosen anew.
     pub layers_changed: bool,
+    /// Media began to flow where none did: the room is to know.
+    pub began: bool,
+    /// The encoding that began to flow with a keyframe, since layers were chosen last.
+    opened: Option<usize>,
 }
 
 impl Source {
@@ -73,6 +84,8 @@ impl Source {
             publisher: description.publisher,
             publisher_id: description.publisher_id.clone(),
             track: description.track.clone(),
+            rendition: description.rendition,
+            other: description.other,
             kind: media.kind,
             codecs: media.codecs.clone(),
             extensions: media.extensions.clone(),
@@ -82,6 +95,8 @@ impl Source {
             handed_to: Vec::new(),
             level: AudioLevel::new(),
             layers_changed: false,
+            began: false,
+            opened: None,
         }
     }
 
@@ -98,9 +113,42 @@ impl Source {
         }
     }
 
-    /// Worst share of packets lost on the way here, 0 to 1, of the last report interval.
+    /// The encoding that a stream of retransmissions repairs.
+    pub fn encoding_repaired(&self, repaired: Repaired) -> Option<usize> {
+        match (repaired.rid, repaired.media) {
+            (None, Some(media)) => self.encodings.iter().position(|encoding| encoding.has_stream(media)),
+            (rid, _) => self.encoding_of(rid),
+        }
+    }
+
+    /// The codec of what is sent again under this payload type (RFC 4588, section 8.6: `apt`).
+    pub fn codec_repaired(&self, payload_type: PayloadType) -> Option<&CodecDescription> {
+        self.codecs.iter().find(|codec| codec.rtx == Some(payload_type))
+    }
+
+    /// What the forwarding of a plain packet needs to know of its payload.
+    pub fn inspect(&self, codec: Codec, header: &Header, packet: &[u8]) -> Result<PayloadInfo, RtpError> {
+        let dependency = header.extension(packet, &self.extensions, Extension::DependencyDescriptor);
+        Ok(inspect(codec, header.payload(packet)?, dependency))
+    }
+
+    /// Somebody receives it, here or on another shard.
+    pub fn is_watched(&self) -> bool {
+        !self.subscribers.is_empty() || !self.handed_to.is_empty()
+    }
+
+    /// Worst share of packets lost on the way from a publisher here, 0 to 1, of the last report interval, whether they came again or not.
     pub fn loss(&self) -> f32 {
-        self.encodings.iter().map(|encoding| f32::from(encoding.fraction_lost()) / 256.0).fold(0.0, f32::max)
+        self.worst(|encoding| encoding.stream.as_ref().map_or(0, ReceiveStream::fraction_lost))
+    }
+
+    /// The same of those that did not come again: subscribers miss them too.
+    pub fn loss_passed_on(&self) -> f32 {
+        self.worst(Encoding::fraction_passed_on)
+    }
+
+    fn worst(&self, share: impl Fn(&Encoding) -> u8) -> f32 {
+        self.encodings.iter().map(|encoding| f32::from(share(encoding)) / 256.0).fold(0.0, f32::max)
     }
 
     /// Which encodings flow, low to high.
@@ -108,21 +156,29 @@ impl Source {
         self.encodings.iter().map(|encoding| encoding.active).collect()
     }
 
-    /// An encoding that had ceased begins to flow with the packet that is here.
-    pub fn mark_active(&mut self, index: usize) {
+    /// An encoding that had ceased begins to flow with the packet that is here, which may start a keyframe.
+    pub fn mark_active(&mut self, index: usize, starts_keyframe: bool) {
+        let began = self.encodings.iter().all(|encoding| !encoding.active);
         if let Some(encoding) = self.encodings.get_mut(index)
             && !encoding.active
         {
             encoding.active = true;
             self.layers_changed = true;
+            self.began |= began;
+            if starts_keyframe {
+                self.opened = Some(index);
+            }
         }
+    }
+
+    /// Layers are chosen anew. Gives the encoding of which a keyframe is about to be forwarded.
+    pub fn take_opened(&mut self) -> Option<usize> {
+        self.layers_changed = false;
+        self.opened.take()
     }
 
     /// Notices encodings that fell silent.
     pub fn look_for_silence(&mut self, now: Instant) {
-        if self.encodings.len() < 2 {
-            return;
-        }
         for encoding in &mut self.encodings {
             let flows =
                 encoding.last_arrival().is_some_and(|last| now.saturating_duration_since(last) < ENCODING_SILENCE);
@@ -140,12 +196,16 @@ impl Source {
 
 impl Encoding {
     /// The stream of this SSRC, which takes the place of the one before where that had another.
-    pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32) -> &mut ReceiveStream {
+    pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32, repair: Repair) -> &mut ReceiveStream {
         if self.stream.as_ref().is_some_and(|stream| stream.ssrc() != ssrc) {
             self.stream = None;
             self.cache.clear();
         }
-        self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate))
+        self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate).with_repair(repair))
+    }
+
+    fn has_stream(&self, ssrc: Ssrc) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.ssrc() == ssrc)
     }
 
     /// A packet is handed over. As with a stream of our own, another SSRC begins anew.
@@ -163,11 +223,11 @@ impl Encoding {
         }
     }
 
-    /// Share of packets lost on the way from the publisher, in 1/256, of the last report interval.
-    pub fn fraction_lost(&self) -> u8 {
+    /// Share of packets lost on the way from the publisher that did not come again, in 1/256, of the last report interval.
+    pub fn fraction_passed_on(&self) -> u8 {
         match &self.mirrored {
             Some(mirrored) => mirrored.fraction_lost,
-            None => self.stream.as_ref().map_or(0, ReceiveStream::fraction_lost),
+            None => self.stream.as_ref().map_or(0, ReceiveStream::fraction_passed_on),
         }
     }
 
@@ -180,5 +240,14 @@ impl Encoding {
             mirrored: None,
             active: false,
         }
+    }
+}
+
+/// How a publisher sends packets of a codec again.
+pub fn repair_of(codec: &CodecDescription) -> Repair {
+    match (codec.nack, codec.rtx) {
+        (false, _) => Repair::Never,
+        (true, None) => Repair::InPlace,
+        (true, Some(_)) => Repair::Apart,
     }
 }

@@ -1,7 +1,11 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+mod joining;
 mod legs;
+mod paused_layers;
+mod renditions;
 mod standing;
+mod uplink;
 
 use std::time::Duration;
 
@@ -75,6 +79,7 @@ fn camera() -> Announcement {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        backup: None,
     }
 }
 
@@ -87,8 +92,17 @@ fn sealed(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize)
 }
 
 fn sealed_with(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize, marker: bool) -> Vec<u8> {
-    let mut writer = HeaderWriter::new(marker, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
+    seal(from, HeaderWriter::new(marker, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc), keyframe, len)
+}
+
+/// One of a frame of several.
+fn sealed_at(from: &mut End, ssrc: Ssrc, sequence: u16, timestamp: u32, keyframe: bool, marker: bool) -> Vec<u8> {
+    seal(from, HeaderWriter::new(marker, PayloadType(96), sequence, timestamp, ssrc), keyframe, 1_000)
+}
+
+fn seal(from: &mut End, mut writer: HeaderWriter, keyframe: bool, len: usize) -> Vec<u8> {
     assert!(writer.extension(1, b"0"));
+    let sequence = Header::parse(writer.finish()).unwrap().sequence_number;
     let mut payload = vec![0x10, u8::from(!keyframe)];
     payload.extend(vec![sequence as u8; len]);
     let mut packet = vec![0; 2_048];
@@ -106,8 +120,8 @@ fn packets(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(Header, Vec<u8
         for datagram in batch.contents(transmit).chunks(transmit.segment) {
             let mut packet = datagram.to_vec();
             let header = Header::parse(&packet).unwrap();
-            // RTCP travels the same way and is not looked at here.
-            if header.payload_type != PayloadType(96) {
+            // RTCP travels the same way and is not looked at here (RFC 5761, section 4).
+            if header.payload_type.0 < 96 {
                 continue;
             }
             let (sequence, len) = (header.sequence_number, header.len);
@@ -361,6 +375,8 @@ fn a_client_is_asked_for_no_more_sections_than_an_offer_may_have() {
     outbound.waiting = (0..2 * limits::RECEIVE_SECTIONS)
         .map(|index| outbound::Waiting {
             track: crate::room::model::TrackId::new(&format!("TR_{index}")),
+            rendition: crate::room::model::Rendition::Primary,
+            other: None,
             source: index,
             publisher: crate::room::model::ParticipantId::new("PA_a"),
             kind: MediaKind::Video,

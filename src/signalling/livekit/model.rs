@@ -13,8 +13,10 @@ use proto::{AddTrackRequest, DisconnectReason, PublishDataTrackRequest, VideoLay
 
 use super::token::Claims;
 use crate::negotiation::MediaKind;
+use crate::room::PUBLISH_CODECS;
 use crate::room::event::RequestRefusal;
 use crate::room::model::*;
+use crate::room::renditions::BackupAnnouncement;
 
 /// Rids of simulcast encodings, low to high, as clients name them.
 const RIDS: [&str; 3] = ["q", "h", "f"];
@@ -137,6 +139,32 @@ pub(super) fn announcement(request: &AddTrackRequest) -> Option<Announcement> {
         muted: request.muted,
         layers: if kind == MediaKind::Video { announced_layers(request) } else { Vec::new() },
         opaque: request.encode_to_vec().into(),
+        backup: backup_plan(request, kind),
+    })
+}
+
+/// The second codec that a client names is one it would send, if it is one of those that are forwarded.
+fn backup_plan(request: &AddTrackRequest, kind: MediaKind) -> Option<BackupPlan> {
+    let named = request.simulcast_codecs.iter().filter(|codec| !codec.codec.is_empty());
+    let mut names = named.map(|codec| mime_type(kind, &codec.codec)).filter(|_| kind == MediaKind::Video);
+    let (primary, backup) = (names.next()?, names.next()?);
+    let known = PUBLISH_CODECS.into_iter().find(|known| known.eq_ignore_ascii_case(&backup));
+    let policy = match request.backup_codec_policy() {
+        proto::BackupCodecPolicy::PreferRegression => BackupPolicy::PreferBackup,
+        proto::BackupCodecPolicy::Simulcast => BackupPolicy::Both,
+        proto::BackupCodecPolicy::Regression => BackupPolicy::BackupAlone,
+    };
+    known.filter(|known| !known.eq_ignore_ascii_case(&primary)).map(|mime_type| BackupPlan { mime_type, policy })
+}
+
+/// A track of the client's in a further codec, or `None` where it is no video.
+pub(super) fn backup_announcement(request: &AddTrackRequest) -> Option<BackupAnnouncement> {
+    let is_video = request.r#type() == proto::TrackType::Video;
+    is_video.then(|| BackupAnnouncement {
+        track: TrackId::new(&request.sid),
+        client_id: request.cid.clone(),
+        layers: announced_layers(request),
+        opaque: request.encode_to_vec().into(),
     })
 }
 
@@ -165,6 +193,14 @@ pub(super) fn quality(quality: proto::VideoQuality) -> Option<Quality> {
         proto::VideoQuality::Medium => Some(Quality::Medium),
         proto::VideoQuality::High => Some(Quality::High),
         proto::VideoQuality::Off => None,
+    }
+}
+
+pub(super) fn quality_to_proto(quality: Quality) -> proto::VideoQuality {
+    match quality {
+        Quality::Low => proto::VideoQuality::Low,
+        Quality::Medium => proto::VideoQuality::Medium,
+        Quality::High => proto::VideoQuality::High,
     }
 }
 
@@ -234,11 +270,13 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
         .map(|codec| {
             let mime_type = mime_type(info.kind, &codec.codec);
             let negotiated = mime_type.eq_ignore_ascii_case(&info.mime_type);
+            let backup = info.backup.as_ref().filter(|backup| mime_type.eq_ignore_ascii_case(backup.mime_type));
             let given = if codec.layers.is_empty() { &request.layers } else { &codec.layers };
+            let backup_mid = backup.and_then(|backup| backup.mid.clone());
             proto::SimulcastCodecInfo {
-                mid: if negotiated { mid() } else { String::new() },
-                cid: codec.cid.clone(),
-                layers: layers(given),
+                mid: if negotiated { mid() } else { backup_mid.unwrap_or_default() },
+                cid: backup.map_or_else(|| codec.cid.clone(), |backup| backup.client_id.clone()),
+                layers: backup.map_or_else(|| layers(given), backup_layers),
                 video_layer_mode: layer_mode(info.kind, &mime_type, codec.video_layer_mode()).into(),
                 mime_type,
                 sdp_cid: String::new(),
@@ -261,6 +299,13 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
     codecs
 }
 
+/// The layers a backup was announced with.
+fn backup_layers(backup: &BackupInfo) -> Vec<VideoLayer> {
+    let request = AddTrackRequest::decode(backup.opaque.as_ref()).unwrap_or_default();
+    let of_codec = request.simulcast_codecs.first().map(|codec| codec.layers.as_slice()).unwrap_or_default();
+    layers(if of_codec.is_empty() { &request.layers } else { of_codec })
+}
+
 /// `vp8` as `video/VP8`, in the registry's spelling.
 fn mime_type(kind: MediaKind, codec: &str) -> String {
     if codec.contains('/') {
@@ -271,6 +316,11 @@ fn mime_type(kind: MediaKind, codec: &str) -> String {
         MediaKind::Video => ("video", codec.to_uppercase()),
     };
     format!("{top}/{subtype}")
+}
+
+/// `video/VP8` as `vp8`.
+pub(super) fn codec_name(mime_type: &str) -> String {
+    mime_type.rsplit('/').next().unwrap_or_default().to_lowercase()
 }
 
 /// Where the client does not say: scalable codecs carry all layers in one stream.
