@@ -245,6 +245,7 @@ impl World {
             source: if kind == Kind::Audio { TrackSource::Microphone } else { TrackSource::Camera },
             muted: false,
             layers: Vec::new(),
+            backup: None,
             opaque: Bytes::new(),
         };
         let announcements = negotiation.tracks().map(announcement).collect();
