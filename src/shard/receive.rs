@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::gather::Arrived;
 use super::inbound::{Route as Destination, SourceKey};
+use super::joining::CONNECTED_SETTLING;
 use super::leg::Report;
 use super::send::{LocalEnd, Route};
 use super::source::repair_of;
@@ -241,6 +242,9 @@ impl Shard {
         self.settle(now, room);
         // The last words of the handshake go before media from the cache, which the peer could not open yet.
         self.flush_transmits(now, key);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.settle_until(now + CONNECTED_SETTLING);
+        }
         self.request_awaited_keyframes(now, key);
     }
 }
