@@ -4,6 +4,7 @@ mod joining;
 mod legs;
 mod paused_layers;
 mod renditions;
+mod resend;
 mod standing;
 mod uplink;
 
