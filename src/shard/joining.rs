@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::Shard;
 use super::inbound::SourceKey;
+use super::outbound::Subscription;
 use super::outlet::{Cached, Outlet};
 use crate::media::keyframe::Wish;
 
@@ -28,6 +29,18 @@ impl Shard {
         let subscription = self.peers.get_mut(subscriber).and_then(|peer| peer.outbound.get_mut(source));
         let wish = subscription.map_or(Wish::First, |subscription| subscription.stream.wish(now));
         self.request_keyframe(now, room, source, encoding, wish);
+    }
+
+    /// A peer came back under another address after a silence longer than the cache reaches: what it missed cannot be sent again,
+    /// and by itself it would wait for seconds before it asks.
+    pub(super) fn renew_pictures(&mut self, now: Instant, key: usize) {
+        let Some(peer) = self.peers.get(key).filter(|peer| peer.transport.is_connected()) else { return };
+        let room = peer.room;
+        let needed = |subscription: &Subscription| Some((subscription.source, subscription.keyframe_needed()?));
+        let broken: Vec<_> = peer.outbound.subscriptions().filter_map(needed).collect();
+        for (source, encoding) in broken {
+            self.request_keyframe(now, room, source, encoding, Wish::First);
+        }
     }
 
     /// Sends the newest keyframe in the cache and all that followed. `None` when there is none near enough, or it does not serve:
