@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Shard;
 use super::inbound::SourceKey;
+use super::outbound::Subscription;
 use super::outlet::{Cached, Outlet};
 use crate::media::keyframe::Wish;
 
@@ -56,6 +57,18 @@ impl Shard {
         let source = self.rooms.get(room).and_then(|entry| entry.sources.get(source));
         let cache = source.and_then(|source| source.encodings.get(encoding)).map(|encoding| &encoding.cache);
         cache.is_some_and(|cache| cache.since_keyframe(now, reach).is_some())
+    }
+
+    /// A peer came back under another address after a silence longer than the cache reaches: what it missed cannot be sent again,
+    /// and by itself it would wait for seconds before it asks.
+    pub(super) fn renew_pictures(&mut self, now: Instant, key: usize) {
+        let Some(peer) = self.peers.get(key).filter(|peer| peer.transport.is_connected()) else { return };
+        let room = peer.room;
+        let needed = |subscription: &Subscription| Some((subscription.source, subscription.keyframe_needed()?));
+        let broken: Vec<_> = peer.outbound.subscriptions().filter_map(needed).collect();
+        for (source, encoding) in broken {
+            self.request_keyframe(now, room, source, encoding, Wish::First);
+        }
     }
 
     /// Sends the newest keyframe in the cache and all that followed. `None` when there is none near enough, or it does not serve:

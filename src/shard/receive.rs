@@ -12,6 +12,7 @@ use super::timers::Owner;
 use super::{Arrival, Shard};
 use crate::congestion::feedback::FEEDBACK_INTERVAL;
 use crate::media::audio_level::LevelSample;
+use crate::media::cache::RETENTION;
 use crate::media::forward::Packet;
 use crate::room::model::LeaveReason;
 use crate::transport::ice::local_ufrag;
@@ -151,7 +152,9 @@ impl Shard {
             return Err(DropReason::StunUnauthenticated);
         };
         let peer = self.peers.get_mut(key).ok_or(DropReason::StunUnauthenticated)?;
+        let (before, last_heard) = (peer.transport.remote_address(), peer.transport.last_heard());
         peer.transport.handle_stun(now, arrival.from, datagram)?;
+        let moved = before.is_some() && peer.transport.remote_address() != before;
         let local = LocalEnd { socket: arrival.socket, ip: arrival.local_ip };
         if peer.transport.knows_address(arrival.from) {
             peer.learn_path(arrival.from, local);
@@ -162,6 +165,9 @@ impl Shard {
             self.batch.push_bytes(Route { to: arrival.from, local }, &answer.bytes);
         }
         self.flush(now, key);
+        if moved && now.saturating_duration_since(last_heard) >= RETENTION {
+            self.renew_pictures(now, key);
+        }
         Ok(())
     }
 
