@@ -12,4 +12,5 @@ pub mod keyframe;
 pub mod layers;
 pub mod nack;
 pub mod receive;
+mod ring;
 pub mod round_trip;

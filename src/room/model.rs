@@ -223,6 +223,8 @@ pub struct Announcement {
     /// Encodings low to high with their sizes in pixels; empty when unknown.
     pub layers: Vec<Layer>,
     pub opaque: Bytes,
+    /// MIME type of the codec it is to be sent in; `None` leaves that to the offer.
+    pub mime_type: Option<&'static str>,
     /// The publisher would send a second codec where that is needed.
     pub backup: Option<BackupPlan>,
 }

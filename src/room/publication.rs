@@ -15,6 +15,8 @@ pub struct Publication {
     pub mid: Option<Mid>,
     /// The publisher was told of its first subscriber.
     pub had_subscriber: bool,
+    /// The codec it was announced in.
+    announced_in: Option<&'static str>,
     pub backup: Option<Backup>,
 }
 
@@ -24,6 +26,18 @@ pub struct Backup {
     pub layers: Vec<Layer>,
     /// Set once an offered section was matched.
     pub mid: Option<Mid>,
+}
+
+/// What an answer is to have a publisher send in one of its sections.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CodecPreference {
+    /// The section, once matched.
+    pub mid: Option<Mid>,
+    pub client_id: String,
+    pub kind: MediaKind,
+    pub mime_type: Option<&'static str>,
+    /// No other codec is accepted there: who cannot decode it gets the other rendition.
+    pub alone: bool,
 }
 
 /// A section of the publisher's offer in which it sends.
@@ -57,6 +71,7 @@ impl Publication {
             layers: announcement.layers.clone(),
             mid: None,
             had_subscriber: false,
+            announced_in: announcement.mime_type,
             backup: announcement.backup.map(|plan| Backup { plan, layers: Vec::new(), mid: None }),
         }
     }
@@ -87,6 +102,22 @@ impl Publication {
             Rendition::Primary => Some(&self.info.mime_type),
             Rendition::Backup => self.backup.as_ref().map(|backup| backup.plan.mime_type),
         }
+    }
+
+    /// Of each rendition that was announced.
+    pub fn codec_preferences(&self) -> impl Iterator<Item = CodecPreference> {
+        let preference = |mid, client_id: &str, mime_type| CodecPreference {
+            mid,
+            client_id: client_id.to_owned(),
+            kind: self.info.kind,
+            mime_type,
+            alone: self.backup.is_some(),
+        };
+        let primary = preference(self.mid, &self.info.client_id, self.announced_in);
+        let backup = self.info.backup.as_ref();
+        let mid = self.mid_of(Rendition::Backup);
+        let backup = backup.map(|backup| preference(mid, &backup.client_id, Some(backup.mime_type)));
+        [primary].into_iter().chain(backup)
     }
 
     /// The name under which a rendition is awaited in an offer, if it is.

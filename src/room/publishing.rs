@@ -10,7 +10,7 @@ use super::event::{Event, RequestRefusal};
 use super::model::*;
 use super::news::Urgency;
 use super::participant::ParticipantKey;
-use super::publication::{OfferedTrack, Publication, ended_by, match_offered};
+use super::publication::{CodecPreference, OfferedTrack, Publication, ended_by, match_offered};
 use super::{Effect, Room, ids};
 use crate::limits;
 
@@ -78,6 +78,12 @@ impl Room {
         }
         self.match_sections(now, key);
         self.repeat_demand(key);
+    }
+
+    /// The codecs in which a participant announced its tracks, for the answer to its next offer; primary renditions first.
+    pub fn codec_preferences(&self, key: ParticipantKey) -> Vec<CodecPreference> {
+        let published = self.participants.get(&key).map(|p| p.publications.as_slice()).unwrap_or_default();
+        published.iter().flat_map(Publication::codec_preferences).collect()
     }
 
     pub(super) fn match_sections(&mut self, now: Instant, key: ParticipantKey) {

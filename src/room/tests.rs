@@ -86,6 +86,7 @@ fn camera(client_id: &str) -> Announcement {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        mime_type: None,
         backup: None,
     }
 }

@@ -241,7 +241,8 @@ impl Shard {
         let Some(member) = home.members.get_mut(&participant) else { return };
         if let Some(offer) = member.offers.submit(offer) {
             let host = member.host;
-            self.order(now, host, room, Order::Offer { participant, offer });
+            let codecs = home.state.codec_preferences(participant);
+            self.order(now, host, room, Order::Offer { participant, offer, codecs });
         }
     }
 
@@ -289,7 +290,8 @@ impl Shard {
         }
         let Some(member) = home.members.get_mut(&participant) else { return };
         if let Some(offer) = member.offers.done() {
-            self.order(now, host, room, Order::Offer { participant, offer });
+            let codecs = home.state.codec_preferences(participant);
+            self.order(now, host, room, Order::Offer { participant, offer, codecs });
         }
     }
 

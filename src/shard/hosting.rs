@@ -40,9 +40,9 @@ impl Shard {
                     self.tell(key, event);
                 }
             }
-            Order::Offer { participant, offer } => {
+            Order::Offer { participant, offer, codecs } => {
                 if let Some((_, key)) = self.hosted(room, participant) {
-                    self.offer(now, key, &offer);
+                    self.offer(now, key, &offer, codecs);
                 }
             }
             Order::RestartIce { participant, remote } => {

@@ -17,7 +17,7 @@ use crate::room::command::{DataChannelKind, DataProtocol, Offer};
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, ParticipantId, Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
-use crate::room::publication::OfferedTrack;
+use crate::room::publication::{CodecPreference, OfferedTrack};
 use crate::room::quality::MeasuredNetwork;
 use crate::room::speakers::MeasuredLevel;
 use crate::transport::IceCredentials;
@@ -101,10 +101,11 @@ pub enum Order {
         participant: ParticipantKey,
         event: Event,
     },
-    /// Apply this offer and answer it.
+    /// Apply this offer and answer it, with these codecs where they are offered.
     Offer {
         participant: ParticipantKey,
         offer: Offer,
+        codecs: Vec<CodecPreference>,
     },
     /// Take these ICE credentials, and tell the ones to use from now on.
     RestartIce {
@@ -219,7 +220,9 @@ impl LegMessage {
     /// What it takes of a backlog, bytes: its own size and that of what it carries.
     pub fn weight(&self) -> usize {
         let carried = match self {
-            LegMessage::Order(_, Order::Offer { offer, .. }) => offer.sdp.len(),
+            LegMessage::Order(_, Order::Offer { offer, codecs, .. }) => {
+                offer.sdp.len() + size_of_val(codecs.as_slice())
+            }
             LegMessage::Order(_, Order::Deliver { to, message, .. }) => size_of_val(to.as_slice()) + message.len(),
             LegMessage::Report(_, Report::Data { message, .. }) => message.len(),
             LegMessage::Report(_, Report::Offered { sections: Some(sections), .. }) => size_of_val(sections.as_slice()),

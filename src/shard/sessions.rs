@@ -5,18 +5,19 @@ use std::time::Instant;
 use super::Shard;
 use super::leg::{OfferedSection, Report, SectionMedia};
 use super::outbound::{Placed, Waiting};
-use crate::negotiation::{LocalParameters, OfferError, Section};
+use crate::negotiation::{LocalParameters, MediaKind, OfferError, Section, Session};
 use crate::room::command::Offer;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, TrackId};
-use crate::room::publication::OfferedTrack;
+use crate::room::publication::{CodecPreference, OfferedTrack};
 use crate::transport::IceCredentials;
+use crate::wire::Mid;
 use crate::wire::codec::Codec;
 
 impl Shard {
     /// Applies an offer, lets the room match what it publishes, fills its free sections and answers.
-    pub(super) fn offer(&mut self, now: Instant, key: usize, offer: &Offer) {
-        if let Err(error) = self.apply_offer(now, key, offer) {
+    pub(super) fn offer(&mut self, now: Instant, key: usize, offer: &Offer, codecs: Vec<CodecPreference>) {
+        if let Err(error) = self.apply_offer(now, key, offer, codecs) {
             self.counters.offers_refused.add(1);
             tracing::debug!(%error, "offer refused");
             self.report_offered(now, key, false);
@@ -35,7 +36,13 @@ impl Shard {
         self.flush(now, key);
     }
 
-    fn apply_offer(&mut self, now: Instant, key: usize, offer: &Offer) -> Result<(), OfferError> {
+    fn apply_offer(
+        &mut self,
+        now: Instant,
+        key: usize,
+        offer: &Offer,
+        codecs: Vec<CodecPreference>,
+    ) -> Result<(), OfferError> {
         let Some(peer) = self.peers.get_mut(key) else {
             return Ok(());
         };
@@ -45,6 +52,7 @@ impl Shard {
             self.doomed.push((key, LeaveReason::ProtocolError));
             return Err(OfferError::Missing("the fingerprint and DTLS role of the offer before"));
         }
+        prefer_codecs(&mut peer.session, codecs);
         peer.inbound.update(peer.session.sections());
         peer.outbound.offered();
         self.register_ufrag(key);
@@ -146,6 +154,29 @@ impl Shard {
         if let Some((audio, video)) = peer.outbound.sections_to_ask(&peer.session, changed) {
             self.tell(key, Event::SectionsNeeded { audio, video });
         }
+    }
+}
+
+/// Has tracks sent in the codecs they were announced in: those of known sections, then by name, then by kind, as the room
+/// matches them.
+fn prefer_codecs(session: &mut Session, mut announced: Vec<CodecPreference>) {
+    type Sent = (Mid, MediaKind, String);
+    let rules: [fn(&CodecPreference, &Sent) -> bool; 3] = [
+        |announced, (mid, ..)| announced.mid == Some(*mid),
+        |announced, (.., track_id)| announced.mid.is_none() && announced.client_id == *track_id,
+        |announced, (_, kind, _)| announced.mid.is_none() && announced.kind == *kind,
+    ];
+    let sent = session.sections().iter().filter_map(|s| Some((s.mid, s.kind, s.remote.as_ref()?.track_id.clone())));
+    let mut sent: Vec<Sent> = sent.collect();
+    for rule in rules {
+        sent.retain(|section| {
+            let Some(index) = announced.iter().position(|announced| rule(announced, section)) else { return true };
+            let announced = announced.remove(index);
+            if let Some(codec) = announced.mime_type.and_then(codec_of) {
+                session.prefer_codec(section.0, codec, announced.alone);
+            }
+            false
+        });
     }
 }
 

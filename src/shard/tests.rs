@@ -4,6 +4,7 @@ mod joining;
 mod legs;
 mod paused_layers;
 mod renditions;
+mod resend;
 mod standing;
 mod uplink;
 
@@ -79,6 +80,7 @@ fn camera() -> Announcement {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        mime_type: None,
         backup: None,
     }
 }

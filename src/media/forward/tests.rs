@@ -9,6 +9,7 @@ use crate::wire::codec;
 mod catch_up;
 mod hostile;
 mod model;
+mod recovery;
 
 const MID: u8 = 1;
 const LEVEL: u8 = 2;

@@ -394,7 +394,7 @@ fn a_lost_link_puts_out_whom_the_shards_shared_and_works_again_for_others() {
     let room = RoomKey { home: ShardId(0), serial: legs.shards[0].by_seat[&BERT].0 };
     let mib = Offer { id: 9, sdp: "x".repeat(1 << 20) };
     for _ in 0..=limits::LEG_BACKLOG_BYTES >> 20 {
-        let order = Order::Offer { participant: ParticipantKey(usize::MAX), offer: mib.clone() };
+        let order = Order::Offer { participant: ParticipantKey(usize::MAX), offer: mib.clone(), codecs: Vec::new() };
         legs.shards[0].links().push(ShardId(1), LegMessage::Order(room, order));
     }
     legs.after(NEWS);

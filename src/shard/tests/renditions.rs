@@ -196,3 +196,56 @@ fn a_section_is_answered_with_both_codecs_where_the_track_may_change() {
         assert_eq!(answer.contains("a=rtpmap:96 VP8/90000"), both, "{answer}");
     }
 }
+
+#[test]
+fn a_track_is_answered_in_the_codec_it_was_announced_in_wherever_its_publisher_is_hosted() {
+    let both: &[_] = &[(VP8, "VP8"), (VP9, "VP9")];
+    let backup = Some(BackupPlan { mime_type: "video/VP8", policy: BackupPolicy::Both });
+    let vp9 = Some("video/VP9");
+    let lines = [
+        (Announcement { backup, mime_type: vp9, ..camera() }, "m=video 9 UDP/TLS/RTP/SAVPF 98\r\n"),
+        (Announcement { mime_type: vp9, ..camera() }, "m=video 9 UDP/TLS/RTP/SAVPF 98 96\r\n"),
+        (Announcement { mime_type: Some("video/AV1"), ..camera() }, "m=video 9 UDP/TLS/RTP/SAVPF 96 98\r\n"),
+        (camera(), "m=video 9 UDP/TLS/RTP/SAVPF 96 98\r\n"),
+    ];
+    for shards in [1, 2] {
+        for (announcement, line) in &lines {
+            for name in ["cam", "renamed"] {
+                let mut legs = Legs::new(shards);
+                legs.ask_to_join(request("first", "recvonly", Vec::new()));
+                let offer = offer_of(1, &[("sendonly", both, name)]);
+                legs.ask_to_join(joining("anna", offer, vec![announcement.clone()]));
+                let answer = std::iter::from_fn(|| legs.events[1].try_recv().ok()).find_map(|event| match event {
+                    Event::Answer { sdp, .. } => Some(sdp),
+                    _ => None,
+                });
+                let answer = answer.unwrap();
+                assert!(answer.contains(line), "{line} in {answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn another_offer_leaves_the_codec_of_a_track_as_it_is() {
+    let both: &[_] = &[(VP8, "VP8"), (VP9, "VP9")];
+    let mut legs = Legs::new(1);
+    let announcements = [("cam", "video/VP8"), ("cam2", "video/VP9")].map(|(client_id, mime)| Announcement {
+        client_id: client_id.into(),
+        mime_type: Some(mime),
+        ..camera()
+    });
+    let sections: [(&str, &[_], &str); 2] = [("sendonly", both, "cam2"), ("sendonly", both, "cam")];
+    legs.ask_to_join(joining("anna", offer_of(1, &sections), announcements.to_vec()));
+    legs.tell_home(Message::Command { seat: ANNA, command: Command::Offer(offer_of(2, &sections)) });
+    let formats = |sdp: &str| -> Vec<String> {
+        let lines = sdp.lines().filter_map(|line| line.strip_prefix("m=video 9 UDP/TLS/RTP/SAVPF "));
+        lines.map(str::to_owned).collect()
+    };
+    let answers = std::iter::from_fn(|| legs.events[0].try_recv().ok()).filter_map(|event| match event {
+        Event::Answer { sdp, .. } => Some(formats(&sdp)),
+        _ => None,
+    });
+    let expected = vec!["98 96".to_owned(), "96 98".to_owned()];
+    assert_eq!(answers.collect::<Vec<_>>(), [expected.clone(), expected]);
+}

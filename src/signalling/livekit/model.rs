@@ -139,22 +139,34 @@ pub(super) fn announcement(request: &AddTrackRequest) -> Option<Announcement> {
         muted: request.muted,
         layers: if kind == MediaKind::Video { announced_layers(request) } else { Vec::new() },
         opaque: request.encode_to_vec().into(),
+        mime_type: video_codecs(request, kind).next().and_then(known_codec),
         backup: backup_plan(request, kind),
     })
 }
 
 /// The second codec that a client names is one it would send, if it is one of those that are forwarded.
 fn backup_plan(request: &AddTrackRequest, kind: MediaKind) -> Option<BackupPlan> {
-    let named = request.simulcast_codecs.iter().filter(|codec| !codec.codec.is_empty());
-    let mut names = named.map(|codec| mime_type(kind, &codec.codec)).filter(|_| kind == MediaKind::Video);
-    let (primary, backup) = (names.next()?, names.next()?);
-    let known = PUBLISH_CODECS.into_iter().find(|known| known.eq_ignore_ascii_case(&backup));
+    let mut named = video_codecs(request, kind);
+    let (primary, backup) = (named.next()?, named.next()?);
     let policy = match request.backup_codec_policy() {
         proto::BackupCodecPolicy::PreferRegression => BackupPolicy::PreferBackup,
         proto::BackupCodecPolicy::Simulcast => BackupPolicy::Both,
         proto::BackupCodecPolicy::Regression => BackupPolicy::BackupAlone,
     };
-    known.filter(|known| !known.eq_ignore_ascii_case(&primary)).map(|mime_type| BackupPlan { mime_type, policy })
+    let known = known_codec(backup).filter(|known| !known.eq_ignore_ascii_case(&primary));
+    known.map(|mime_type| BackupPlan { mime_type, policy })
+}
+
+/// MIME types of the video codecs a client names, the one it prefers first.
+fn video_codecs(request: &AddTrackRequest, kind: MediaKind) -> impl Iterator<Item = String> {
+    let named =
+        request.simulcast_codecs.iter().filter(move |codec| kind == MediaKind::Video && !codec.codec.is_empty());
+    named.map(move |codec| mime_type(kind, &codec.codec))
+}
+
+/// One of those that are forwarded.
+fn known_codec(mime_type: String) -> Option<&'static str> {
+    PUBLISH_CODECS.into_iter().find(|known| known.eq_ignore_ascii_case(&mime_type))
 }
 
 /// A track of the client's in a further codec, or `None` where it is no video.

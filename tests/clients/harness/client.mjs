@@ -76,17 +76,14 @@ export const sentVideo = (page) =>
 /** The inbound-rtp statistics of the first video received; undefined before it comes. */
 export const receivedVideo = (page) =>
   page.evaluate(async () => {
-    const track = [...globalThis.room.remoteParticipants.values()][0]?.videoTrackPublications.values().next().value?.track;
-    let found;
-    (await track?.getRTCStatsReport())?.forEach((one) => {
-      if (one.type === 'inbound-rtp' && one.kind === 'video') found = one;
-    });
-    return found;
+    const publications = [...globalThis.room.remoteParticipants.values()].flatMap((one) => [...one.videoTrackPublications.values()]);
+    const report = await publications.find((one) => one.track)?.track.getRTCStatsReport();
+    return report && [...report.values()].find((one) => one.type === 'inbound-rtp' && one.kind === 'video');
   });
 
 /** Asks for a quality of the first video received. @param {'LOW' | 'MEDIUM' | 'HIGH'} quality */
 export const askQuality = (page, quality) =>
   page.evaluate((wanted) => {
-    const publication = [...globalThis.room.remoteParticipants.values()][0].videoTrackPublications.values().next().value;
-    publication.setVideoQuality(LivekitClient.VideoQuality[wanted]);
+    const publications = [...globalThis.room.remoteParticipants.values()].flatMap((one) => [...one.videoTrackPublications.values()]);
+    publications.find((one) => one.track).setVideoQuality(LivekitClient.VideoQuality[wanted]);
   }, quality);

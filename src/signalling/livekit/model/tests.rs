@@ -218,6 +218,8 @@ fn a_second_codec_is_a_plan_with_a_policy() {
         assert_eq!(plan, Some(BackupPlan { mime_type: "video/VP8", policy: expected }));
     }
     assert_eq!(announcement(&video_request()).unwrap().backup, None);
+    assert_eq!(announcement(&video_request()).unwrap().mime_type, Some("video/VP8"));
+    assert_eq!(announcement(&with_backup(Simulcast)).unwrap().mime_type, Some("video/VP9"));
     for (primary, backup) in [("vp9", "theora"), ("vp8", "VP8"), ("vp9", "")] {
         let mut request = with_backup(Simulcast);
         request.simulcast_codecs[0].codec = primary.into();
