@@ -73,8 +73,12 @@ async fn lose_and_recover(server: &mut Server, role: Role) {
     let subscriber = Peer::join(server, "loss", "subscriber", Role::Subscriber).await;
     let video = subscriber.track(true).await;
     video.more(10).await;
+    let on_joining = publisher.keyframe_requests.load(SeqCst);
+    video.request_keyframe().await;
+    requests(&publisher, on_joining + 1).await;
+    video.more(10).await;
     let requests_before = publisher.keyframe_requests.load(SeqCst);
-    let relay = publisher.relay.as_ref().expect("the publisher is relayed");
+    let Some(relay) = &publisher.relay else { panic!("the publisher is not relayed") };
     relay.lose_video(5);
     video.more(2 * VIDEO_PACKETS).await;
     relay.lose_video(0);
