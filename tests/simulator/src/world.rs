@@ -22,7 +22,7 @@ use sfumato::room::command::{
     Command, DataChannelKind, DataError, DataProtocol, DataSender, JoinRequest, Offer, RoutedData,
 };
 use sfumato::room::event::Event;
-use sfumato::room::model::{Announcement, Grants, Identity, RoomName, TrackSource};
+use sfumato::room::model::{Announcement, Grants, Identity, Layer, Quality, RoomName, TrackId, TrackSource, Wanted};
 use sfumato::shard::directory::Directory;
 use sfumato::shard::leg::ShardId;
 use sfumato::shard::mailbox::{Message, SeatId};
@@ -109,6 +109,8 @@ pub struct Place {
     events: mpsc::Receiver<Event>,
     timer: Option<Duration>,
     sends: bool,
+    /// What it receives.
+    tracks: Vec<TrackId>,
 }
 
 /// A frame that was decoded at a client.
@@ -218,6 +220,7 @@ impl World {
             events,
             timer: None,
             sends: false,
+            tracks: Vec::new(),
         });
         let join = self.join_request(id).map(|request| Message::Join {
             seat: SeatId(id as u64),
@@ -237,14 +240,15 @@ impl World {
     }
 
     fn join_request(&mut self, id: ClientId) -> Option<JoinRequest> {
-        let negotiation = &mut self.places.get_mut(id)?.client.negotiation;
+        let Client { negotiation, plan, .. } = &mut self.places.get_mut(id)?.client;
+        let simulcast = plan.simulcast;
         let (offer_id, sdp) = negotiation.offer(self.certificate.fingerprint())?;
         let announcement = |(kind, track): (Kind, &str)| Announcement {
             client_id: track.to_owned(),
             kind: if kind == Kind::Audio { MediaKind::Audio } else { MediaKind::Video },
             source: if kind == Kind::Audio { TrackSource::Microphone } else { TrackSource::Camera },
             muted: false,
-            layers: Vec::new(),
+            layers: if simulcast && kind == Kind::Video { layers() } else { Vec::new() },
             mime_type: None,
             backup: None,
             opaque: Bytes::new(),
@@ -285,6 +289,13 @@ impl World {
             place.up.set(path.up);
             place.down.set(path.down);
         }
+    }
+
+    /// The client wants this of all that it receives.
+    pub fn want(&mut self, id: ClientId, wanted: Wanted) {
+        let tracks = self.places.get(id).map(|place| place.tracks.clone()).unwrap_or_default();
+        let command = Command::Want { tracks, wanted };
+        self.signal(id, Message::Command { seat: SeatId(id as u64), command });
     }
 
     /// The client has another address from now on, and knows it.
@@ -416,13 +427,18 @@ impl World {
     fn on_event(&mut self, id: ClientId, event: Event) {
         let Some(place) = self.places.get_mut(id) else { return };
         match event {
-            Event::Answer { id: offer, sdp, .. } => {
+            Event::Answer { id: offer, sdp, tracks_by_mid } => {
+                place.tracks = tracks_by_mid.into_iter().map(|(_, track)| track).collect();
                 if let Err(fault) = place.client.answered(self.now, &self.certificate, offer, &sdp) {
                     self.faults.push(format!("{}: {fault}", place.client.plan.identity));
                 }
             }
             Event::SectionsNeeded { audio, video } => {
                 place.client.negotiation.ask(audio as usize, video as usize);
+            }
+            Event::LayersWanted { codecs, .. } => {
+                let highest = codecs.iter().filter_map(|codec| codec.highest).max();
+                place.client.layers_wanted(highest.map(|quality| quality as u8));
             }
             other => self.faults.push(format!("{}: {other:?}", place.client.plan.identity)),
         }
@@ -490,7 +506,7 @@ impl World {
 
     fn note_frames(&mut self, id: ClientId) {
         let Some(client) = self.places.get_mut(id).map(|place| &mut place.client) else { return };
-        if let Some(video) = &mut client.video {
+        for video in &mut client.videos {
             self.encoded.extend(video.encoded.drain(..).map(|frame| (frame.sent, frame.bytes)));
         }
         for receiver in client.receivers.values_mut().filter(|receiver| !receiver.decoded.is_empty()) {
@@ -521,11 +537,18 @@ fn is_heard(event: &Event) -> bool {
         event,
         Event::Answer { .. }
             | Event::SectionsNeeded { .. }
+            | Event::LayersWanted { .. }
             | Event::Refused(_)
             | Event::OfferRefused { .. }
             | Event::SubscriptionFailed { .. }
             | Event::Removed(_)
     )
+}
+
+/// Sizes of simulcast encodings, low to high.
+fn layers() -> Vec<Layer> {
+    let sizes = [(Quality::Low, 320, 180), (Quality::Medium, 640, 360), (Quality::High, 1_280, 720)];
+    sizes.map(|(quality, width, height)| Layer { quality, width, height }).to_vec()
 }
 
 fn everything() -> Grants {
