@@ -3,7 +3,7 @@
 //! What always holds: things happen in the order of their times, and of their making where those are equal; the clock is read
 //! once, for the moment that virtual time counts from; everything that is traced follows from the seed.
 
-mod tap;
+pub mod tap;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -33,6 +33,7 @@ use sfumato_load::client::format::Kind;
 use sfumato_load::link::{Link, LinkConfig};
 use tokio::sync::mpsc;
 
+use crate::client::independent::Independent;
 use crate::client::receiver::Decoded;
 use crate::client::{Client, EPOCH, Plan};
 use crate::trace::{Mark, Trace, nanoseconds};
@@ -111,6 +112,8 @@ pub struct Place {
     sends: bool,
     /// What it receives.
     tracks: Vec<TrackId>,
+    /// In the place of the model.
+    pub independent: Option<Box<Independent>>,
 }
 
 /// A frame that was decoded at a client.
@@ -205,6 +208,32 @@ impl World {
 
     /// A client asks to join over its path; media may begin at once where it has begun for others.
     pub fn join(&mut self, plan: Plan, path: Path) -> ClientId {
+        let (id, events) = self.settle(plan, path);
+        let offer =
+            self.places.get_mut(id).and_then(|place| place.client.negotiation.offer(self.certificate.fingerprint()));
+        self.ask_to_join(id, events, offer);
+        id
+    }
+
+    /// As [`join`](Self::join), with a peer connection that is none of ours, which watches one video.
+    pub fn join_independent(&mut self, identity: &str, path: Path) -> ClientId {
+        let (id, events) = self.settle(Plan::viewer(identity, 0), path);
+        let now = self.base + self.now;
+        let address = self.places.get(id).map_or(SocketAddr::from(SERVER), |place| place.address);
+        let made = Independent::new(now, address).and_then(|mut peer| Ok((peer.offer(now)?, peer)));
+        match (made, self.places.get_mut(id)) {
+            (Ok((sdp, peer)), Some(place)) => {
+                place.independent = Some(Box::new(peer));
+                self.ask_to_join(id, events, Some((1, sdp)));
+            }
+            (Err(error), _) => self.faults.push(format!("{identity}: {error}")),
+            (Ok(_), None) => {}
+        }
+        id
+    }
+
+    /// A client's place, and where it will be told of the room.
+    fn settle(&mut self, plan: Plan, path: Path) -> (ClientId, mpsc::Sender<Event>) {
         let id = self.places.len();
         let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
         let client = Client::new(self.base, self.now, plan, id as u16, self.random.random());
@@ -221,14 +250,17 @@ impl World {
             timer: None,
             sends: false,
             tracks: Vec::new(),
+            independent: None,
         });
-        let join = self.join_request(id).map(|request| Message::Join {
-            seat: SeatId(id as u64),
-            request: Box::new(request),
-            events: sender,
-        });
-        join.into_iter().for_each(|join| self.signal(id, join));
-        id
+        (id, sender)
+    }
+
+    fn ask_to_join(&mut self, id: ClientId, events: mpsc::Sender<Event>, offer: Option<(u32, String)>) {
+        if let Some(request) =
+            offer.and_then(|(id_of_offer, sdp)| self.join_request(id, Offer { id: id_of_offer, sdp }))
+        {
+            self.signal(id, Message::Join { seat: SeatId(id as u64), request: Box::new(request), events });
+        }
     }
 
     fn draw_address(&mut self, id: ClientId) -> SocketAddr {
@@ -239,10 +271,9 @@ impl World {
         address
     }
 
-    fn join_request(&mut self, id: ClientId) -> Option<JoinRequest> {
-        let Client { negotiation, plan, .. } = &mut self.places.get_mut(id)?.client;
+    fn join_request(&self, id: ClientId, offer: Offer) -> Option<JoinRequest> {
+        let Client { negotiation, plan, .. } = &self.places.get(id)?.client;
         let simulcast = plan.simulcast;
-        let (offer_id, sdp) = negotiation.offer(self.certificate.fingerprint())?;
         let announcement = |(kind, track): (Kind, &str)| Announcement {
             client_id: track.to_owned(),
             kind: if kind == Kind::Audio { MediaKind::Audio } else { MediaKind::Video },
@@ -254,10 +285,9 @@ impl World {
             opaque: Bytes::new(),
         };
         let announcements = negotiation.tracks().map(announcement).collect();
-        let place = self.places.get(id)?;
         Some(JoinRequest {
             room: RoomName::new("room"),
-            identity: Identity::new(&place.client.plan.identity),
+            identity: Identity::new(&plan.identity),
             name: String::new(),
             metadata: String::new(),
             attributes: BTreeMap::new(),
@@ -265,7 +295,7 @@ impl World {
             auto_subscribe: true,
             auto_subscribe_data: false,
             follow: None,
-            offer: Some(Offer { id: offer_id, sdp }),
+            offer: Some(offer),
             announcements,
             opaque: Bytes::new(),
             data_protocol: Arc::new(NoData),
@@ -359,7 +389,10 @@ impl World {
             self.timers.pop_first();
             let Some(place) = self.places.get_mut(id) else { continue };
             place.timer = None;
-            place.client.on_timeout(self.now);
+            match &mut place.independent {
+                Some(peer) => peer.on_timeout(now),
+                None => place.client.on_timeout(self.now),
+            }
             self.pump_client(id);
         }
     }
@@ -379,7 +412,10 @@ impl World {
             Happening::ToClient(id, address, mut datagram) => {
                 // What was under way to an address that the client left is lost.
                 if let Some(place) = self.places.get_mut(id).filter(|place| place.address == address) {
-                    place.client.handle(self.now, &mut datagram);
+                    match &mut place.independent {
+                        Some(peer) => peer.handle(now, SocketAddr::from(SERVER), address, &datagram),
+                        None => place.client.handle(self.now, &mut datagram),
+                    }
                     self.pump_client(id);
                 }
                 false
@@ -428,11 +464,17 @@ impl World {
         let Some(place) = self.places.get_mut(id) else { return };
         match event {
             Event::Answer { id: offer, sdp, tracks_by_mid } => {
+                if let Some(peer) = &mut place.independent {
+                    peer.answered(self.base + self.now, &sdp);
+                    return self.pump_client(id);
+                }
                 place.tracks = tracks_by_mid.into_iter().map(|(_, track)| track).collect();
                 if let Err(fault) = place.client.answered(self.now, &self.certificate, offer, &sdp) {
                     self.faults.push(format!("{}: {fault}", place.client.plan.identity));
                 }
             }
+            // It watches one video, and offers no more.
+            Event::SectionsNeeded { .. } if place.independent.is_some() => return,
             Event::SectionsNeeded { audio, video } => {
                 place.client.negotiation.ask(audio as usize, video as usize);
             }
@@ -459,6 +501,9 @@ impl World {
     fn pump_client(&mut self, id: ClientId) {
         self.begin_if_connected(id);
         let Some(place) = self.places.get_mut(id) else { return };
+        if let Some(peer) = &mut place.independent {
+            place.client.out.extend(std::iter::from_fn(|| peer.poll_transmit()));
+        }
         for datagram in std::mem::take(&mut place.client.out) {
             self.transmit(Direction::Up, id, datagram);
         }
@@ -468,7 +513,11 @@ impl World {
 
     fn arm(&mut self, id: ClientId) {
         let Some(place) = self.places.get_mut(id) else { return };
-        let due = place.client.due().map(|due| due.max(self.now));
+        let due = match &mut place.independent {
+            Some(peer) => peer.due().map(|at| at.saturating_duration_since(self.base)),
+            None => place.client.due(),
+        };
+        let due = due.map(|due| due.max(self.now));
         if due == place.timer {
             return;
         }

@@ -19,7 +19,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(50);
 const LOSS: f64 = 0.01;
 /// Between two switches.
 pub const EVERY: Duration = Duration::from_secs(4);
-const SWITCHES: usize = 15;
+pub const SWITCHES: usize = 15;
 const VIEWER: usize = 1;
 /// What is wanted, again and again: up and down by one and by two.
 const WISHES: [Quality; 5] = [Quality::Low, Quality::Medium, Quality::High, Quality::Low, Quality::High];

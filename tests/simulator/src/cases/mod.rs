@@ -4,7 +4,8 @@
 //! that what a case measures begins with media.
 
 mod call;
-mod layers;
+mod independent;
+pub mod layers;
 mod loss;
 mod moving;
 mod reordering;
@@ -39,8 +40,16 @@ pub struct Case {
     pub run: fn(cell: &str, seed: u64, options: Options) -> (Outcome, World),
 }
 
-pub const CASES: [Case; 7] =
-    [slow_viewer::CASE, loss::CASE, reordering::CASE, storm::CASE, moving::CASE, layers::CASE, call::CASE];
+pub const CASES: [Case; 8] = [
+    slow_viewer::CASE,
+    loss::CASE,
+    reordering::CASE,
+    storm::CASE,
+    moving::CASE,
+    layers::CASE,
+    independent::CASE,
+    call::CASE,
+];
 
 /// What fails without recovery, and shows that it can: a case and one of its cells.
 pub const CANARY: (&Case, &str) = (&loss::CASE, "viewer-even5-rtt100");
@@ -120,7 +129,7 @@ fn keyframe_requests(world: &World, id: ClientId, after: Duration) -> usize {
 }
 
 /// How long media has lasted, seconds.
-fn seconds(world: &World) -> f64 {
+pub fn seconds(world: &World) -> f64 {
     (world.now() - world.media_began()).as_secs_f64()
 }
 

@@ -6,6 +6,7 @@ pub mod connection;
 pub mod encoder;
 mod feedback;
 pub mod frames;
+pub mod independent;
 pub mod nack;
 pub mod playout;
 pub mod rate;
