@@ -167,6 +167,7 @@ fn request(number: usize, certificate: &Certificate) -> JoinRequest {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        mime_type: None,
         backup: None,
     };
     JoinRequest {

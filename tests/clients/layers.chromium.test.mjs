@@ -1,4 +1,5 @@
-// Owns layer switches as a viewer's browser shows them: Chromium publishes simulcast (VP8, H.264), another page asks for one quality after the other. The size follows each wish, pictures go on without freezes, keyframe requests stay few.
+// Owns layer switches as a viewer's browser shows them: Chromium publishes simulcast (VP8, H.264), another page asks for one
+// quality after the other. The size follows each wish, pictures go on without freezes, keyframe requests stay few.
 // LAYER_SWITCHES=500 makes it long.
 import assert from 'node:assert/strict';
 import { skipWithout } from './harness/browser.mjs';

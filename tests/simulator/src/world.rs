@@ -245,6 +245,7 @@ impl World {
             source: if kind == Kind::Audio { TrackSource::Microphone } else { TrackSource::Camera },
             muted: false,
             layers: Vec::new(),
+            mime_type: None,
             backup: None,
             opaque: Bytes::new(),
         };
