@@ -49,7 +49,7 @@ async function over(subscriber, during) {
 }
 
 test('what the way from a browser loses comes again, and what is late is waited for', { timeout: 180_000, skip }, async (t) => {
-  const port = Number(server.log().match(/UDP (\d+)/)[1]);
+  const port = server.mediaPort;
   const relay = await new Relay(port).start();
   t.after(() => relay.close());
   relay.delayMs = DELAY_MS;

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { joinRoom, receivedVideo } from './client.mjs';
 import { end, exited, guard } from './process.mjs';
+import { redirect } from './relay.mjs';
 import { built } from './server.mjs';
 import { delay, until, within } from './wait.mjs';
 
@@ -51,7 +52,7 @@ export class Link {
   }
 
   /** Leads every call of a page through the relay: for `prepare` of joinRoom. */
-  prepare = (page) => page.evaluateOnNewDocument(leadThrough, this.serverPort, this.port);
+  prepare = (page) => redirect(page, this.serverPort, this.port);
 
   /** Ends it. @returns what passed: datagrams and how many were lost, up and down */
   async stop() {
@@ -60,15 +61,6 @@ export class Link {
     if (code !== 0) throw new Error(`sfumato-link ended with ${code}`);
     return JSON.parse(this.printed().trim().split('\n').at(-1));
   }
-}
-
-/** Runs inside the page: answers name the relay's port instead of the server's. */
-function leadThrough(from, to) {
-  const original = RTCPeerConnection.prototype.setRemoteDescription;
-  RTCPeerConnection.prototype.setRemoteDescription = function (description) {
-    const candidate = new RegExp(`^(a=candidate:\\S+ \\d+ udp \\d+ \\S+) ${from} `, 'gim');
-    return original.call(this, { type: description.type, sdp: description.sdp.replace(candidate, `$1 ${to} `) });
-  };
 }
 
 /** What is counted, and grows. */
