@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sfumato::media::cache::PacketCache;
 use sfumato::media::forward::{SendStream, Target};
+use sfumato::media::layers::Selection;
 use sfumato::wire::codec::Codec;
 use sfumato::wire::{Mid, PayloadType, Ssrc};
 
@@ -32,7 +33,7 @@ fn rewrite(criterion: &mut Criterion) {
     let now = Instant::now();
     let packets: Vec<_> = (0..PACKETS).map(|n| support::video(n, support::VIDEO_BYTES)).collect();
     let mut stream = SendStream::new(target(), &mut StdRng::seed_from_u64(1));
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let mut sequence = 0;
     criterion.bench_function("rewrite/vp8 for one subscriber", |b| {
         b.iter(|| {

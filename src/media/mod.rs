@@ -10,3 +10,4 @@ pub mod forward;
 pub mod keyframe;
 pub mod layers;
 pub mod receive;
+pub mod scalability;

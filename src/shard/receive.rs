@@ -74,17 +74,17 @@ impl Shard {
         }
         let dependency = header.extension(packet, &source.extensions, Extension::DependencyDescriptor);
         let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;
-        let info = inspect(codec, payload, dependency);
-        source.mark_active(index);
         let encoding = source.encodings.get_mut(index).ok_or(DropReason::TooManyStreams)?;
         let stream = encoding.stream_for(header.ssrc, clock_rate);
         let extended_sequence = stream.receive(now, &header, len);
         let clock = stream.clock_reference();
+        let info = inspect(codec, payload, dependency, &mut encoding.structure);
         if info.starts_keyframe {
             encoding.keyframes.keyframe_arrived(now);
         }
         let record = Packet { encoding: index, header, extended_sequence, codec, info, clock };
         encoding.cache.insert(now, record, packet);
+        source.observe(now, &record, packet);
         if entry.gathered.push(Arrived::new(now, source_key, &record, len, source.subscribers.len())) {
             self.dirty_rooms.push(room);
         }

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 use super::leg::{Origin, ShardId, SourceDescription, SourceId};
 use crate::media::audio_level::AudioLevel;
 use crate::media::cache::PacketCache;
+use crate::media::forward::Packet;
 use crate::media::keyframe::KeyframeGate;
-use crate::media::layers::Layer;
+use crate::media::layers::{Flow, Layer};
 use crate::media::receive::ReceiveStream;
+use crate::media::scalability::Scalability;
 use crate::negotiation::{CodecDescription, MediaKind};
 use crate::room::model::{ParticipantId, TrackId};
 use crate::room::participant::ParticipantKey;
-use crate::wire::extension::ExtensionMap;
+use crate::wire::codec::dependency_descriptor::{Structure, attached_structure};
+use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::{PayloadType, Rid, Ssrc};
 
 /// Silence after which an encoding no longer counts as flowing. Longer than the gap of a static screen share's low layer
@@ -26,6 +29,9 @@ pub struct Encoding {
     /// Packets of `stream`.
     pub cache: PacketCache,
     pub keyframes: KeyframeGate,
+    /// The newest structure of its dependency descriptors.
+    pub structure: Option<Box<Structure>>,
+    scalability: Scalability,
     /// In place of `stream` where another shard hands the packets over.
     mirrored: Option<Mirrored>,
     active: bool,
@@ -103,23 +109,28 @@ impl Source {
         self.encodings.iter().map(|encoding| f32::from(encoding.fraction_lost()) / 256.0).fold(0.0, f32::max)
     }
 
-    /// Which encodings flow, low to high.
-    pub fn active(&self) -> Vec<bool> {
-        self.encodings.iter().map(|encoding| encoding.active).collect()
+    /// What there is of each encoding, low to high.
+    pub fn flows(&self) -> Vec<Flow<'_>> {
+        let encodings = self.encodings.iter();
+        encodings.map(|encoding| Flow { active: encoding.active, scalability: &encoding.scalability }).collect()
     }
 
-    /// An encoding that had ceased begins to flow with the packet that is here.
-    pub fn mark_active(&mut self, index: usize) {
-        if let Some(encoding) = self.encodings.get_mut(index)
-            && !encoding.active
-        {
-            encoding.active = true;
-            self.layers_changed = true;
+    /// A packet of an encoding is here: the encoding flows, and so does its layer.
+    pub fn observe(&mut self, now: Instant, packet: &Packet, plain: &[u8]) {
+        let Some(encoding) = self.encodings.get_mut(packet.encoding) else { return };
+        let mut changed = !std::mem::replace(&mut encoding.active, true);
+        if packet.info.starts_keyframe {
+            changed |= encoding.describe(now, packet, &self.extensions, plain);
         }
+        changed |= encoding.scalability.observe(now, packet);
+        self.layers_changed |= changed;
     }
 
-    /// Notices encodings that fell silent.
+    /// Notices encodings that fell silent, and what changed in the layers of those that flow.
     pub fn look_for_silence(&mut self, now: Instant) {
+        for encoding in &mut self.encodings {
+            self.layers_changed |= encoding.scalability.review();
+        }
         if self.encodings.len() < 2 {
             return;
         }
@@ -143,6 +154,7 @@ impl Encoding {
     pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32) -> &mut ReceiveStream {
         if self.stream.as_ref().is_some_and(|stream| stream.ssrc() != ssrc) {
             self.stream = None;
+            self.structure = None;
             self.cache.clear();
         }
         self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate))
@@ -154,6 +166,14 @@ impl Encoding {
             self.cache.clear();
         }
         self.mirrored = Some(Mirrored { ssrc, last_arrival: now, fraction_lost });
+    }
+
+    /// What a keyframe says of layers.
+    fn describe(&mut self, now: Instant, packet: &Packet, extensions: &ExtensionMap, plain: &[u8]) -> bool {
+        let value = packet.header.extension(plain, extensions, Extension::DependencyDescriptor);
+        let structure = value.and_then(attached_structure);
+        let payload = packet.header.payload(plain).unwrap_or_default();
+        self.scalability.describe(now, packet, structure.as_ref(), payload)
     }
 
     fn last_arrival(&self) -> Option<Instant> {
@@ -177,6 +197,8 @@ impl Encoding {
             stream: None,
             cache: PacketCache::default(),
             keyframes: KeyframeGate::new(),
+            structure: None,
+            scalability: Scalability::default(),
             mirrored: None,
             active: false,
         }

@@ -58,11 +58,11 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
                 header,
                 extended_sequence: receiver.receive(now, &header, packet.len()),
                 codec,
-                info: codec::inspect(codec, payload, descriptor),
+                info: codec::inspect(codec, payload, descriptor, &mut None),
                 clock: None,
             };
-            whole.select(Some(0));
-            opus_only.select(Some(0));
+            whole.select(Some(Selection::all(0)));
+            opus_only.select(Some(Selection::all(0)));
             opus_only.forward(now, &record, &source, &packet, 0);
             if random.random_ratio(1, 4) {
                 let cut = random.random_range(0..=packet.len());
