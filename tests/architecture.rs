@@ -33,15 +33,18 @@ const FORBIDDEN: [(&str, &str); 16] = [
 ];
 
 /// The way of a packet outside the core: its owner reads the clock once a batch, and nothing is shared.
-const PACKETS_WAY: [&str; 11] = [
+const PACKETS_WAY: [&str; 14] = [
     "shard/fan_out.rs",
     "shard/gather.rs",
     "shard/inbound.rs",
+    "shard/joining.rs",
     "shard/links.rs",
     "shard/mirror.rs",
     "shard/outbound.rs",
+    "shard/outlet.rs",
     "shard/peer.rs",
     "shard/receive.rs",
+    "shard/recovery.rs",
     "shard/send.rs",
     "shard/source.rs",
     "net/udp.rs",

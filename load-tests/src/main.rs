@@ -1,30 +1,14 @@
 //! `sfumato-load`: many real clients in one process load a forwarding server, and tell what each packet cost it.
 
-mod client;
-mod engine;
-mod error;
-mod measure;
-mod options;
-mod progress;
-mod report;
-mod run;
-mod scenario;
-mod signalling;
-mod suite;
-mod target;
-mod targets;
-#[cfg(test)]
-mod tests;
-mod time;
-
 use std::path::Path;
 use std::process::ExitCode;
 
-use error::Error;
-use options::Options;
-use report::summary::Summary;
-use report::{plot, table};
-use scenario::Scenario;
+use sfumato_load::error::Error;
+use sfumato_load::options::Options;
+use sfumato_load::report::summary::Summary;
+use sfumato_load::report::{plot, table};
+use sfumato_load::scenario::Scenario;
+use sfumato_load::{run, suite, target};
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args_os()) {

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::catch_up::Beginning;
 use super::forward::Packet;
 use crate::limits;
 
@@ -28,6 +29,10 @@ pub struct PacketCache {
     lap: u64,
     lap_began: Option<Instant>,
     records: Vec<Option<Record>>,
+    /// Highest number.
+    newest: Option<u64>,
+    /// Where the newest keyframe began, which may be gone.
+    keyframe: Option<Beginning>,
 }
 
 struct Record {
@@ -54,26 +59,53 @@ impl PacketCache {
         slot.copy_from_slice(plain);
         *record = Some(Record { packet, lap, start, len, arrival: now });
         self.head += len;
+        self.newest = self.newest.max(Some(packet.extended_sequence));
+        if packet.info.starts_keyframe {
+            self.keyframe = Some(Beginning::with(self.keyframe, now, &packet));
+        }
     }
 
     /// A packet that is still here. The bytes may be changed while it is sealed, and must be the same after.
     pub fn get_mut(&mut self, extended_sequence: u64) -> Option<(&Packet, &mut [u8])> {
         let index = self.index(extended_sequence);
         let record = self.records.get(index)?.as_ref()?;
-        let current = record.lap == self.lap;
-        let intact = current || (record.lap + 1 == self.lap && record.start >= self.head);
-        if record.packet.extended_sequence != extended_sequence || !intact {
+        if !self.is_intact(record, extended_sequence) {
             return None;
         }
         Some((&record.packet, self.bytes.get_mut(record.start..record.start + record.len)?))
     }
 
+    /// A packet that is still here, without its bytes, and their number.
+    pub fn find(&self, extended_sequence: u64) -> Option<(&Packet, usize)> {
+        let record = self.records.get(self.index(extended_sequence))?.as_ref()?;
+        self.is_intact(record, extended_sequence).then_some((&record.packet, record.len))
+    }
+
+    /// The highest number that was put in.
+    pub fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
+    /// Where the newest keyframe began.
+    pub fn keyframe(&self) -> Option<Beginning> {
+        self.keyframe
+    }
+
+    fn is_intact(&self, record: &Record, extended_sequence: u64) -> bool {
+        let current = record.lap == self.lap;
+        let intact = current || (record.lap + 1 == self.lap && record.start >= self.head);
+        intact && record.packet.extended_sequence == extended_sequence
+    }
+
     /// Forgets all packets and keeps the memory: the stream's numbers begin anew.
     pub fn clear(&mut self) {
         self.records.fill_with(|| None);
+        self.newest = None;
+        self.keyframe = None;
     }
 
     /// Bytes of memory the packets take.
+    #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.bytes.len()
     }

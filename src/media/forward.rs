@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use rand::RngCore;
 
+use super::catch_up::{CatchUp, JOIN_REACH, SWITCH_REACH};
 use super::clock;
+use super::keyframe::{RECENTLY_SERVED, Wish};
 use super::layers::Selection;
 use super::receive::ClockReference;
 use crate::wire::codec::dependency_descriptor::attached_structure;
@@ -20,6 +22,7 @@ use crate::wire::rtcp::{ReceptionReport, SenderInfo};
 use crate::wire::rtp::{Header, HeaderWriter};
 use crate::wire::{Mid, PayloadType, Ssrc};
 
+mod catch_up;
 mod filter;
 mod picture;
 mod sequence;
@@ -27,6 +30,7 @@ mod templates;
 mod timestamp;
 mod write;
 
+use catch_up::Squeeze;
 use filter::LayerFilter;
 use picture::{Counters, PictureMap, Place};
 use sequence::SequenceMap;
@@ -127,6 +131,9 @@ pub struct SendStream {
     pictures: PictureMap,
     templates: Templates,
     filter: LayerFilter,
+    /// What is forwarded is sent at once, from a keyframe of a while ago on.
+    squeeze: Option<Squeeze>,
+    last_keyframe: Option<Instant>,
     mid_known: bool,
     packets: u64,
     bytes: u64,
@@ -153,6 +160,8 @@ impl SendStream {
             pictures: PictureMap::default(),
             templates: Templates::new(),
             filter: LayerFilter::new(),
+            squeeze: None,
+            last_keyframe: None,
             mid_known: false,
             packets: 0,
             bytes: 0,
@@ -211,6 +220,28 @@ impl SendStream {
         waits.then_some(wanted)
     }
 
+    /// How old a keyframe may be for the stream to begin with, when one is waited for; `None` while the encoding is forwarded
+    /// already, and only layers of it wait.
+    pub fn reach(&self) -> Option<Duration> {
+        let joins = self.interrupted || self.wanted.is_some_and(|wanted| self.current() != Some(wanted.encoding));
+        joins.then_some(if self.current().is_some() { SWITCH_REACH } else { JOIN_REACH })
+    }
+
+    /// What is forwarded until [`end_catch_up`](Self::end_catch_up) is this, all at once.
+    pub fn begin_catch_up(&mut self, catch_up: &CatchUp) {
+        self.squeeze = Some(Squeeze::new(catch_up));
+    }
+
+    pub fn end_catch_up(&mut self) {
+        self.squeeze = None;
+    }
+
+    /// What kind of wish for a keyframe the subscriber's would be now.
+    pub fn wish(&self, now: Instant) -> Wish {
+        let served = self.last_keyframe.is_some_and(|last| now.saturating_duration_since(last) < RECENTLY_SERVED);
+        if served { Wish::Again } else { Wish::First }
+    }
+
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding or layer, waiting for a keyframe, older than the switch, unknown codec).
     /// `packet` is the whole plain packet, `source` its publisher's extension map, `padding` the bytes that will be padded
     /// (RFC 3550, section 5.1).
@@ -240,6 +271,9 @@ impl SendStream {
         let rewritten = self.rewrite(now, record, fate, source, packet)?;
         self.write_header(record, &rewritten, content.payload_type, padding > 0, source, packet);
         let prefix_len = self.write_prefix(&rewritten, &content);
+        if record.info.starts_keyframe {
+            self.last_keyframe = Some(now);
+        }
         self.packets += 1;
         self.bytes += content.payload.len() as u64;
         Some(Outgoing {
@@ -332,15 +366,20 @@ impl SendStream {
             self.joined = Some(origin);
             self.paused = false;
             self.interrupted = false;
-            let output = self.timestamp.start(now, timestamp, resumes, record.clock);
             if let Some(wanted) = self.wanted.filter(|_| self.video) {
                 self.filter.join(record, wanted.layers);
             }
-            return Some((self.sequence.start(input), output, Place::Switch));
+            let (anchor, before) = self.squeeze.map_or((timestamp, 0), |squeeze| squeeze.anchor());
+            let placed = self.timestamp.start(now, anchor, before, resumes, record.clock);
+            let ticks = self.squeeze.as_mut().and_then(|squeeze| squeeze.ticks_before(timestamp));
+            return Some((self.sequence.start(input), placed.wrapping_sub(ticks.unwrap_or(0)), Place::Switch));
         }
         let sequence = self.sequence.map(input)?;
         let newest = self.sequence.is_newest(sequence);
-        let output = self.timestamp.map(now, timestamp, newest, record.clock);
+        let output = match self.squeeze.as_mut().and_then(|squeeze| Some((squeeze.ticks_before(timestamp)?, squeeze))) {
+            Some((ticks, squeeze)) => self.timestamp.place(squeeze.anchor().0).wrapping_sub(ticks),
+            None => self.timestamp.map(now, timestamp, newest, record.clock),
+        };
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
     }
 

@@ -232,7 +232,8 @@ mod tests {
             "those of something else say nothing"
         );
         let later = start + Duration::from_secs(2);
-        (0..2).for_each(|spatial| drop(scalability.observe(later, &packet(spatial, 0, 9))));
+        let rest = [0, 1].map(|spatial| scalability.observe(later, &packet(spatial, 0, 9)));
+        assert_eq!(rest, [false; 2]);
         assert!(scalability.review() && !scalability.review());
         assert_eq!(layers(HIGH, &LAYERS, &scalability), 1, "the highest fell silent");
         scalability.observe(later, &packet(2, 0, 9));

@@ -5,9 +5,12 @@
 
 pub mod audio_level;
 pub mod cache;
+pub mod catch_up;
 pub mod clock;
 pub mod forward;
 pub mod keyframe;
 pub mod layers;
+pub mod nack;
 pub mod receive;
+pub mod round_trip;
 pub mod scalability;

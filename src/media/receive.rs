@@ -1,11 +1,14 @@
 //! One incoming RTP stream (one SSRC): extended sequence numbers, loss and jitter (RFC 3550, A.1, A.3, A.8), and its sender reports.
 //!
+//! Packets that are sent again as a stream of their own (RFC 4588, section 4) fill its gaps and are not counted as received.
+//!
 //! What always holds: packets given here are authenticated and not replayed, so A.1's probation is not needed; extended sequence
 //! numbers are at least 2^15 and go no further back than 2^15 behind the highest.
 
 use std::time::{Duration, Instant};
 
 use super::clock;
+use super::nack::{MissingPackets, Recovered, Repair};
 use crate::wire::Ssrc;
 use crate::wire::rtcp::{ReceptionReport, SenderInfo};
 use crate::wire::rtp;
@@ -25,11 +28,13 @@ pub struct ClockReference {
     pub arrival: Instant,
 }
 
-/// Expected and received packets at some moment.
+/// Packets at some moment.
 #[derive(Clone, Copy, Default, Debug)]
 struct Counts {
     expected: u64,
     received: u64,
+    /// Not received, but sent again beside the stream.
+    recovered: u64,
 }
 
 /// State and statistics of one SSRC.
@@ -48,7 +53,11 @@ pub struct ReceiveStream {
     jitter: u64,
     reported: Counts,
     fraction_lost: u8,
+    fraction_passed_on: u8,
     clock: Option<ClockReference>,
+    recovered: u64,
+    /// Where the publisher sends packets again when asked to.
+    missing: Option<MissingPackets>,
 }
 
 /// Relative transit time of the last packet: local time, in timestamp units since `epoch`, minus RTP timestamp.
@@ -72,8 +81,21 @@ impl ReceiveStream {
             jitter: 0,
             reported: Counts::default(),
             fraction_lost: 0,
+            fraction_passed_on: 0,
             clock: None,
+            recovered: 0,
+            missing: None,
         }
+    }
+
+    /// The publisher sends packets again in this way.
+    pub fn with_repair(self, repair: Repair) -> ReceiveStream {
+        ReceiveStream { missing: MissingPackets::new(repair), ..self }
+    }
+
+    /// What is missing, where it can be asked for.
+    pub fn missing(&mut self) -> Option<&mut MissingPackets> {
+        self.missing.as_mut()
     }
 
     pub fn ssrc(&self) -> Ssrc {
@@ -91,15 +113,28 @@ impl ReceiveStream {
         extended
     }
 
-    /// A.1: the number nearest to the highest one so far.
+    /// The extended number of a packet that was sent again beside the stream, if it was missing. It counts as lost in reports all the same.
+    pub fn recover(&mut self, now: Instant, sequence_number: u16) -> Option<(u64, Recovered)> {
+        let extended = self.nearest(sequence_number);
+        let recovered = self.missing.as_mut()?.recovered(now, extended)?;
+        self.recovered += 1;
+        Some((extended, recovered))
+    }
+
+    /// The number nearest to the highest one so far.
+    fn nearest(&self, sequence_number: u16) -> u64 {
+        let step = sequence_number.wrapping_sub(self.highest as u16) as i16;
+        self.highest.saturating_add_signed(step.into())
+    }
+
+    /// A.1.
     fn extend(&mut self, sequence_number: u16) -> u64 {
         if self.packets == 0 {
             self.base = FIRST_CYCLE + u64::from(sequence_number);
             self.highest = self.base;
             return self.base;
         }
-        let step = sequence_number.wrapping_sub(self.highest as u16) as i16;
-        let extended = self.highest.saturating_add_signed(step.into());
+        let extended = self.nearest(sequence_number);
         if extended > self.highest {
             let skipped = extended - self.highest - 1;
             if skipped > MAX_DROPOUT {
@@ -137,7 +172,8 @@ impl ReceiveStream {
     /// The report block for the publisher; resets the interval counters.
     pub fn report(&mut self, now: Instant) -> ReceptionReport {
         let counts = self.counts();
-        self.fraction_lost = fraction_lost(self.reported, counts);
+        self.fraction_lost = fraction_lost(self.reported, counts, 0);
+        self.fraction_passed_on = fraction_lost(self.reported, counts, counts.recovered - self.reported.recovered);
         self.reported = counts;
         let (last_sender_report, delay_since_last) = self.clock.map_or((0, 0), |clock| {
             let delay = now.saturating_duration_since(clock.arrival);
@@ -155,7 +191,8 @@ impl ReceiveStream {
     }
 
     fn counts(&self) -> Counts {
-        Counts { expected: if self.packets == 0 { 0 } else { self.highest - self.base + 1 }, received: self.packets }
+        let expected = if self.packets == 0 { 0 } else { self.highest - self.base + 1 };
+        Counts { expected, received: self.packets, recovered: self.recovered }
     }
 
     pub fn packets(&self) -> u64 {
@@ -177,6 +214,11 @@ impl ReceiveStream {
         self.fraction_lost
     }
 
+    /// The same without those that were sent again.
+    pub fn fraction_passed_on(&self) -> u8 {
+        self.fraction_passed_on
+    }
+
     /// Interarrival jitter (A.8).
     pub fn jitter(&self) -> Duration {
         let nanos = (self.jitter >> 4).saturating_mul(1_000_000_000) / u64::from(self.clock_rate.max(1));
@@ -184,11 +226,11 @@ impl ReceiveStream {
     }
 }
 
-/// A.3: lost over expected of one interval, in 1/256; 0 when late packets outnumber the lost ones.
-fn fraction_lost(before: Counts, now: Counts) -> u8 {
+/// A.3: lost over expected of one interval, in 1/256, but for some that do not count as lost; 0 when late packets outnumber the lost ones.
+fn fraction_lost(before: Counts, now: Counts, excused: u64) -> u8 {
     let expected = now.expected.saturating_sub(before.expected);
     let received = now.received.saturating_sub(before.received);
-    let lost = expected.saturating_sub(received);
+    let lost = expected.saturating_sub(received).saturating_sub(excused);
     (lost * 256).checked_div(expected).map_or(0, |share| share.min(255) as u8)
 }
 

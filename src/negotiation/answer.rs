@@ -14,6 +14,7 @@ use super::transport_attributes::setup;
 use super::{LocalParameters, LocalTrack, Section, codecs, simulcast};
 use crate::limits;
 use crate::transport::DtlsRole;
+use crate::wire::PayloadType;
 
 /// The placeholder port of a section whose addresses are candidates (RFC 8840, section 4.1.1).
 const DISCARD_PORT: isize = 9;
@@ -154,7 +155,8 @@ fn fill(media: &mut MediaDescription, section: &Section, detail: &MediaAttribute
         Some(track) if !receives => codecs::narrow(&section.codecs, &track.codecs),
         _ => section.codecs.clone(),
     };
-    media.media_name.formats = codecs.iter().map(|c| c.payload_type.0.to_string()).collect();
+    let formats = codecs.iter().flat_map(|c| [Some(c.payload_type), c.rtx]).flatten();
+    media.media_name.formats = formats.map(|payload_type| payload_type.0.to_string()).collect();
     let lines = &mut media.attributes;
     lines.extend(detail.extensions.iter().map(|m| {
         let direction = m.direction.map(|d| format!("/{}", d.name())).unwrap_or_default();
@@ -177,23 +179,31 @@ fn fill(media: &mut MediaDescription, section: &Section, detail: &MediaAttribute
         if !parameters.is_empty() {
             lines.push(attribute("fmtp", format!("{number} {parameters}")));
         }
+        if let Some(PayloadType(rtx)) = codec.rtx {
+            lines.push(attribute("rtpmap", format!("{rtx} rtx/{}", codec.clock_rate)));
+            lines.push(attribute("fmtp", format!("{rtx} apt={number}")));
+        }
     }
     if let Some((rids, simulcast)) = simulcast::answer(&detail.encodings) {
         lines.extend(rids.into_iter().map(|rid| attribute("rid", rid)));
         lines.push(attribute("simulcast", simulcast));
     }
-    lines.extend(section.local.iter().flat_map(sent_track));
+    let repaired = codecs.iter().any(|codec| codec.rtx.is_some());
+    lines.extend(section.local.iter().flat_map(|track| sent_track(track, repaired)));
 }
 
-/// `a=msid` (RFC 8830), and `a=ssrc` (RFC 5576) so that packets are known before they carry a mid.
-fn sent_track(track: &LocalTrack) -> [Attribute; 3] {
+/// `a=msid` (RFC 8830), and `a=ssrc` (RFC 5576) so that packets are known before they carry a mid; with the SSRC of the
+/// retransmissions where the track is `repaired` (RFC 4588, section 8.8).
+fn sent_track(track: &LocalTrack, repaired: bool) -> Vec<Attribute> {
     let msid = format!("{} {}", token(&track.stream_id), token(&track.track_id));
-    let ssrc = track.ssrc.0;
-    [
-        attribute("msid", &msid),
-        attribute("ssrc", format!("{ssrc} cname:{}", token(&track.cname))),
-        attribute("ssrc", format!("{ssrc} msid:{msid}")),
-    ]
+    let repair = track.rtx.filter(|_| repaired);
+    let mut lines = vec![attribute("msid", &msid)];
+    lines.extend(repair.map(|rtx| attribute("ssrc-group", format!("FID {} {}", track.ssrc.0, rtx.0))));
+    for ssrc in [Some(track.ssrc), repair].into_iter().flatten() {
+        lines.push(attribute("ssrc", format!("{} cname:{}", ssrc.0, token(&track.cname))));
+        lines.push(attribute("ssrc", format!("{} msid:{msid}", ssrc.0)));
+    }
+    lines
 }
 
 /// Identifiers may come from other participants: whatever could end the word or the line is replaced.

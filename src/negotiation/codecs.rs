@@ -48,8 +48,15 @@ const REGISTRATIONS: [Registration; 10] = [
 ];
 
 /// RTCP feedback answered where it is offered. What the server learns to do gets a line here.
-const FEEDBACK: [(MediaKind, &str); 3] =
-    [(MediaKind::Video, "nack pli"), (MediaKind::Video, "ccm fir"), (MediaKind::Video, "transport-cc")];
+const FEEDBACK: [(MediaKind, &str); 4] = [
+    (MediaKind::Video, NACK),
+    (MediaKind::Video, "nack pli"),
+    (MediaKind::Video, "ccm fir"),
+    (MediaKind::Video, "transport-cc"),
+];
+/// Generic NACK (RFC 4585, section 6.2.1). Audio goes without: what is retransmitted comes too late for its jitter buffer,
+/// and redundant coding (RED) protects it at once.
+const NACK: &str = "nack";
 
 /// Payload types whose RTP packets look like RTCP when the marker bit is set (RFC 5761, section 4).
 const COLLIDES_WITH_RTCP: std::ops::RangeInclusive<u8> = 64..=95;
@@ -117,6 +124,7 @@ fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
 /// The section's codecs that are forwarded, in the offer's order.
 pub(super) fn read(kind: MediaKind, media: &MediaDescription) -> Vec<CodecDescription> {
     let formats = Formats::read(media);
+    let nack = offered_feedback(kind, media, NACK);
     let mut codecs: Vec<CodecDescription> = Vec::new();
     let offered = || media.media_name.formats.iter().filter_map(|f| f.parse::<u8>().ok());
     for payload_type in offered() {
@@ -134,13 +142,14 @@ pub(super) fn read(kind: MediaKind, media: &MediaDescription) -> Vec<CodecDescri
                 codec: registration.codec,
                 clock_rate: registration.clock_rate,
                 fmtp: fmtp.to_owned(),
+                nack: nack.get(usize::from(payload_type)) == Some(&true),
                 rtx: None,
             });
         }
     }
     for rtx in offered().filter(|p| !COLLIDES_WITH_RTCP.contains(p)) {
         let repaired = formats.repairs(rtx).map(PayloadType);
-        if let Some(codec) = codecs.iter_mut().find(|c| Some(c.payload_type) == repaired) {
+        if let Some(codec) = codecs.iter_mut().find(|c| c.nack && Some(c.payload_type) == repaired) {
             codec.rtx.get_or_insert(PayloadType(rtx));
         }
     }
@@ -176,16 +185,19 @@ pub(super) fn read_feedback(
 ) -> Vec<(PayloadType, &'static str)> {
     let mut feedback = Vec::new();
     for (_, message) in FEEDBACK.iter().filter(|(k, _)| *k == kind) {
-        let offered = offered_for(media, message);
+        let offered = offered_feedback(kind, media, message);
         let is_offered = |c: &&CodecDescription| offered.get(usize::from(c.payload_type.0)) == Some(&true);
         feedback.extend(codecs.iter().filter(is_offered).map(|c| (c.payload_type, *message)));
     }
     feedback
 }
 
-/// The payload types a feedback message is offered for; `*` stands for all.
-fn offered_for(media: &MediaDescription, message: &str) -> [bool; 128] {
+/// The payload types a feedback message is offered for; `*` stands for all. None where it is not answered for this kind.
+fn offered_feedback(kind: MediaKind, media: &MediaDescription, message: &str) -> [bool; 128] {
     let mut offered = [false; 128];
+    if !FEEDBACK.contains(&(kind, message)) {
+        return offered;
+    }
     for value in values(&media.attributes, "rtcp-fb") {
         match value.split_once(' ') {
             Some(("*", m)) if m.trim() == message => offered.fill(true),
@@ -272,6 +284,7 @@ mod tests {
         let media = media(
             "96 97 98 99 127",
             &[
+                "rtcp-fb:* nack",
                 "rtpmap:96 VP8/90000",
                 "rtpmap:97 rtx/90000",
                 "fmtp:97 apt=96",
@@ -354,7 +367,7 @@ mod tests {
         );
         let codecs = read(MediaKind::Video, &media);
         let vp8 = PayloadType(96);
-        let served = [(vp8, "nack pli"), (vp8, "ccm fir"), (vp8, "transport-cc")];
+        let served = [(vp8, "nack"), (vp8, "nack pli"), (vp8, "ccm fir"), (vp8, "transport-cc")];
         assert_eq!(read_feedback(MediaKind::Video, &media, &codecs), served);
         assert!(read_feedback(MediaKind::Audio, &media, &codecs).is_empty());
     }
@@ -373,6 +386,7 @@ mod tests {
             codec: Codec::Opus,
             clock_rate: 48_000,
             fmtp: fmtp.to_owned(),
+            nack: false,
             rtx: None,
         };
         assert_eq!(answered_parameters(&opus("minptime=10;stereo=1"), true), "minptime=10;stereo=1;usedtx=1");

@@ -40,7 +40,9 @@ pub struct CodecDescription {
     pub clock_rate: u32,
     /// Format parameters as offered, e.g. `profile-level-id=42e01f;packetization-mode=1`.
     pub fmtp: String,
-    /// RTX payload type associated by `apt`, if offered.
+    /// Generic NACK (RFC 4585) is offered and answered.
+    pub nack: bool,
+    /// RTX payload type associated by `apt` (RFC 4588), where offered together with NACK: then it is answered too.
     pub rtx: Option<PayloadType>,
 }
 
@@ -72,6 +74,8 @@ pub struct LocalTrack {
     pub track_id: String,
     pub cname: String,
     pub ssrc: Ssrc,
+    /// SSRC of its retransmissions; told where a codec of the section has an RTX payload type.
+    pub rtx: Option<Ssrc>,
     /// Codecs the source may come in; the section's codecs are narrowed to these, in the offer's order.
     pub codecs: Vec<Codec>,
 }

@@ -120,6 +120,7 @@ mod tests {
             codec: Codec::Vp8,
             clock_rate: 90_000,
             fmtp: String::new(),
+            nack: false,
             rtx: None,
         }]
     }

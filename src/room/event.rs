@@ -59,6 +59,11 @@ pub enum Event {
     FirstSubscriber {
         track: TrackId,
     },
+    /// What is needed of an own video track; whatever is above it need not be sent.
+    LayersWanted {
+        track: TrackId,
+        codecs: Vec<CodecDemand>,
+    },
     /// A publisher's audience decided about this participant.
     SubscriptionAllowed {
         publisher: ParticipantId,
@@ -107,6 +112,13 @@ pub struct JoinedRoom {
     pub others: Vec<Shared<ParticipantInfo>>,
     /// MIME types a publisher may send, video first.
     pub publish_codecs: Vec<&'static str>,
+}
+
+/// The highest quality anybody needs of a track in one codec, those below included; `None` for nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CodecDemand {
+    pub mime_type: String,
+    pub highest: Option<Quality>,
 }
 
 #[derive(Clone, PartialEq, Debug)]

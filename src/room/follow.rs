@@ -4,6 +4,8 @@
 //! stays with that publisher as long as it publishes, unless it cannot read its codecs and another's it can; then the next
 //! takes its place. What always holds: the old tracks stop before the new ones start.
 
+use std::time::Instant;
+
 use super::Room;
 use super::command::Follow;
 use super::model::*;
@@ -60,23 +62,23 @@ fn is_screen(source: TrackSource) -> bool {
 
 impl Room {
     /// A follower's offer was applied: these are the codecs it can read.
-    pub fn receives(&mut self, key: ParticipantKey, codecs: Vec<(MediaKind, &'static str)>) {
+    pub fn receives(&mut self, now: Instant, key: ParticipantKey, codecs: Vec<(MediaKind, &'static str)>) {
         if let Some(following) = self.participants.get_mut(&key).and_then(|p| p.following.as_mut()) {
             following.receives = codecs;
             let publishers = self.publishers();
-            self.review_follower(key, &publishers);
+            self.review_follower(now, key, &publishers);
         }
     }
 
     /// Publications came or went, or who may have them changed.
-    pub(super) fn review_followers(&mut self) {
+    pub(super) fn review_followers(&mut self, now: Instant) {
         if self.followers.is_empty() {
             return;
         }
         let publishers = self.publishers();
         let followers: Vec<ParticipantKey> = self.followers.iter().copied().collect();
         for key in followers {
-            self.review_follower(key, &publishers);
+            self.review_follower(now, key, &publishers);
         }
     }
 
@@ -89,7 +91,7 @@ impl Room {
         publishing.into_iter().map(|(_, key)| key).collect()
     }
 
-    fn review_follower(&mut self, key: ParticipantKey, publishers: &[ParticipantKey]) {
+    fn review_follower(&mut self, now: Instant, key: ParticipantKey, publishers: &[ParticipantKey]) {
         let chosen = self.choose_publisher(key, publishers);
         let (publisher, tracks) = chosen.map_or((None, Vec::new()), |(publisher, tracks)| (Some(publisher), tracks));
         let Some(following) = self.participants.get_mut(&key).and_then(|p| p.following.as_mut()) else {
@@ -99,12 +101,12 @@ impl Room {
         let left = std::mem::replace(&mut following.publisher, publisher);
         for track in before.iter().filter(|track| !tracks.contains(track)) {
             if let Some(left) = left {
-                self.reconcile(key, left, track);
+                self.reconcile(now, key, left, track);
             }
         }
         for track in &tracks {
             if let Some(publisher) = publisher {
-                self.reconcile(key, publisher, track);
+                self.reconcile(now, key, publisher, track);
             }
         }
     }

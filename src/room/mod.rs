@@ -10,6 +10,7 @@
 pub mod admission;
 pub mod command;
 mod data_tracks;
+mod demand;
 pub mod event;
 pub mod follow;
 pub mod ids;
@@ -212,7 +213,7 @@ impl Room {
         for announcement in &request.announcements {
             self.announce(at.now, key, announcement.clone(), random);
         }
-        self.subscribe_to_everything(key);
+        self.subscribe_to_everything(at.now, key);
         Ok(())
     }
 
@@ -241,7 +242,7 @@ impl Room {
         for track in tracks {
             self.end_publication(key, &track);
         }
-        self.leave_tracks(key);
+        self.leave_tracks(now, key);
         for track in subscribed {
             self.effects.push(Effect::StopForwarding { subscriber: key, track });
         }
@@ -261,7 +262,7 @@ impl Room {
         // After `Removed` nothing is told to whoever left, not even this.
         self.tell_news_in_time(now, Urgency::CanWait);
         if published {
-            self.review_followers();
+            self.review_followers(now);
         }
         if self.participants.is_empty() {
             self.timers.emptied(now, &self.config);
@@ -312,8 +313,8 @@ impl Room {
             Command::Announce(announcement) => self.announce(now, key, announcement, random),
             Command::SetMuted { track, muted } => self.set_muted(now, key, &track, muted),
             Command::Subscribe { tracks, subscribe } => self.subscribe(now, key, tracks, subscribe),
-            Command::Want { tracks, wanted } => self.want(key, tracks, wanted),
-            Command::SetAudience(audience) => self.set_audience(key, audience),
+            Command::Want { tracks, wanted } => self.want(now, key, tracks, wanted),
+            Command::SetAudience(audience) => self.set_audience(now, key, audience),
             Command::UpdateSelf { request, name, metadata, attributes } => {
                 let outcome = self.update_self(now, key, name, metadata, attributes);
                 self.tell(key, Event::UpdateOutcome { request, outcome });

@@ -70,9 +70,10 @@ impl Room {
         }
         if !ended.is_empty() {
             self.publications_changed(now, key, Urgency::AtOnce);
-            self.review_followers();
+            self.review_followers(now);
         }
         self.match_sections(now, key);
+        self.repeat_demand(key);
     }
 
     fn match_sections(&mut self, now: Instant, key: ParticipantKey) {
@@ -101,9 +102,9 @@ impl Room {
         self.effects.extend(started.into_iter().map(|(_, effect)| effect));
         self.publications_changed(now, key, Urgency::AtOnce);
         for track in tracks {
-            self.reconcile_track(key, &track);
+            self.reconcile_track(now, key, &track);
         }
-        self.review_followers();
+        self.review_followers(now);
     }
 
     fn publications_changed(&mut self, now: Instant, key: ParticipantKey, urgency: Urgency) {
@@ -145,7 +146,8 @@ impl Room {
         let Some(entry) = self.tracks.remove(track) else {
             return;
         };
-        for subscriber in entry.subscribers {
+        self.timers.lowering_moved(track, entry.demand.due(), None);
+        for subscriber in entry.subscribers.into_keys() {
             if let Some(other) = self.participants.get_mut(&subscriber) {
                 other.subscribed.remove(track);
             }
@@ -177,6 +179,7 @@ impl Room {
         if publication.is_live() {
             self.publications_changed(now, key, Urgency::CanWait);
         }
+        self.review_demand(now, track);
     }
 
     pub(super) fn update_track(&mut self, now: Instant, key: ParticipantKey, track: &TrackId, opaque: Bytes) {

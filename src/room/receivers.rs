@@ -16,7 +16,7 @@ impl Room {
     fn receivers_of(&self, publisher: ParticipantKey) -> impl Iterator<Item = ParticipantKey> {
         let published = self.participants.get(&publisher).map(|p| p.publications.as_slice()).unwrap_or_default();
         let entries = published.iter().filter_map(|publication| self.tracks.get(&publication.info.id));
-        entries.flat_map(|entry| entry.subscribers.iter().copied()).chain(iter::once(publisher))
+        entries.flat_map(|entry| entry.subscribers.keys().copied()).chain(iter::once(publisher))
     }
 
     /// Tells each participant those of the changes that are of somebody it receives.

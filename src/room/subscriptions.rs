@@ -14,7 +14,13 @@ const UNKNOWN_TRACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Room {
     /// Brings one subscription to what it should be.
-    pub(super) fn reconcile(&mut self, subscriber: ParticipantKey, publisher: ParticipantKey, track: &TrackId) {
+    pub(super) fn reconcile(
+        &mut self,
+        now: Instant,
+        subscriber: ParticipantKey,
+        publisher: ParticipantKey,
+        track: &TrackId,
+    ) {
         if subscriber == publisher {
             return;
         }
@@ -34,12 +40,12 @@ impl Room {
         match (wants && admitted, to.subscribed.contains(track)) {
             (true, false) => {
                 to.subscribed.insert(track.clone());
-                self.note_subscriber(subscriber, track);
                 self.effects.push(Effect::StartForwarding { subscriber, publisher, track: track.clone(), wanted });
                 self.first_subscriber(publisher, track);
+                self.note_subscriber(now, subscriber, track);
             }
             (false, true) => {
-                self.forget_subscriber(subscriber, track);
+                self.forget_subscriber(now, subscriber, track);
                 self.effects.push(Effect::StopForwarding { subscriber, track: track.clone() });
             }
             _ => {}
@@ -82,18 +88,20 @@ impl Room {
         }
     }
 
-    fn note_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
+    fn note_subscriber(&mut self, now: Instant, subscriber: ParticipantKey, track: &TrackId) {
         if let Some(entry) = self.tracks.get_mut(track) {
-            entry.subscribers.insert(subscriber);
+            entry.subscribers.insert(subscriber, None);
+            self.count_need(now, subscriber, track);
         }
     }
 
-    fn forget_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
+    fn forget_subscriber(&mut self, now: Instant, subscriber: ParticipantKey, track: &TrackId) {
         if let Some(participant) = self.participants.get_mut(&subscriber) {
             participant.subscribed.remove(track);
         }
         if let Some(entry) = self.tracks.get_mut(track) {
-            entry.subscribers.remove(&subscriber);
+            entry.remove_subscriber(subscriber);
+            self.review_demand(now, track);
         }
     }
 
@@ -105,19 +113,19 @@ impl Room {
     }
 
     /// One publication against everybody.
-    pub(super) fn reconcile_track(&mut self, publisher: ParticipantKey, track: &TrackId) {
+    pub(super) fn reconcile_track(&mut self, now: Instant, publisher: ParticipantKey, track: &TrackId) {
         let everybody: Vec<ParticipantKey> = self.participants.keys().copied().collect();
         for subscriber in everybody {
             if let Some(give_up) = self.participants.get_mut(&subscriber).and_then(|p| p.stop_waiting(track)) {
                 self.timers.wait_no_more(give_up, subscriber, track);
                 self.note_concerned(subscriber, track);
             }
-            self.reconcile(subscriber, publisher, track);
+            self.reconcile(now, subscriber, publisher, track);
         }
     }
 
     /// Everything that is published against one participant.
-    pub(super) fn subscribe_to_everything(&mut self, subscriber: ParticipantKey) {
+    pub(super) fn subscribe_to_everything(&mut self, now: Instant, subscriber: ParticipantKey) {
         let publishers = self.tracks.publishers().filter_map(|key| Some((key, self.participants.get(&key)?)));
         let live: Vec<(ParticipantKey, TrackId)> = publishers
             .flat_map(|(key, p)| {
@@ -125,7 +133,7 @@ impl Room {
             })
             .collect();
         for (publisher, track) in live {
-            self.reconcile(subscriber, publisher, &track);
+            self.reconcile(now, subscriber, publisher, &track);
         }
         self.reconcile_data_tracks(subscriber);
     }
@@ -137,7 +145,7 @@ impl Room {
                     let Some(participant) = self.participants.get_mut(&key) else { return };
                     participant.wish(&track).subscribe = Some(subscribe);
                     self.note_concerned(key, &track);
-                    self.reconcile(key, publisher, &track);
+                    self.reconcile(now, key, publisher, &track);
                 }
                 None if subscribe => self.subscribe_to_unknown(now, key, track),
                 None => self.forget_wish(key, &track),
@@ -169,7 +177,7 @@ impl Room {
         }
     }
 
-    pub(super) fn want(&mut self, key: ParticipantKey, tracks: Vec<TrackId>, wanted: Wanted) {
+    pub(super) fn want(&mut self, now: Instant, key: ParticipantKey, tracks: Vec<TrackId>, wanted: Wanted) {
         for track in tracks {
             let exists = self.tracks.publisher_of(&track).is_some();
             let Some(participant) = self.participants.get_mut(&key) else {
@@ -181,26 +189,27 @@ impl Room {
                 self.note_concerned(key, &track);
             }
             if subscribed {
+                self.count_need(now, key, &track);
                 self.effects.push(Effect::SetWanted { subscriber: key, track, wanted });
             }
         }
     }
 
-    pub(super) fn set_audience(&mut self, key: ParticipantKey, audience: Audience) {
+    pub(super) fn set_audience(&mut self, now: Instant, key: ParticipantKey, audience: Audience) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
         participant.audience = audience;
         let tracks: Vec<TrackId> = participant.publications.iter().map(|p| p.info.id.clone()).collect();
         for track in tracks {
-            self.reconcile_track(key, &track);
+            self.reconcile_track(now, key, &track);
         }
-        self.review_followers();
+        self.review_followers(now);
     }
 
     /// The shard could not forward a track: no codec that both sides have.
-    pub fn forwarding_failed(&mut self, key: ParticipantKey, track: &TrackId) {
-        self.forget_subscriber(key, track);
+    pub fn forwarding_failed(&mut self, now: Instant, key: ParticipantKey, track: &TrackId) {
+        self.forget_subscriber(now, key, track);
         let reason = SubscriptionFailure::CodecUnsupported;
         self.tell(key, Event::SubscriptionFailed { track: track.clone(), reason });
     }

@@ -1,5 +1,6 @@
 //! Scenarios of a room: what participants are told, and what the shard is asked to do.
 
+mod demand;
 mod follow;
 mod news;
 mod scale;

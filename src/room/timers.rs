@@ -19,6 +19,8 @@ pub(super) struct Timers {
     quality_at: Instant,
     /// Who wants a track that nobody has announced, and until when. Who takes a wish back, or leaves, takes it out.
     waits: BTreeSet<(Instant, ParticipantKey, TrackId)>,
+    /// Tracks of which less may soon be told.
+    lowerings: BTreeSet<(Instant, TrackId)>,
     /// The participant counts told last.
     told_counts: (u32, u32),
 }
@@ -42,6 +44,7 @@ impl Timers {
             speakers_at: now + SPEAKER_INTERVAL,
             quality_at: now + QUALITY_INTERVAL,
             waits: BTreeSet::new(),
+            lowerings: BTreeSet::new(),
             told_counts: (0, 0),
         }
     }
@@ -68,6 +71,25 @@ impl Timers {
         self.waits.remove(&(until, key, track.clone()));
     }
 
+    /// A track's lowering is due at another time, begins or is called off.
+    pub fn lowering_moved(&mut self, track: &TrackId, before: Option<Instant>, after: Option<Instant>) {
+        if before == after {
+            return;
+        }
+        if let Some(before) = before {
+            self.lowerings.remove(&(before, track.clone()));
+        }
+        if let Some(after) = after {
+            self.lowerings.insert((after, track.clone()));
+        }
+    }
+
+    /// Takes one track of which less is to be told.
+    fn take_lowering(&mut self, now: Instant) -> Option<TrackId> {
+        let due = self.lowerings.first().is_some_and(|(at, _)| *at <= now);
+        if due { self.lowerings.pop_first().map(|(_, track)| track) } else { None }
+    }
+
     /// Takes one wait that has run out.
     fn take_due(&mut self, now: Instant) -> Option<(ParticipantKey, TrackId)> {
         let due = self.waits.first().is_some_and(|(until, ..)| *until <= now);
@@ -83,7 +105,8 @@ impl Room {
             None => {
                 let soonest = self.timers.speakers_at.min(self.timers.quality_at);
                 let waits = self.timers.waits.first().map(|(until, ..)| *until);
-                waits.into_iter().chain(self.news.due()).fold(soonest, Instant::min)
+                let lowering = self.timers.lowerings.first().map(|(due, _)| *due);
+                waits.into_iter().chain(lowering).chain(self.news.due()).fold(soonest, Instant::min)
             }
         }
     }
@@ -105,6 +128,9 @@ impl Room {
         self.tell_news_in_time(now, Urgency::CanWait);
         while let Some((key, track)) = self.timers.take_due(now) {
             self.give_up_wish(key, track);
+        }
+        while let Some(track) = self.timers.take_lowering(now) {
+            self.lower_demand(now, &track);
         }
         due
     }

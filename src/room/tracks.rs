@@ -4,15 +4,19 @@
 //! its subscriptions, whoever has a wish about it or was refused it is noted too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use super::Room;
-use super::model::TrackId;
+use super::demand::Demand;
+use super::model::{Quality, TrackId};
 use super::participant::ParticipantKey;
 
 /// One announced or published track.
 pub(super) struct TrackEntry {
     pub publisher: ParticipantKey,
-    pub subscribers: BTreeSet<ParticipantKey>,
+    /// With the quality that each was counted for.
+    pub subscribers: BTreeMap<ParticipantKey, Option<Quality>>,
+    pub demand: Demand,
     /// Those who said something of it, or were told something.
     pub concerned: BTreeSet<ParticipantKey>,
 }
@@ -22,6 +26,15 @@ pub(super) struct DataTrackEntry {
     pub publisher: ParticipantKey,
     pub subscribers: BTreeMap<ParticipantKey, u16>,
     pub concerned: BTreeSet<ParticipantKey>,
+}
+
+impl TrackEntry {
+    /// A subscriber is one no longer, and needs nothing.
+    pub fn remove_subscriber(&mut self, key: ParticipantKey) {
+        if let Some(counted) = self.subscribers.remove(&key) {
+            self.demand.count(counted, None);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -34,7 +47,12 @@ pub(super) struct Tracks {
 
 impl Tracks {
     pub fn add(&mut self, id: TrackId, publisher: ParticipantKey) {
-        let entry = TrackEntry { publisher, subscribers: BTreeSet::new(), concerned: BTreeSet::new() };
+        let entry = TrackEntry {
+            publisher,
+            subscribers: BTreeMap::new(),
+            demand: Demand::default(),
+            concerned: BTreeSet::new(),
+        };
         self.by_id.insert(id, entry);
         self.count_one(publisher);
     }
@@ -97,14 +115,15 @@ impl Tracks {
 
 impl Room {
     /// Takes a participant that leaves out of every track it received or spoke of.
-    pub(super) fn leave_tracks(&mut self, key: ParticipantKey) {
+    pub(super) fn leave_tracks(&mut self, now: Instant, key: ParticipantKey) {
         let Some(participant) = self.participants.get(&key) else {
             return;
         };
+        let subscribed: Vec<TrackId> = participant.subscribed.iter().cloned().collect();
         let concerning = participant.subscribed.iter().chain(participant.wishes.keys()).chain(&participant.refused);
         for track in concerning {
             if let Some(entry) = self.tracks.get_mut(track) {
-                entry.subscribers.remove(&key);
+                entry.remove_subscriber(key);
                 entry.concerned.remove(&key);
             }
         }
@@ -113,6 +132,9 @@ impl Room {
                 entry.subscribers.remove(&key);
                 entry.concerned.remove(&key);
             }
+        }
+        for track in subscribed {
+            self.review_demand(now, &track);
         }
     }
 }

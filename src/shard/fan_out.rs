@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use super::gather::Arrived;
 use super::mirror::hand_over;
+use super::outlet::Outlet;
 use super::peer::Peer;
 use super::send::SendBatch;
-use super::source::Source;
 use super::{RoomOnShard, Shard};
 use crate::telemetry::counters::ShardCounters;
-use crate::transport::srtp::Plain;
 
 /// How far the forwarding of one room's batch has come.
 #[derive(Default)]
@@ -35,7 +34,7 @@ impl Shard {
                 continue;
             };
             let Some(subscriber) = self.fan_out.subscribers.pop() else {
-                self.end_fan_out(now, room);
+                self.end_fan_out(room);
                 continue;
             };
             let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
@@ -69,6 +68,14 @@ impl Shard {
         self.fan_out.room = Some(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
         entry.gathered.settle(now);
+        let began = |arrived: &Arrived| entry.sources.get(arrived.source).is_some_and(|s| s.layers_changed);
+        if entry.gathered.ripe().iter().any(began) {
+            // First, so that whoever is to get an encoding that begins with a keyframe gets that one.
+            let key = entry.key;
+            self.review_layers(now, room);
+            self.settle(now, key);
+        }
+        let Some(entry) = self.rooms.get_mut(room) else { return };
         // First, so that the other shards work on it meanwhile.
         hand_over(entry, &mut self.links, &self.counters);
         let mut last = None;
@@ -86,51 +93,28 @@ impl Shard {
         }
     }
 
-    fn end_fan_out(&mut self, now: Instant, room: usize) {
+    fn end_fan_out(&mut self, room: usize) {
         self.fan_out.room = None;
         let Some(entry) = self.rooms.get_mut(room) else { return };
-        let began = |arrived: &Arrived| entry.sources.get(arrived.source).is_some_and(|s| s.layers_changed);
-        let review = entry.gathered.ripe().iter().any(began);
         entry.gathered.done();
         if entry.gathered.due().is_some() && !self.waiting_rooms.contains(&room) {
             self.waiting_rooms.push(room);
-        }
-        if review {
-            self.review_layers(now, room);
         }
     }
 }
 
 /// Seals for one subscriber what it gets of the batch.
 fn serve(now: Instant, entry: &mut RoomOnShard, peer: &mut Peer, batch: &mut SendBatch, counters: &ShardCounters) {
-    let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
-        return;
-    };
+    let Some((mut outlet, outbound)) = Outlet::of(peer, batch, counters) else { return };
     let (mut packets, mut bytes) = (0, 0);
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =
-            (entry.sources.get_mut(arrived.source), peer.outbound.get_mut(arrived.source))
+            (entry.sources.get_mut(arrived.source), outbound.get_mut(arrived.source))
         else {
             continue;
         };
-        let Source { encodings, extensions, .. } = source;
-        let cached = encodings.get_mut(arrived.encoding).and_then(|e| e.cache.get_mut(arrived.extended_sequence));
-        let Some((record, plain)) = cached else { continue };
-        let Some(out) = subscription.stream.forward(now, record, extensions, plain, arrived.padding) else {
-            continue;
-        };
-        let Some(payload) = plain.get_mut(out.payload) else { continue };
-        let plain = Plain {
-            extended_sequence: out.extended_sequence,
-            header: out.header,
-            prefix: out.prefix,
-            payload,
-            padding: arrived.padding,
-        };
-        let transport = &mut peer.transport;
-        match batch.push(route, |to| transport.seal_rtp(plain, to)) {
-            Ok(len) => (packets, bytes) = (packets + 1, bytes + len as u64),
-            Err(reason) => counters.dropped.count(reason),
+        if let Some(len) = outlet.forward(now, source, arrived.cached(), &mut subscription.stream) {
+            (packets, bytes) = (packets + 1, bytes + len as u64);
         }
     }
     counters.packets_out.add(packets);

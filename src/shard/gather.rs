@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::inbound::SourceKey;
+use super::outlet::Cached;
 use crate::media::forward::Packet;
 use crate::transport::srtp::MAX_PADDING_BYTES;
 
@@ -51,6 +52,15 @@ impl Arrived {
             order: 0,
             ripe: false,
         }
+    }
+
+    pub fn cached(&self) -> Cached {
+        Cached { encoding: self.encoding, extended_sequence: self.extended_sequence, padding: self.padding }
+    }
+
+    /// It is late already: nothing is waited for.
+    pub fn at_once(self) -> Arrived {
+        Arrived { unfinished: false, ..self }
     }
 
     fn stream(&self) -> (bool, SourceKey, usize) {

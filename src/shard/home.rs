@@ -258,10 +258,11 @@ impl Shard {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         match report {
             Report::Offered { participant, sections } => self.offered(now, serial, participant, sections),
-            Report::Receives { participant, codecs } => home.state.receives(participant, codecs),
+            Report::Receives { participant, codecs } => home.state.receives(now, participant, codecs),
             Report::Connected { participant } => home.state.connected(now, participant),
             Report::Left { participant, reason } => home.state.leave(now, participant, reason),
             Report::ForwardingFailed { subscriber, track } => self.forwarding_failed(now, serial, subscriber, track),
+            Report::Flows { track } => home.state.flows(now, &track),
             Report::Data { participant, kind, message } => self.route_data(now, serial, participant, kind, &message),
             Report::Levels(levels) => home.levels_reported(from, levels),
             Report::Networks(networks) => home.state.networks_measured(&networks),
@@ -292,7 +293,7 @@ impl Shard {
 
     fn forwarding_failed(&mut self, now: Instant, serial: u64, subscriber: ParticipantKey, track: TrackId) {
         let Some(home) = self.homes.get_mut(&serial) else { return };
-        home.state.forwarding_failed(subscriber, &track);
+        home.state.forwarding_failed(now, subscriber, &track);
         // It may have been wanted anew since: the host then holds what the room has just given up.
         self.end_subscription(now, serial, subscriber, &track);
     }

@@ -19,6 +19,7 @@ use super::timers::Owner;
 use super::{RoomOnShard, Shard, reports};
 use crate::congestion::feedback::ArrivalLog;
 use crate::media::layers::Wanted;
+use crate::media::round_trip::RoundTrip;
 use crate::negotiation::Session;
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
@@ -162,6 +163,8 @@ impl Shard {
             rtcp_ssrc: Ssrc(self.random.next_u32()),
             next_report: now + reports::REPORT_INTERVAL,
             arrivals: ArrivalLog::new(now),
+            round_trip: RoundTrip::default(),
+            next_nack: None,
             next_feedback: None,
             answered: false,
             leaving: false,

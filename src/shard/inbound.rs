@@ -1,5 +1,6 @@
 //! Which source and encoding a publisher's packet belongs to: by SSRC once known, else by mid and rid (RFC 8843, section
-//! 9.2; RFC 8852), by signalled SSRC, and last by a payload type that only one section uses.
+//! 9.2; RFC 8852), by signalled SSRC, and last by a payload type that only one section uses. What is sent again beside its
+//! stream (RFC 4588) is found in the same way, by its own payload types.
 //!
 //! What always holds: the table of SSRCs has at most `limits::RECEIVE_STREAMS` entries, and only authenticated packets
 //! make one.
@@ -20,8 +21,20 @@ pub enum Route {
         source: SourceKey,
         rid: Option<Rid>,
     },
-    /// Retransmissions; recovery is not part of this server yet, so they are dropped.
-    Repair,
+    /// Retransmissions of one encoding (RFC 4588).
+    Repair {
+        source: SourceKey,
+        repaired: Repaired,
+    },
+}
+
+/// What is said of the stream that another repairs. Neither is said where the source has only one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Repaired {
+    /// RFC 8852, section 3.
+    pub rid: Option<Rid>,
+    /// RFC 5576, section 4.2: group of FID semantics.
+    pub media: Option<Ssrc>,
 }
 
 /// A section a publisher sends in.
@@ -29,6 +42,8 @@ struct Lane {
     mid: Mid,
     source: Option<SourceKey>,
     payload_types: Vec<PayloadType>,
+    /// Of retransmissions.
+    rtx: Vec<PayloadType>,
     ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
     /// Packets without a rid cannot be told apart.
     simulcast: bool,
@@ -57,6 +72,7 @@ impl Inbound {
                 mid: section.mid,
                 source: sources.iter().find(|(mid, _)| *mid == section.mid).and_then(|(_, source)| *source),
                 payload_types: section.codecs.iter().map(|codec| codec.payload_type).collect(),
+                rtx: section.codecs.iter().filter_map(|codec| codec.rtx).collect(),
                 ssrcs: remote.ssrcs.clone(),
                 simulcast: remote.encodings.len() > 1,
             });
@@ -74,7 +90,7 @@ impl Inbound {
         for lane in self.lanes.iter_mut().filter(|lane| lane.source == Some(source)) {
             lane.source = None;
         }
-        self.routes.retain(|(_, route)| !matches!(route, Route::Media { source: bound, .. } if *bound == source));
+        self.routes.retain(|(_, route)| route.source() != source);
     }
 
     /// Entries in the table of SSRCs.
@@ -108,21 +124,32 @@ impl Inbound {
 
     fn learn(&self, header: &Header, packet: &[u8]) -> Option<Route> {
         let token = |wanted| header.extension(packet, &self.extensions, wanted).and_then(Rid::from_bytes);
-        if token(Extension::RepairedRid).is_some() {
-            return Some(Route::Repair);
+        let lane = match token(Extension::Mid) {
+            Some(mid) => self.lanes.iter().find(|lane| lane.mid == mid)?,
+            None => self.lane_without_mid(header)?,
+        };
+        if lane.payload_types.contains(&header.payload_type) {
+            lane.media(token(Extension::Rid))
+        } else if lane.rtx.contains(&header.payload_type) {
+            lane.repair(header.ssrc, token(Extension::RepairedRid))
+        } else {
+            None
         }
-        let rid = token(Extension::Rid);
-        if let Some(mid) = token(Extension::Mid) {
-            let lane = self.lanes.iter().find(|lane| lane.mid == mid)?;
-            return lane.route(header.payload_type, rid);
-        }
+    }
+
+    fn lane_without_mid(&self, header: &Header) -> Option<&Lane> {
         if let Some(lane) = self.lanes.iter().find(|lane| lane.sends(header.ssrc)) {
-            return lane.route(header.payload_type, rid);
+            return Some(lane);
         }
-        let mut by_type = self.lanes.iter().filter(|lane| lane.payload_types.contains(&header.payload_type));
-        match (by_type.next(), by_type.next()) {
-            (Some(lane), None) => lane.route(header.payload_type, rid),
-            _ => None,
+        let mut by_type = self.lanes.iter().filter(|lane| lane.has(header.payload_type));
+        by_type.next().filter(|_| by_type.next().is_none())
+    }
+}
+
+impl Route {
+    fn source(&self) -> SourceKey {
+        match self {
+            Route::Media { source, .. } | Route::Repair { source, .. } => *source,
         }
     }
 }
@@ -132,11 +159,21 @@ impl Lane {
         self.ssrcs.iter().any(|(media, repair)| *media == ssrc || *repair == Some(ssrc))
     }
 
-    fn route(&self, payload_type: PayloadType, rid: Option<Rid>) -> Option<Route> {
-        if !self.payload_types.contains(&payload_type) {
-            return Some(Route::Repair);
-        }
+    fn has(&self, payload_type: PayloadType) -> bool {
+        self.payload_types.contains(&payload_type) || self.rtx.contains(&payload_type)
+    }
+
+    fn media(&self, rid: Option<Rid>) -> Option<Route> {
         let source = self.source.filter(|_| rid.is_some() || !self.simulcast)?;
         Some(Route::Media { source, rid })
     }
+
+    fn repair(&self, ssrc: Ssrc, rid: Option<Rid>) -> Option<Route> {
+        let media = self.ssrcs.iter().find(|(_, repair)| *repair == Some(ssrc)).map(|(media, _)| *media);
+        let source = self.source.filter(|_| rid.is_some() || media.is_some() || !self.simulcast)?;
+        Some(Route::Repair { source, repaired: Repaired { rid, media } })
+    }
 }
+
+#[cfg(test)]
+mod tests;

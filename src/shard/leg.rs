@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::media::keyframe::Wish;
 use crate::media::layers::{Layer, Wanted};
 use crate::negotiation::{CodecDescription, MediaKind};
 use crate::room::command::{DataChannelKind, DataProtocol, Offer};
@@ -178,6 +179,10 @@ pub enum Report {
         subscriber: ParticipantKey,
         track: TrackId,
     },
+    /// Media of a track whose publisher is here begins to arrive, for the first time or again.
+    Flows {
+        track: TrackId,
+    },
     /// A data channel message of this participant.
     Data {
         participant: ParticipantKey,
@@ -197,6 +202,7 @@ pub enum LegMessage {
     KeyframeNeeded {
         source: SourceId,
         encoding: usize,
+        wish: Wish,
     },
     /// Messages before this one were lost: whatever was shared is over.
     Lost,

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use super::leg::{LegMessage, ShardId, SourceId};
 use crate::limits;
 use crate::media::forward::Packet;
+use crate::media::keyframe::Wish;
 use crate::room::participant::ParticipantKey;
 use crate::telemetry::counters::ShardCounters;
 
@@ -23,7 +24,7 @@ pub struct MediaBatch {
 pub struct HandedPacket {
     pub source: SourceId,
     pub packet: Packet,
-    /// Share of the stream's packets lost on the way to the server, in 1/256.
+    /// Share of the stream's packets that did not reach the server, not even when sent again, in 1/256.
     pub fraction_lost: u8,
     /// Length of the plain packet; they lie one after another.
     pub len: usize,
@@ -57,7 +58,7 @@ struct Link {
     data: usize,
     data_by_sender: HashMap<ParticipantKey, usize>,
     /// Keyframe requests among the messages: each once.
-    keyframes: Vec<(SourceId, usize)>,
+    keyframes: Vec<(SourceId, usize, Wish)>,
     media: MediaBatch,
     state: LinkState,
 }
@@ -108,11 +109,11 @@ impl Links {
     }
 
     /// Asks the shard that hosts a source's publisher for a keyframe, once until it takes its messages.
-    pub fn request_keyframe(&mut self, to: ShardId, source: SourceId, encoding: usize) {
+    pub fn request_keyframe(&mut self, to: ShardId, source: SourceId, encoding: usize, wish: Wish) {
         let Some(link) = self.links.get_mut(to.0) else { return };
-        if !link.keyframes.contains(&(source, encoding)) {
-            link.keyframes.push((source, encoding));
-            self.push(to, LegMessage::KeyframeNeeded { source, encoding });
+        if !link.keyframes.contains(&(source, encoding, wish)) {
+            link.keyframes.push((source, encoding, wish));
+            self.push(to, LegMessage::KeyframeNeeded { source, encoding, wish });
         }
     }
 
@@ -264,10 +265,10 @@ mod tests {
     fn a_keyframe_is_asked_for_once_until_the_messages_are_taken() {
         let mut links = Links::new(2);
         let source = SourceId { home: ShardId(0), serial: 4 };
-        (0..5).for_each(|_| links.request_keyframe(OTHER, source, 0));
-        links.request_keyframe(OTHER, source, 1);
+        (0..5).for_each(|_| links.request_keyframe(OTHER, source, 0, Wish::First));
+        links.request_keyframe(OTHER, source, 1, Wish::First);
         assert_eq!(links.take_messages(OTHER).len(), 2);
-        links.request_keyframe(OTHER, source, 0);
+        links.request_keyframe(OTHER, source, 0, Wish::Again);
         assert_eq!(links.take_messages(OTHER).len(), 1);
     }
 

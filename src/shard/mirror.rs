@@ -74,9 +74,9 @@ impl Shard {
                     self.take_report(now, from, room.serial, report);
                     self.settle(now, room);
                 }
-                LegMessage::KeyframeNeeded { source, encoding } => {
+                LegMessage::KeyframeNeeded { source, encoding, wish } => {
                     if let Some((room, source)) = self.by_source.get(&source).copied() {
-                        self.request_keyframe(now, room, source, encoding);
+                        self.request_keyframe(now, room, source, encoding, wish);
                     }
                 }
                 LegMessage::Lost => self.leg_lost(now, from),
@@ -143,7 +143,7 @@ pub(super) fn hand_over(entry: &mut RoomOnShard, links: &mut Links, counters: &S
             continue;
         };
         let Some(encoding) = source.encodings.get_mut(arrived.encoding) else { continue };
-        let fraction_lost = encoding.fraction_lost();
+        let fraction_lost = encoding.fraction_passed_on();
         let Some((packet, plain)) = encoding.cache.get_mut(arrived.extended_sequence) else { continue };
         for shard in &source.handed_to {
             let handed = HandedPacket { source: source.id, packet: *packet, fraction_lost, len: plain.len() };

@@ -12,15 +12,18 @@ mod gather;
 mod home;
 mod hosting;
 mod inbound;
+mod joining;
 pub mod leg;
 pub mod links;
 pub mod load;
 pub mod mailbox;
 mod mirror;
 mod outbound;
+mod outlet;
 mod patience;
 mod peer;
 mod receive;
+mod recovery;
 mod reports;
 pub mod send;
 mod sessions;
@@ -48,6 +51,7 @@ use crate::room::participant::ParticipantKey;
 use crate::room::{Moment, RoomConfig};
 use crate::telemetry::counters::ShardCounters;
 use crate::transport::Certificate;
+use crate::wire::Ssrc;
 use directory::Directory;
 use fan_out::FanOut;
 use gather::Gathered;
@@ -121,6 +125,8 @@ pub struct Shard {
     /// Rooms with packets that wait for the rest of their frame.
     waiting_rooms: Vec<usize>,
     fan_out: FanOut,
+    /// Packets to ask a publisher for: stream and number.
+    requests: Vec<(Ssrc, u16)>,
     /// An RTCP compound that is written, and what becomes of it.
     scratch: Vec<u8>,
     sealed: Vec<u8>,
@@ -165,6 +171,7 @@ impl Shard {
             dirty_rooms: Vec::new(),
             waiting_rooms: Vec::new(),
             fan_out: FanOut::default(),
+            requests: Vec::new(),
             scratch: Vec::with_capacity(2048),
             sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),
@@ -234,8 +241,12 @@ impl Shard {
             peer.next_report = now + reports::REPORT_INTERVAL;
         }
         let feedback_due = peer.next_feedback.is_some_and(|at| at <= now);
+        let nack_due = peer.next_nack.is_some_and(|at| at <= now);
         self.flush(now, key);
         self.repeat_keyframe_requests(now, key);
+        if nack_due {
+            self.ask_again(now, key);
+        }
         if feedback_due {
             self.send_transport_feedback(key);
         }

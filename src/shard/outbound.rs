@@ -72,6 +72,10 @@ impl Outbound {
         self.standing.is_some()
     }
 
+    pub fn get(&self, source: SourceKey) -> Option<&Subscription> {
+        self.by_source.get(source)?.as_deref()
+    }
+
     pub fn get_mut(&mut self, source: SourceKey) -> Option<&mut Subscription> {
         self.by_source.get_mut(source)?.as_deref_mut()
     }
@@ -121,6 +125,7 @@ impl Outbound {
                     track_id: track_id.to_owned(),
                     cname: name.to_string(),
                     ssrc: self.draw_ssrc(random),
+                    rtx: None,
                     codecs: codecs.iter().map(|codec| codec.codec).collect(),
                 };
                 let Some((mid, stream)) = open(session, kind, track, &codecs, random) else {
@@ -189,6 +194,7 @@ impl Outbound {
             track_id: waiting.track.to_string(),
             cname: waiting.publisher.to_string(),
             ssrc: self.draw_ssrc(random),
+            rtx: None,
             codecs: waiting.codecs.iter().map(|codec| codec.codec).collect(),
         };
         let free = free_sections(session, waiting.kind).count();

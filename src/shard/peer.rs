@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -11,6 +11,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::send::{LocalEnd, Route};
 use crate::congestion::feedback::ArrivalLog;
+use crate::media::round_trip::RoundTrip;
 use crate::negotiation::Session;
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
@@ -39,6 +40,10 @@ pub struct Peer {
     pub next_report: Instant,
     /// Arrivals of what the peer sends, for transport-wide feedback.
     pub arrivals: ArrivalLog,
+    /// How soon it answers requests for packets.
+    pub round_trip: RoundTrip,
+    /// When packets that are missing are looked at; `None` while none are.
+    pub next_nack: Option<Instant>,
     /// When feedback is due; `None` while nothing arrived since the last.
     pub next_feedback: Option<Instant>,
     /// The last batch of packets that had something for the peer.
@@ -68,13 +73,19 @@ impl Peer {
         }
     }
 
+    /// When to repeat a request for a packet. Until one was answered, what the peer's own reports say of the round trip is taken.
+    pub fn retry_after(&self) -> Duration {
+        let reported = self.outbound.subscriptions().filter_map(|subscription| subscription.stream.round_trip_time());
+        self.round_trip.retry_after(reported.min())
+    }
+
     /// When the peer wants to be called next.
     pub fn poll_timeout(&self) -> Instant {
         let transport = self.transport.poll_timeout();
         if !self.transport.is_connected() {
             return transport.unwrap_or(self.next_report);
         }
-        let due = self.next_feedback.map_or(self.next_report, |at| at.min(self.next_report));
-        transport.map_or(due, |at| at.min(due))
+        let own = [self.next_feedback, self.next_nack, transport];
+        own.into_iter().flatten().fold(self.next_report, Instant::min)
     }
 }

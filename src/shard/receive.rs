@@ -3,21 +3,31 @@
 use std::time::Instant;
 
 use super::gather::Arrived;
-use super::inbound::Route as Destination;
+use super::inbound::{Route as Destination, SourceKey};
 use super::leg::Report;
 use super::send::{LocalEnd, Route};
+use super::source::repair_of;
 use super::timers::Owner;
 use super::{Arrival, Shard};
 use crate::congestion::feedback::FEEDBACK_INTERVAL;
 use crate::media::audio_level::LevelSample;
 use crate::media::forward::Packet;
+use crate::media::receive::ReceiveStream;
 use crate::room::model::LeaveReason;
 use crate::transport::ice::local_ufrag;
 use crate::transport::{CloseReason, DropReason, TransportEvent};
-use crate::wire::codec::inspect;
+use crate::wire::Rid;
 use crate::wire::demux::{Protocol, classify};
 use crate::wire::extension::Extension;
 use crate::wire::rtp::Header;
+
+/// Where a packet belongs.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub publisher: usize,
+    pub room: usize,
+    pub source: SourceKey,
+}
 
 impl Shard {
     /// Takes one datagram of a batch and opens it in place. Media waits for [`forward`](Self::forward).
@@ -46,7 +56,7 @@ impl Shard {
         let len = peer.transport.open_rtp(now, &header, datagram)?;
         self.counters.packets_in.add(1);
         self.counters.bytes_in.add(datagram.len() as u64);
-        let packet = datagram.get(..len).ok_or(DropReason::Malformed)?;
+        let packet = datagram.get_mut(..len).ok_or(DropReason::Malformed)?;
         if let Some(sequence) = peer.inbound.transport_sequence(&header, packet) {
             peer.arrivals.arrived(now, sequence, header.ssrc);
             if peer.next_feedback.is_none() {
@@ -55,16 +65,35 @@ impl Shard {
                 self.timers.arm(Owner::Peer(key), at);
             }
         }
-        let Some(Destination::Media { source: source_key, rid }) = peer.inbound.route(&header, packet) else {
-            return Ok(());
-        };
         let room = peer.room;
-        let entry = self.rooms.get_mut(room).ok_or(DropReason::UnknownAddress)?;
-        let source = entry.sources.get_mut(source_key).ok_or(DropReason::TooManyStreams)?;
+        let place = |source| Place { publisher: key, room, source };
+        match peer.inbound.route(&header, packet) {
+            Some(Destination::Media { source, rid }) => self.take_media(now, place(source), rid, header, packet),
+            Some(Destination::Repair { source, repaired }) => {
+                self.take_repair(now, place(source), repaired, &header, packet);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A packet of an encoding, as its publisher sent it first.
+    fn take_media(
+        &mut self,
+        now: Instant,
+        place: Place,
+        rid: Option<Rid>,
+        header: Header,
+        packet: &[u8],
+    ) -> Result<(), DropReason> {
+        let entry = self.rooms.get_mut(place.room).ok_or(DropReason::UnknownAddress)?;
+        let source = entry.sources.get_mut(place.source).ok_or(DropReason::TooManyStreams)?;
         let Some(index) = source.encoding_of(rid) else {
             return Ok(());
         };
-        let Some((codec, clock_rate)) = source.codec(header.payload_type).map(|c| (c.codec, c.clock_rate)) else {
+        let Some((codec, clock_rate, repair)) =
+            source.codec(header.payload_type).map(|c| (c.codec, c.clock_rate, repair_of(c)))
+        else {
             return Ok(());
         };
         if let Some(level) = header.extension(packet, &source.extensions, Extension::AudioLevel)
@@ -72,23 +101,48 @@ impl Shard {
         {
             source.level.observe(now, sample.level, sample.voice);
         }
-        let dependency = header.extension(packet, &source.extensions, Extension::DependencyDescriptor);
-        let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;
+        let (dependency, payload) = source.described(&header, packet).map_err(|_| DropReason::Malformed)?;
         let encoding = source.encodings.get_mut(index).ok_or(DropReason::TooManyStreams)?;
-        let stream = encoding.stream_for(header.ssrc, clock_rate);
-        let extended_sequence = stream.receive(now, &header, len);
+        let stream = encoding.stream_for(header.ssrc, clock_rate, repair);
+        let extended_sequence = stream.receive(now, &header, packet.len());
         let clock = stream.clock_reference();
-        let info = inspect(codec, payload, dependency, &mut encoding.structure);
-        if info.starts_keyframe {
-            encoding.keyframes.keyframe_arrived(now);
+        let info = encoding.inspect(codec, extended_sequence, dependency, payload);
+        let (mut again, mut due) = (None, None);
+        if let Some(missing) = encoding.stream.as_mut().and_then(ReceiveStream::missing) {
+            again = missing.arrived(now, extended_sequence);
+            if info.starts_keyframe {
+                missing.keyframe_began(extended_sequence, header.timestamp);
+            }
+            due = missing.poll_timeout();
         }
         let record = Packet { encoding: index, header, extended_sequence, codec, info, clock };
-        encoding.cache.insert(now, record, packet);
         source.observe(now, &record, packet);
-        if entry.gathered.push(Arrived::new(now, source_key, &record, len, source.subscribers.len())) {
-            self.dirty_rooms.push(room);
+        self.keep(now, place, record, packet, again.is_some());
+        if let Some(recovered) = again {
+            self.came_again(place.publisher, &recovered);
+        }
+        if let Some(at) = due {
+            self.look_for_gaps_at(place.publisher, at);
         }
         Ok(())
+    }
+
+    /// Keeps a packet in its stream's cache and has it forwarded. `again`: it was missing before.
+    pub(super) fn keep(&mut self, now: Instant, place: Place, record: Packet, packet: &[u8], again: bool) {
+        let Some(entry) = self.rooms.get_mut(place.room) else { return };
+        let Some(source) = entry.sources.get_mut(place.source) else { return };
+        let viewers = source.subscribers.len();
+        let Some(encoding) = source.encodings.get_mut(record.encoding) else { return };
+        let (timestamp, starts_keyframe) = (record.header.timestamp, record.info.starts_keyframe);
+        let asks = encoding.keyframes.packet(now, timestamp, packet.len(), starts_keyframe);
+        encoding.cache.insert(now, record, packet);
+        let arrived = Arrived::new(now, place.source, &record, packet.len(), viewers);
+        if entry.gathered.push(if again { arrived.at_once() } else { arrived }) {
+            self.dirty_rooms.push(place.room);
+        }
+        if asks {
+            self.send_picture_loss_indication(place.publisher, record.header.ssrc);
+        }
     }
 
     fn handle_stun(&mut self, now: Instant, arrival: Arrival, datagram: &[u8]) -> Result<(), DropReason> {

@@ -8,6 +8,7 @@ use super::outbound::Subscription;
 use super::source::Source;
 use super::timers::Owner;
 use super::{Arrival, Shard};
+use crate::media::keyframe::Wish;
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::MediaKind;
 use crate::room::quality::MeasuredNetwork;
@@ -20,7 +21,7 @@ use crate::wire::rtcp::{REPORTS_PER_BLOCK, ReceptionReport, Report, Writer, read
 /// quality are as fresh as this.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Compounds are ended at this size, bytes, to stay under the path MTU with SRTCP's overhead.
-const COMPOUND_BYTES: usize = 1_100;
+pub(super) const COMPOUND_BYTES: usize = 1_100;
 
 impl Shard {
     pub(super) fn handle_rtcp(
@@ -59,10 +60,11 @@ impl Shard {
             }
             Report::KeyframeRequest { media, .. } => {
                 self.counters.keyframe_requests_in.add(1);
-                let needed = peer.outbound.by_ssrc(media).and_then(|s| Some((s.source, s.keyframe_needed()?)));
-                if let Some((source, encoding)) = needed {
+                let subscription = peer.outbound.by_ssrc(media);
+                let needed = subscription.and_then(|s| Some((s.source, s.keyframe_needed()?, s.stream.wish(now))));
+                if let Some((source, encoding, wish)) = needed {
                     let room = peer.room;
-                    self.request_keyframe(now, room, source, encoding);
+                    self.request_keyframe(now, room, source, encoding, wish);
                 }
             }
             // Recovery and bandwidth estimation are later work; a BYE says nothing that the session does not.
@@ -71,13 +73,20 @@ impl Shard {
     }
 
     /// A subscriber needs a keyframe: asks the publisher, unless that was just done.
-    pub(super) fn request_keyframe(&mut self, now: Instant, room: usize, source: SourceKey, encoding: usize) {
+    pub(super) fn request_keyframe(
+        &mut self,
+        now: Instant,
+        room: usize,
+        source: SourceKey,
+        encoding: usize,
+        wish: Wish,
+    ) {
         let Some(source) = self.rooms.get_mut(room).and_then(|entry| entry.sources.get_mut(source)) else {
             return;
         };
         let publisher = match source.origin {
             Origin::Peer(publisher) => publisher,
-            Origin::Shard(shard) => return self.links.request_keyframe(shard, source.id, encoding),
+            Origin::Shard(shard) => return self.links.request_keyframe(shard, source.id, encoding, wish),
         };
         let Some(encoding) = source.encodings.get_mut(encoding) else {
             return;
@@ -85,14 +94,14 @@ impl Shard {
         let Some(ssrc) = encoding.stream.as_ref().map(ReceiveStream::ssrc) else {
             return;
         };
-        if encoding.keyframes.request(now) {
+        if encoding.keyframes.request(now, wish) {
             self.send_picture_loss_indication(publisher, ssrc);
         } else if let Some(at) = encoding.keyframes.poll_timeout() {
             self.timers.arm(Owner::Peer(publisher), at);
         }
     }
 
-    fn send_picture_loss_indication(&mut self, publisher: usize, media: Ssrc) {
+    pub(super) fn send_picture_loss_indication(&mut self, publisher: usize, media: Ssrc) {
         let Some(peer) = self.peers.get(publisher) else { return };
         let sender = peer.rtcp_ssrc;
         self.counters.keyframe_requests_out.add(1);
@@ -104,7 +113,7 @@ impl Shard {
     }
 
     /// Seals what is in `scratch` and sends it; nothing where there is no way to the peer yet.
-    fn send_compound(&mut self, key: usize) {
+    pub(super) fn send_compound(&mut self, key: usize) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
             return;
@@ -220,41 +229,51 @@ impl Shard {
             .filter_map(|subscription| Some((subscription.source, subscription.stream.awaits_keyframe()?)))
             .collect();
         for (source, encoding) in awaited {
-            self.request_keyframe(now, room, source, encoding);
+            self.begin_picture(now, room, key, source, encoding);
         }
     }
 
     /// Chooses one subscriber's encoding anew, and asks for the keyframe a switch needs.
     pub(super) fn select_layer(&mut self, now: Instant, room: usize, subscriber: usize, source: SourceKey) {
-        let Some(peer) = self.peers.get_mut(subscriber) else {
-            return;
-        };
-        let Some(entry) = self.rooms.get(room) else { return };
-        let Some(subscription) = peer.outbound.get_mut(source) else {
-            return;
-        };
-        let Some(needed) = entry.sources.get(source).and_then(|source| subscription.select(source)) else {
-            return;
-        };
-        if peer.transport.is_connected() {
-            self.request_keyframe(now, room, source, needed);
+        if let Some(needed) = self.reselect(room, subscriber, source) {
+            self.begin_picture(now, room, subscriber, source, needed);
         }
+    }
+
+    /// Chooses one subscriber's encoding anew. Gives the encoding a keyframe is needed of.
+    fn reselect(&mut self, room: usize, subscriber: usize, source: SourceKey) -> Option<usize> {
+        let peer = self.peers.get_mut(subscriber)?;
+        let entry = self.rooms.get(room)?;
+        let needed = peer.outbound.get_mut(source)?.select(entry.sources.get(source)?)?;
+        peer.transport.is_connected().then_some(needed)
     }
 
     /// Chooses encodings anew for the sources of a room of which one began or ceased to flow.
     pub(super) fn review_layers(&mut self, now: Instant, room: usize) {
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        let room_key = entry.key;
         let mut affected = Vec::new();
+        let mut began = Vec::new();
         for (key, source) in &mut entry.sources {
             if source.kind == MediaKind::Video {
                 source.look_for_silence(now);
+                if std::mem::take(&mut source.began) && matches!(source.origin, Origin::Peer(_)) {
+                    began.push(source.track.clone());
+                }
             }
-            if std::mem::take(&mut source.layers_changed) {
-                affected.extend(source.subscribers.iter().map(|subscriber| (*subscriber, key)));
+            if source.layers_changed {
+                let opened = source.take_opened();
+                affected.extend(source.subscribers.iter().map(|subscriber| (*subscriber, key, opened)));
             }
         }
-        for (subscriber, source) in affected {
-            self.select_layer(now, room, subscriber, source);
+        for (subscriber, source, opened) in affected {
+            // The keyframe that an encoding begins with need not be asked for.
+            if let Some(needed) = self.reselect(room, subscriber, source).filter(|needed| Some(*needed) != opened) {
+                self.begin_picture(now, room, subscriber, source, needed);
+            }
+        }
+        for track in began {
+            self.report(now, room_key, HostReport::Flows { track });
         }
     }
 
@@ -287,8 +306,8 @@ impl Shard {
         for key in &entry.peers {
             let Some(peer) = self.peers.get(*key) else { continue };
             let received = peer.outbound.subscriptions().filter(|s| s.stream.current().is_some()).map(|subscription| {
-                // The publisher's own loss passes through and is not the subscriber's.
-                let source = entry.sources.get(subscription.source).map_or(0.0, Source::loss);
+                // What the publisher's path lost for good passes through and is not the subscriber's.
+                let source = entry.sources.get(subscription.source).map_or(0.0, Source::loss_passed_on);
                 (subscription.loss() - source).max(0.0)
             });
             let sent = peer.inbound.sources().filter_map(|source| entry.sources.get(source)).map(Source::loss);

@@ -2,19 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use super::inbound::Repaired;
 use super::leg::{Origin, ShardId, SourceDescription, SourceId};
 use crate::media::audio_level::AudioLevel;
 use crate::media::cache::PacketCache;
 use crate::media::forward::Packet;
 use crate::media::keyframe::KeyframeGate;
 use crate::media::layers::{Flow, Layer};
+use crate::media::nack::Repair;
 use crate::media::receive::ReceiveStream;
 use crate::media::scalability::Scalability;
 use crate::negotiation::{CodecDescription, MediaKind};
 use crate::room::model::{ParticipantId, TrackId};
 use crate::room::participant::ParticipantKey;
-use crate::wire::codec::dependency_descriptor::{Structure, attached_structure};
+use crate::wire::codec::dependency_descriptor::{Structure, attached_structure, starts_keyframe};
+use crate::wire::codec::{Codec, PayloadInfo, inspect};
 use crate::wire::extension::{Extension, ExtensionMap};
+use crate::wire::rtp::{Header, RtpError};
 use crate::wire::{PayloadType, Rid, Ssrc};
 
 /// Silence after which an encoding no longer counts as flowing. Longer than the gap of a static screen share's low layer
@@ -29,8 +33,9 @@ pub struct Encoding {
     /// Packets of `stream`.
     pub cache: PacketCache,
     pub keyframes: KeyframeGate,
-    /// The newest structure of its dependency descriptors.
-    pub structure: Option<Box<Structure>>,
+    /// The newest structure of its dependency descriptors, and the number of the packet that brought it.
+    structure: Option<Box<Structure>>,
+    described_by: u64,
     scalability: Scalability,
     /// In place of `stream` where another shard hands the packets over.
     mirrored: Option<Mirrored>,
@@ -62,6 +67,10 @@ pub struct Source {
     pub level: AudioLevel,
     /// An encoding began or ceased to flow: layers are to be chosen anew.
     pub layers_changed: bool,
+    /// Media began to flow where none did: the room is to know.
+    pub began: bool,
+    /// The encoding that began to flow with a keyframe, since layers were chosen last.
+    opened: Option<usize>,
 }
 
 impl Source {
@@ -88,6 +97,8 @@ impl Source {
             handed_to: Vec::new(),
             level: AudioLevel::new(),
             layers_changed: false,
+            began: false,
+            opened: None,
         }
     }
 
@@ -104,9 +115,42 @@ impl Source {
         }
     }
 
-    /// Worst share of packets lost on the way here, 0 to 1, of the last report interval.
+    /// The encoding that a stream of retransmissions repairs.
+    pub fn encoding_repaired(&self, repaired: Repaired) -> Option<usize> {
+        match (repaired.rid, repaired.media) {
+            (None, Some(media)) => self.encodings.iter().position(|encoding| encoding.has_stream(media)),
+            (rid, _) => self.encoding_of(rid),
+        }
+    }
+
+    /// The codec of what is sent again under this payload type (RFC 4588, section 8.6: `apt`).
+    pub fn codec_repaired(&self, payload_type: PayloadType) -> Option<&CodecDescription> {
+        self.codecs.iter().find(|codec| codec.rtx == Some(payload_type))
+    }
+
+    /// The dependency descriptor of a plain packet, where it has one, and its payload.
+    pub fn described<'a>(&self, header: &Header, packet: &'a [u8]) -> Result<(Option<&'a [u8]>, &'a [u8]), RtpError> {
+        let dependency = header.extension(packet, &self.extensions, Extension::DependencyDescriptor);
+        Ok((dependency, header.payload(packet)?))
+    }
+
+    /// Somebody receives it, here or on another shard.
+    pub fn is_watched(&self) -> bool {
+        !self.subscribers.is_empty() || !self.handed_to.is_empty()
+    }
+
+    /// Worst share of packets lost on the way from a publisher here, 0 to 1, of the last report interval, whether they came again or not.
     pub fn loss(&self) -> f32 {
-        self.encodings.iter().map(|encoding| f32::from(encoding.fraction_lost()) / 256.0).fold(0.0, f32::max)
+        self.worst(|encoding| encoding.stream.as_ref().map_or(0, ReceiveStream::fraction_lost))
+    }
+
+    /// The same of those that did not come again: subscribers miss them too.
+    pub fn loss_passed_on(&self) -> f32 {
+        self.worst(Encoding::fraction_passed_on)
+    }
+
+    fn worst(&self, share: impl Fn(&Encoding) -> u8) -> f32 {
+        self.encodings.iter().map(|encoding| f32::from(share(encoding)) / 256.0).fold(0.0, f32::max)
     }
 
     /// What there is of each encoding, low to high.
@@ -117,13 +161,26 @@ impl Source {
 
     /// A packet of an encoding is here: the encoding flows, and so does its layer.
     pub fn observe(&mut self, now: Instant, packet: &Packet, plain: &[u8]) {
+        let began = self.encodings.iter().all(|encoding| !encoding.active);
         let Some(encoding) = self.encodings.get_mut(packet.encoding) else { return };
         let mut changed = !std::mem::replace(&mut encoding.active, true);
+        if changed {
+            self.began |= began;
+            if packet.info.starts_keyframe {
+                self.opened = Some(packet.encoding);
+            }
+        }
         if packet.info.starts_keyframe {
             changed |= encoding.describe(now, packet, &self.extensions, plain);
         }
         changed |= encoding.scalability.observe(now, packet);
         self.layers_changed |= changed;
+    }
+
+    /// Layers are chosen anew. Gives the encoding of which a keyframe is about to be forwarded.
+    pub fn take_opened(&mut self) -> Option<usize> {
+        self.layers_changed = false;
+        self.opened.take()
     }
 
     /// Notices encodings that fell silent, and what changed in the layers of those that flow.
@@ -151,13 +208,17 @@ impl Source {
 
 impl Encoding {
     /// The stream of this SSRC, which takes the place of the one before where that had another.
-    pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32) -> &mut ReceiveStream {
+    pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32, repair: Repair) -> &mut ReceiveStream {
         if self.stream.as_ref().is_some_and(|stream| stream.ssrc() != ssrc) {
             self.stream = None;
-            self.structure = None;
+            (self.structure, self.described_by) = (None, 0);
             self.cache.clear();
         }
-        self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate))
+        self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate).with_repair(repair))
+    }
+
+    fn has_stream(&self, ssrc: Ssrc) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.ssrc() == ssrc)
     }
 
     /// A packet is handed over. As with a stream of our own, another SSRC begins anew.
@@ -166,6 +227,24 @@ impl Encoding {
             self.cache.clear();
         }
         self.mirrored = Some(Mirrored { ssrc, last_arrival: now, fraction_lost });
+    }
+
+    /// What the forwarding of a packet needs to know of its payload. One that comes late does not bring an old structure back.
+    pub fn inspect(
+        &mut self,
+        codec: Codec,
+        extended_sequence: u64,
+        dependency: Option<&[u8]>,
+        payload: &[u8],
+    ) -> PayloadInfo {
+        let brings = dependency.and_then(starts_keyframe).unwrap_or(false);
+        if brings && extended_sequence < self.described_by {
+            return inspect(codec, payload, dependency, &mut None);
+        }
+        if brings {
+            self.described_by = extended_sequence;
+        }
+        inspect(codec, payload, dependency, &mut self.structure)
     }
 
     /// What a keyframe says of layers.
@@ -183,11 +262,11 @@ impl Encoding {
         }
     }
 
-    /// Share of packets lost on the way from the publisher, in 1/256, of the last report interval.
-    pub fn fraction_lost(&self) -> u8 {
+    /// Share of packets lost on the way from the publisher that did not come again, in 1/256, of the last report interval.
+    pub fn fraction_passed_on(&self) -> u8 {
         match &self.mirrored {
             Some(mirrored) => mirrored.fraction_lost,
-            None => self.stream.as_ref().map_or(0, ReceiveStream::fraction_lost),
+            None => self.stream.as_ref().map_or(0, ReceiveStream::fraction_passed_on),
         }
     }
 
@@ -198,9 +277,19 @@ impl Encoding {
             cache: PacketCache::default(),
             keyframes: KeyframeGate::new(),
             structure: None,
+            described_by: 0,
             scalability: Scalability::default(),
             mirrored: None,
             active: false,
         }
+    }
+}
+
+/// How a publisher sends packets of a codec again.
+pub fn repair_of(codec: &CodecDescription) -> Repair {
+    match (codec.nack, codec.rtx) {
+        (false, _) => Repair::Never,
+        (true, None) => Repair::InPlace,
+        (true, Some(_)) => Repair::Apart,
     }
 }

@@ -125,11 +125,12 @@ fn queues() -> (Outbox, Inbox) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::keyframe::Wish;
     use crate::shard::leg::SourceId;
 
     /// Another message each time.
     fn message(serial: u64) -> LegMessage {
-        LegMessage::KeyframeNeeded { source: SourceId { home: ShardId(0), serial }, encoding: 0 }
+        LegMessage::KeyframeNeeded { source: SourceId { home: ShardId(0), serial }, encoding: 0, wish: Wish::First }
     }
 
     #[test]

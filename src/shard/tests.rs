@@ -1,7 +1,10 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+mod joining;
 mod legs;
+mod paused_layers;
 mod standing;
+mod uplink;
 
 use std::time::Duration;
 
@@ -87,8 +90,17 @@ fn sealed(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize)
 }
 
 fn sealed_with(from: &mut End, ssrc: Ssrc, sequence: u16, keyframe: bool, len: usize, marker: bool) -> Vec<u8> {
-    let mut writer = HeaderWriter::new(marker, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
+    seal(from, HeaderWriter::new(marker, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc), keyframe, len)
+}
+
+/// One of a frame of several.
+fn sealed_at(from: &mut End, ssrc: Ssrc, sequence: u16, timestamp: u32, keyframe: bool, marker: bool) -> Vec<u8> {
+    seal(from, HeaderWriter::new(marker, PayloadType(96), sequence, timestamp, ssrc), keyframe, 1_000)
+}
+
+fn seal(from: &mut End, mut writer: HeaderWriter, keyframe: bool, len: usize) -> Vec<u8> {
     assert!(writer.extension(1, b"0"));
+    let sequence = Header::parse(writer.finish()).unwrap().sequence_number;
     let mut payload = vec![0x10, u8::from(!keyframe)];
     payload.extend(vec![sequence as u8; len]);
     let mut packet = vec![0; 2_048];

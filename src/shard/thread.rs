@@ -149,17 +149,17 @@ impl ShardThread {
                     self.shard.handle_datagram(now, arrival, bytes);
                 }
             }
-            self.send();
             self.forward(now);
         }
         self.received = received;
     }
 
+    /// Sends what waits and forwards what arrived, one subscriber's share after the other.
     fn forward(&mut self, now: Instant) {
         while self.shard.forward(now) {
             self.send();
         }
-        // A change of layers may ask for keyframes.
+        // Answers to what was handled, and keyframe requests of a change of layers, also where nobody had a share.
         self.send();
     }
 
@@ -174,10 +174,9 @@ impl ShardThread {
                     self.patience.arrived(now);
                     self.shard.handle_media(now, from, &batch);
                     self.legs.give_back(from, batch);
-                    self.forward(now);
                 }
             }
-            self.send();
+            self.forward(now);
         }
         true
     }

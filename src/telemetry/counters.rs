@@ -50,8 +50,23 @@ pub struct ShardCounters {
     pub send_segments: Counter,
     /// Most datagrams the kernel joins in one receive buffer; 1 without receive offload.
     pub receive_segments: Counter,
+    /// Packets asked of publishers again, once for each request.
+    pub nacks_out: Counter,
+    /// Packets of RTX streams (RFC 4588) from publishers; the next four say what became of them.
+    pub rtx_in: Counter,
+    /// Packets that were missing and came again, as RTX or as they were.
+    pub recovered: Counter,
+    /// RTX packets whose original had arrived or was not expected.
+    pub rtx_useless: Counter,
+    /// RTX packets with nothing in them: a publisher probes its path.
+    pub rtx_padding: Counter,
+    pub rtx_malformed: Counter,
+    /// Packets that were missing and asked for, or about to be, in vain.
+    pub given_up: Counter,
     pub keyframe_requests_in: Counter,
     pub keyframe_requests_out: Counter,
+    /// Pictures that began with a keyframe in the cache.
+    pub keyframes_reused: Counter,
     pub data_messages_in: Counter,
     pub data_messages_out: Counter,
     pub data_messages_dropped: Counter,

@@ -17,7 +17,7 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 28] = [
+const FIGURES: [Figure; 36] = [
     gauge("sfumato_shard_busy_percent", "Time shards did not sleep, summed: 100 for each busy core.", |c| {
         &c.busy_percent
     }),
@@ -45,8 +45,18 @@ const FIGURES: [Figure; 28] = [
         |c| &c.receive_segments,
     ),
     counter("sfumato_udp_send_errors_total", "Sends that the kernel refused.", |c| &c.send_errors),
+    counter("sfumato_nacks_sent_total", "Packets asked of publishers again, once for each request.", |c| &c.nacks_out),
+    counter("sfumato_rtx_packets_received_total", "RTX packets from publishers.", |c| &c.rtx_in),
+    counter("sfumato_rtx_useless_total", "RTX packets of what had arrived or was not expected.", |c| &c.rtx_useless),
+    counter("sfumato_rtx_padding_total", "RTX packets without content: probes.", |c| &c.rtx_padding),
+    counter("sfumato_rtx_malformed_total", "RTX packets no original could be made of.", |c| &c.rtx_malformed),
+    counter("sfumato_packets_recovered_total", "Packets that were missing and were sent again.", |c| &c.recovered),
+    counter("sfumato_packets_given_up_total", "Packets that were missing and did not come in time.", |c| &c.given_up),
     counter("sfumato_keyframe_requests_received_total", "PLI and FIR from subscribers.", |c| &c.keyframe_requests_in),
     counter("sfumato_keyframe_requests_sent_total", "PLI to publishers, after merging.", |c| &c.keyframe_requests_out),
+    counter("sfumato_keyframes_reused_total", "Pictures begun with a keyframe in the cache, without a PLI.", |c| {
+        &c.keyframes_reused
+    }),
     counter("sfumato_data_messages_received_total", "Data channel messages received.", |c| &c.data_messages_in),
     counter("sfumato_data_messages_sent_total", "Data channel messages sent, one a recipient.", |c| {
         &c.data_messages_out

@@ -10,5 +10,6 @@ pub mod extension;
 pub mod ids;
 pub mod rtcp;
 pub mod rtp;
+pub mod rtx;
 
 pub use ids::{Mid, PayloadType, Rid, Ssrc};

@@ -35,7 +35,7 @@ pub struct Credentials {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Nothing,
-    /// A check of ours succeeded for the first time.
+    /// A check of ours succeeded for the first time from this address.
     Valid,
     Answer(Vec<u8>),
 }
@@ -67,6 +67,12 @@ impl Ice {
 
     pub fn due(&self) -> Instant {
         self.due
+    }
+
+    /// The local address changed: checks from the new one begin at once.
+    pub fn moved(&mut self, now: Instant) {
+        self.transaction = TransactionId(rand::random());
+        (self.valid, self.retry, self.due) = (false, FIRST_RETRY, now);
     }
 
     /// The check that is due, if one is.

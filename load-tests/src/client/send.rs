@@ -16,14 +16,14 @@ use super::payload::{Head, Picture};
 use crate::measure::Totals;
 use crate::time::Now;
 
-/// Speech of a near speaker (RFC 6464): voice activity, 30 dB below overload.
+/// A level, as its extension says it: speech of a near speaker (RFC 6464): voice activity, 30 dB below overload.
 const LEVEL: u8 = 0x80 | 30;
 /// Longest packet, bytes: what fits the usual MTU with all that is around it.
 pub const PACKET_BYTES: usize = 1_400;
 /// Lateness that is caught up with.
 const LATEST: Duration = Duration::from_millis(50);
 /// The constant part of every payload: incompressible to look at, the same for all.
-const FILLER: [u8; PACKET_BYTES] = {
+pub const FILLER: [u8; PACKET_BYTES] = {
     let mut bytes = [0; PACKET_BYTES];
     let (mut at, mut state) = (0, 0x2545_f491_u32);
     while at < bytes.len() {
@@ -175,7 +175,9 @@ impl SendStream {
         let Publication { kind, ssrc, .. } = self.publication;
         let marker = kind == Kind::Video && last;
         self.header.restart(marker, self.payload_type, self.sequence as u16, self.timestamp, Ssrc(ssrc));
-        self.write_extensions(now, transport_sequence);
+        let Publication { extensions, mid, rid, .. } = &self.publication;
+        let names = Names { mid, rid: rid.as_deref(), repaired: false };
+        write_extensions(&mut self.header, extensions, names, now, transport_sequence);
         let header = self.header.finish();
         let mut head = match kind {
             Kind::Audio => Head::audio(now.unix),
@@ -195,24 +197,6 @@ impl SendStream {
         self.sequence += 1;
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(len as u32);
-    }
-
-    fn write_extensions(&mut self, now: Now, transport_sequence: &mut u16) {
-        let Publication { extensions, mid, rid, .. } = &self.publication;
-        for id in extensions {
-            match *id {
-                format::MID => self.header.extension(*id, mid.as_bytes()),
-                format::RID => rid.as_ref().is_none_or(|rid| self.header.extension(*id, rid.as_bytes())),
-                format::AUDIO_LEVEL => self.header.extension(*id, &[LEVEL]),
-                format::ABS_SEND_TIME => self.header.extension(*id, &abs_send_time(now.unix)),
-                format::TRANSPORT_CC => {
-                    let value = transport_sequence.to_be_bytes();
-                    *transport_sequence = transport_sequence.wrapping_add(1);
-                    self.header.extension(*id, &value)
-                }
-                _ => true,
-            };
-        }
     }
 
     /// Appends what a sender tells once a second. Nothing before the first packet.
@@ -239,6 +223,40 @@ fn flush(scratch: &mut Vec<u8>, count: u32, emit: &mut impl FnMut(&[u8], usize))
         emit(scratch, scratch.len() / count as usize);
     }
     scratch.clear();
+}
+
+/// How a packet names its stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    pub mid: &'a str,
+    pub rid: Option<&'a str>,
+    /// It is a retransmission: the rid is that of the stream it repairs (RFC 8852).
+    pub repaired: bool,
+}
+
+/// Writes the header extensions of these ids. `transport_sequence` is the connection's transport-wide number.
+pub fn write_extensions(
+    header: &mut HeaderWriter,
+    ids: &[u8],
+    names: Names<'_>,
+    now: Now,
+    transport_sequence: &mut u16,
+) {
+    let rid_here = if names.repaired { format::REPAIRED_RID } else { format::RID };
+    for id in ids {
+        match *id {
+            format::MID => header.extension(*id, names.mid.as_bytes()),
+            id if id == rid_here => names.rid.is_none_or(|rid| header.extension(id, rid.as_bytes())),
+            format::AUDIO_LEVEL => header.extension(*id, &[LEVEL]),
+            format::ABS_SEND_TIME => header.extension(*id, &abs_send_time(now.unix)),
+            format::TRANSPORT_CC => {
+                let value = transport_sequence.to_be_bytes();
+                *transport_sequence = transport_sequence.wrapping_add(1);
+                header.extension(*id, &value)
+            }
+            _ => true,
+        };
+    }
 }
 
 /// Seconds modulo 64 with 18 binary digits after the point.

@@ -27,17 +27,17 @@ const POINTS: u32 = 20;
 const NINES: u32 = 4;
 
 /// A named line.
-struct Line {
-    name: String,
-    points: Vec<(f64, f64)>,
+pub struct Line {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
 }
 
-struct Axes<'a> {
-    title: &'a str,
-    x: &'a str,
-    y: &'a str,
+pub struct Axes<'a> {
+    pub title: &'a str,
+    pub x: &'a str,
+    pub y: &'a str,
     /// Writes a value of the x axis.
-    label: fn(&f64) -> String,
+    pub label: fn(&f64) -> String,
 }
 
 /// Writes all plots of a scenario into a folder, named after it.
@@ -79,7 +79,8 @@ fn share(nines: &f64) -> String {
     format!("{share:.digits$} %")
 }
 
-fn plain(value: &f64) -> String {
+/// A value as it is.
+pub fn plain(value: &f64) -> String {
     format!("{value}")
 }
 
@@ -116,7 +117,8 @@ fn rates(run: &Report) -> Vec<(f64, f64)> {
     points
 }
 
-fn draw(path: &Path, axes: Axes<'_>, lines: &[Line]) -> Result<(), Error> {
+/// Writes one plot.
+pub fn draw(path: &Path, axes: Axes<'_>, lines: &[Line]) -> Result<(), Error> {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     draw_on(&root, &axes, lines).map_err(|error| Error::Plot(format!("{}: {error}", path.display())))
 }

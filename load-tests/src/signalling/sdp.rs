@@ -26,6 +26,8 @@ pub struct SentTrack {
     pub id: String,
     /// Simulcast encodings low to high, each with its SSRC; a single one has no rid.
     pub encodings: Vec<(Option<String>, u32)>,
+    /// SSRC of the retransmissions of a single encoding (RFC 4588, session-multiplexed by `FID`).
+    pub repair: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +112,10 @@ fn simulcast_lines(text: &mut String, track: &SentTrack) {
 }
 
 fn ssrc_lines(text: &mut String, track: &SentTrack) {
-    for (_, ssrc) in &track.encodings {
+    if let (Some((_, ssrc)), Some(repair)) = (track.encodings.first(), track.repair) {
+        line(text, format_args!("a=ssrc-group:FID {ssrc} {repair}"));
+    }
+    for ssrc in track.encodings.iter().map(|(_, ssrc)| ssrc).chain(&track.repair) {
         line(text, format_args!("a=ssrc:{ssrc} cname:load\r\na=ssrc:{ssrc} msid:- {}", track.id));
     }
 }
@@ -134,12 +139,24 @@ pub struct AnsweredSection {
     pub rids: Vec<String>,
     /// It agrees to transport-wide feedback.
     pub transport_cc: bool,
+    /// It agrees to negative acknowledgements (RFC 4585, section 6.2.1).
+    pub nack: bool,
+    /// Payload types it uses.
+    pub formats: Vec<u8>,
+    /// SSRCs it sends under, and pairs of those and their retransmissions' (`a=ssrc-group:FID`).
+    pub ssrcs: Vec<u32>,
+    pub repairs: Vec<(u32, u32)>,
 }
 
 impl AnsweredSection {
     /// Transport-wide feedback is agreed on.
     pub fn numbers_packets(&self) -> bool {
         self.transport_cc && self.extensions.contains(&format::TRANSPORT_CC)
+    }
+
+    /// Retransmissions in a stream of their own are agreed on.
+    pub fn repairs_loss(&self) -> bool {
+        self.nack && self.formats.contains(&format::RTX.0)
     }
 }
 
@@ -201,8 +218,10 @@ fn sections(sdp: &str) -> Vec<AnsweredSection> {
     let mut sections: Vec<AnsweredSection> = Vec::new();
     for line in sdp.lines().map(str::trim_end) {
         if let Some(media) = line.strip_prefix("m=") {
-            let port = media.split_ascii_whitespace().nth(1);
-            sections.push(AnsweredSection { rejected: port == Some("0"), ..AnsweredSection::default() });
+            let mut words = media.split_ascii_whitespace().skip(1);
+            let rejected = words.next() == Some("0");
+            let formats = words.skip(1).filter_map(|word| word.parse().ok()).collect();
+            sections.push(AnsweredSection { rejected, formats, ..AnsweredSection::default() });
         } else if let Some(section) = sections.last_mut() {
             read_line(section, line);
         }
@@ -226,6 +245,15 @@ fn read_line(section: &mut AnsweredSection, line: &str) {
         section.rids.extend(rid.split_once(' ').map(|(rid, _)| rid.to_owned()));
     } else if let Some(feedback) = attribute(line, "rtcp-fb") {
         section.transport_cc |= feedback.ends_with(" transport-cc");
+        section.nack |= feedback.ends_with(" nack");
+    } else if let Some(group) = attribute(line, "ssrc-group") {
+        let mut words = group.split_ascii_whitespace();
+        let is_repair = words.next() == Some("FID");
+        let mut next = || words.next().and_then(|word| word.parse().ok());
+        section.repairs.extend(next().zip(next()).filter(|_| is_repair));
+    } else if let Some(source) = attribute(line, "ssrc") {
+        let ssrc = source.split(' ').next().and_then(|word| word.parse().ok());
+        section.ssrcs.extend(ssrc.filter(|ssrc| !section.ssrcs.contains(ssrc)));
     }
 }
 
@@ -233,13 +261,15 @@ fn read_line(section: &mut AnsweredSection, line: &str) {
 mod tests {
     use super::*;
     use sfumato::transport::Certificate;
+    use sfumato::wire::Ssrc;
 
     const ANSWER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-lite\r\n\
         a=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:abcd\r\n\
         a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 AB:CD\r\na=setup:passive\r\n\
         a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=recvonly\r\n\
         a=candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host\r\na=candidate:2 1 tcp 1 127.0.0.1 7881 typ host tcptype passive\r\n\
-        m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=sendonly\r\na=extmap:3/sendonly x\r\na=rtcp-fb:96 transport-cc\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:1\r\na=sendonly\r\na=extmap:3/sendonly x\r\na=rtcp-fb:96 transport-cc\r\n\
+        a=rtcp-fb:96 nack\r\na=ssrc-group:FID 7 8\r\na=ssrc:7 cname:a\r\na=ssrc:7 msid:a b\r\na=ssrc:8 cname:a\r\n\
         a=fingerprint:sha-256 AB:CD\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=inactive\r\n";
 
     #[test]
@@ -253,6 +283,8 @@ mod tests {
         let video = answer.section("1").unwrap();
         assert_eq!((video.receives, video.sends, video.transport_cc), (false, true, true));
         assert_eq!(video.extensions, [3]);
+        assert!(video.repairs_loss() && !audio.repairs_loss());
+        assert_eq!((video.ssrcs.as_slice(), video.repairs.as_slice()), (&[7, 8][..], &[(7, 8)][..]));
         assert!(answer.section("2").is_none(), "rejected");
     }
 
@@ -269,7 +301,7 @@ mod tests {
         let credentials = Credentials { ufrag: "abcd".to_owned(), password: "0123456789012345678901".to_owned() };
         let certificate = Certificate::generate();
         let rid = |rid: &str| Some(rid.to_owned());
-        let track = |id: &str, encodings| Use::Send(SentTrack { id: id.to_owned(), encodings });
+        let track = |id: &str, encodings| Use::Send(SentTrack { id: id.to_owned(), encodings, repair: None });
         let sections = [
             Section { kind: Kind::Audio, usage: track("mic", vec![(None, 5)]) },
             Section { kind: Kind::Video, usage: track("cam", vec![(rid("q"), 6), (rid("h"), 7)]) },
@@ -289,5 +321,12 @@ mod tests {
         assert_eq!(read[0].remote.as_ref().unwrap().ssrcs[0].0.0, 5);
         assert_eq!(read[1].remote.as_ref().unwrap().encodings.len(), 2);
         assert!(read[2].remote.is_none() && read[2].peer_receives);
+        let track = SentTrack { id: "cam".to_owned(), encodings: vec![(None, 6)], repair: Some(9) };
+        let sections = [Section { kind: Kind::Video, usage: Use::Send(track) }];
+        let offer = Offer { session: 7, version: 1, credentials: &credentials, fingerprint, sections: &sections };
+        let mut session = Session::new(1);
+        session.apply_offer(&offer.write()).unwrap();
+        let ssrcs = &session.sections()[0].remote.as_ref().unwrap().ssrcs;
+        assert_eq!(ssrcs[..], [(Ssrc(6), Some(Ssrc(9)))]);
     }
 }

@@ -208,5 +208,5 @@ fn sent_section(track: &TrackPlan) -> Section {
     let mut random = rand::rng();
     let encodings = track.encodings.iter().map(|encoding| (encoding.rid.clone(), random.random_range(1..u32::MAX)));
     let id = format!("{}-{:08x}", track.kind.name(), rand::random::<u32>());
-    Section { kind: track.kind, usage: Use::Send(SentTrack { id, encodings: encodings.collect() }) }
+    Section { kind: track.kind, usage: Use::Send(SentTrack { id, encodings: encodings.collect(), repair: None }) }
 }

@@ -8,6 +8,7 @@ use crate::wire::codec::dependency_descriptor::writing::{WrittenFrame, WrittenSt
 use crate::wire::codec::dependency_descriptor::{self, Indication, Structure};
 use crate::wire::codec::{self, Layer};
 
+mod catch_up;
 mod hostile;
 mod model;
 

@@ -45,8 +45,16 @@ impl TimestampMap {
         self.reference = None;
     }
 
-    /// Begins with a source stream at its timestamp `input`. `resumes` when it is the stream that was mapped before, whose offset still fits.
-    pub fn start(&mut self, now: Instant, input: u32, resumes: bool, clock: Option<ClockReference>) -> u32 {
+    /// Begins with a source stream at its timestamp `input`, before which the timeline needs `before` free ticks. `resumes` when it
+    /// is the stream that was mapped before, whose offset still fits.
+    pub fn start(
+        &mut self,
+        now: Instant,
+        input: u32,
+        before: u32,
+        resumes: bool,
+        clock: Option<ClockReference>,
+    ) -> u32 {
         if let Some((newest, arrival)) = self.newest {
             let elapsed = now.saturating_duration_since(arrival);
             let by_elapsed = newest.wrapping_add(self.units(elapsed.max(FRAME)));
@@ -54,7 +62,8 @@ impl TimestampMap {
                 if resumes { Some(input.wrapping_add(self.line_offset())) } else { self.by_clocks(input, clock) };
             let due = candidate.filter(|candidate| self.is_plausible(*candidate, by_elapsed)).unwrap_or(by_elapsed);
             // Both encodings may have captured the same moment. One tick then keeps the order and the lip sync.
-            let output = if clock::is_later(due, newest) { due } else { newest.wrapping_add(1) };
+            let least = newest.wrapping_add(before);
+            let output = if clock::is_later(due, least) { due } else { least.wrapping_add(1) };
             self.offset = output.wrapping_sub(input);
             self.ahead = output.wrapping_sub(due);
         }
@@ -71,6 +80,11 @@ impl TimestampMap {
             self.newest = Some((output, now));
         }
         output
+    }
+
+    /// Where a timestamp of the stream that was started lies.
+    pub fn place(&self, input: u32) -> u32 {
+        input.wrapping_add(self.offset)
     }
 
     /// NTP time and the output timestamp that belongs to it: the publisher's where it is known, else `ntp_now`. `None` before the first packet.
@@ -142,7 +156,7 @@ mod tests {
     fn the_first_stream_has_the_random_offset_and_keeps_its_distances() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, u32::MAX);
-        assert_eq!(map.start(start, 1_000, false, None), 999);
+        assert_eq!(map.start(start, 1_000, 0, false, None), 999);
         assert_eq!(map.map(start, 4_000, true, None), 3_999);
     }
 
@@ -150,11 +164,11 @@ mod tests {
     fn clocks_place_the_next_encoding_exactly() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 0);
-        map.start(start, 1_000, false, reference(NTP, 1_000, start));
+        map.start(start, 1_000, 0, false, reference(NTP, 1_000, start));
         // The other encoding's clock reads 500,000 half a second later; its keyframe was captured 1 s after the first frame, but came late.
         let late = start + SECOND + Duration::from_millis(150);
         let clock = reference(NTP + (1 << 31), 500_000, start);
-        assert_eq!(map.start(late, 545_000, false, clock), 91_000);
+        assert_eq!(map.start(late, 545_000, 0, false, clock), 91_000);
         assert_eq!(map.map(late, 548_000, true, clock), 94_000);
     }
 
@@ -162,9 +176,9 @@ mod tests {
     fn without_clocks_the_time_that_passed_decides() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 0);
-        map.start(start, 1_000, false, None);
-        assert_eq!(map.start(start + SECOND, 7, false, None), 91_000);
-        let at_once = map.start(start + SECOND, 70_000, false, None);
+        map.start(start, 1_000, 0, false, None);
+        assert_eq!(map.start(start + SECOND, 7, 0, false, None), 91_000);
+        let at_once = map.start(start + SECOND, 70_000, 0, false, None);
         assert_eq!(at_once, 91_000 + 2_999, "at least a frame");
     }
 
@@ -172,18 +186,18 @@ mod tests {
     fn clocks_that_disagree_with_the_time_that_passed_are_not_believed() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 0);
-        map.start(start, 1_000, false, reference(NTP, 1_000, start));
+        map.start(start, 1_000, 0, false, reference(NTP, 1_000, start));
         let an_hour_ahead = reference(NTP + (3_600 << 32), 500_000, start);
-        assert_eq!(map.start(start + SECOND, 500_000, false, an_hour_ahead), 91_000);
+        assert_eq!(map.start(start + SECOND, 500_000, 0, false, an_hour_ahead), 91_000);
     }
 
     #[test]
     fn the_same_moment_in_two_encodings_is_one_tick_apart() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 0);
-        map.start(start, 1_000, false, reference(NTP, 1_000, start));
-        assert_eq!(map.start(start, 9_000, false, reference(NTP, 9_000, start)), 1_001);
-        let earlier = map.start(start, 70_000, false, reference(NTP, 73_000, start));
+        map.start(start, 1_000, 0, false, reference(NTP, 1_000, start));
+        assert_eq!(map.start(start, 9_000, 0, false, reference(NTP, 9_000, start)), 1_001);
+        let earlier = map.start(start, 70_000, 0, false, reference(NTP, 73_000, start));
         assert_eq!(earlier, 1_002, "captured before the last frame");
     }
 
@@ -191,17 +205,17 @@ mod tests {
     fn a_resumed_stream_keeps_its_offset_unless_its_timestamps_began_anew() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 5);
-        map.start(start, 1_000, false, None);
-        assert_eq!(map.start(start + 10 * SECOND, 901_000, true, None), 901_005);
-        assert_eq!(map.start(start + 11 * SECOND, 77, true, None), 991_005);
+        map.start(start, 1_000, 0, false, None);
+        assert_eq!(map.start(start + 10 * SECOND, 901_000, 0, true, None), 901_005);
+        assert_eq!(map.start(start + 11 * SECOND, 77, 0, true, None), 991_005);
     }
 
     #[test]
     fn a_pause_of_a_day_still_steps_forward() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 0);
-        map.start(start, 1_000, false, None);
-        let output = map.start(start + 86_400 * SECOND, 77, false, None);
+        map.start(start, 1_000, 0, false, None);
+        let output = map.start(start + 86_400 * SECOND, 77, 0, false, None);
         assert!(clock::is_later(output, 1_000));
     }
 
@@ -210,7 +224,7 @@ mod tests {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 100);
         assert_eq!(map.report(start, 42), None, "no packet yet");
-        map.start(start, 1_000, false, None);
+        map.start(start, 1_000, 0, false, None);
         assert_eq!(map.report(start + SECOND, 42), Some((42, 91_100)), "own clock at first");
         map.map(start + SECOND, 91_000, true, reference(NTP, 50_000, start + SECOND));
         let (ntp, timestamp) = map.report(start + 3 * SECOND, 42).unwrap();
@@ -221,14 +235,14 @@ mod tests {
     fn being_ahead_is_forgotten_at_the_next_switch_and_told_in_reports() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 0);
-        map.start(start, 0, false, reference(NTP, 0, start));
+        map.start(start, 0, 0, false, reference(NTP, 0, start));
         map.map(start, 9_000, true, None);
         // Captured at the first frame's moment, so 9,001 units ahead.
         let other = reference(NTP, 70_000, start);
-        assert_eq!(map.start(start, 70_000, false, other), 9_001);
+        assert_eq!(map.start(start, 70_000, 0, false, other), 9_001);
         assert_eq!(map.report(start, 0), Some((NTP, 9_001)));
         let first = reference(NTP, 0, start);
-        assert_eq!(map.start(start + SECOND, 90_000, false, first), 90_000);
+        assert_eq!(map.start(start + SECOND, 90_000, 0, false, first), 90_000);
         assert_eq!(map.report(start, 0), Some((NTP, 0)));
     }
 
@@ -236,9 +250,9 @@ mod tests {
     fn reports_after_a_switch_stay_on_the_same_line() {
         let start = Instant::now();
         let mut map = TimestampMap::new(RATE, 100);
-        map.start(start, 1_000, false, reference(NTP, 1_000, start));
+        map.start(start, 1_000, 0, false, reference(NTP, 1_000, start));
         let before = map.report(start + SECOND, 0);
-        map.start(start + SECOND, 545_000, false, reference(NTP + (1 << 31), 500_000, start + SECOND / 2));
+        map.start(start + SECOND, 545_000, 0, false, reference(NTP + (1 << 31), 500_000, start + SECOND / 2));
         assert_eq!(map.report(start + SECOND, 0), before);
     }
 }

@@ -66,7 +66,9 @@ fn an_empty_section_is_inactive_with_all_its_codecs() {
     let answer = answered(&mut session, CHROMIUM[0]);
     let empty = answer_section(&answer, "5");
     assert_eq!(direction(empty), "inactive");
-    assert_eq!(empty.media_name.formats.len(), section(&session, "5").codecs.len());
+    let codecs = &section(&session, "5").codecs;
+    let repaired = codecs.iter().filter(|codec| codec.rtx.is_some()).count();
+    assert_eq!((empty.media_name.formats.len(), repaired), (codecs.len() + repaired, 15));
     assert_eq!(direction(answer_section(&answer, "0")), "recvonly");
 }
 
@@ -78,10 +80,11 @@ fn a_filled_section_sends_in_the_codecs_of_its_source() {
     let answer = answered(&mut session, CHROMIUM[0]);
     let sent = answer_section(&answer, "5");
     assert_eq!(direction(sent), "sendonly");
-    assert_eq!(sent.media_name.formats, ["96", "98", "100", "35", "37"], "the offer's order, not the track's");
+    let expected = ["96", "97", "98", "99", "100", "101", "35", "36", "37", "38"];
+    assert_eq!(sent.media_name.formats, expected, "the offer's order, not the track's");
     assert_eq!(value(&sent.attributes, "msid"), Some("stream9 track9"));
     let ssrcs: Vec<_> = values(&sent.attributes, "ssrc").collect();
-    assert_eq!(ssrcs, ["9 cname:cname", "9 msid:stream9 track9"]);
+    assert_eq!(ssrcs[..2], ["9 cname:cname", "9 msid:stream9 track9"]);
     let voice = answer_section(&answer, "2");
     assert_eq!(voice.media_name.formats, ["111"]);
     assert_eq!(value(&voice.attributes, "fmtp"), Some("111 minptime=10;useinbandfec=1"));
@@ -98,8 +101,37 @@ fn a_published_section_asks_for_dtx_feedback_and_every_layer() {
     assert_eq!(value(&camera.attributes, "simulcast"), Some("recv q;h;f"));
     assert_eq!(values(&camera.attributes, "rid").collect::<Vec<_>>(), ["q recv", "h recv", "f recv"]);
     let feedback: Vec<_> = values(&camera.attributes, "rtcp-fb").filter(|f| f.starts_with("96 ")).collect();
-    assert_eq!(feedback, ["96 nack pli", "96 ccm fir", "96 transport-cc"]);
-    assert!(values(&camera.attributes, "rtpmap").all(|r| !r.contains("rtx")));
+    assert_eq!(feedback, ["96 nack", "96 nack pli", "96 ccm fir", "96 transport-cc"]);
+    assert!(values(&voice.attributes, "rtcp-fb").all(|f| !f.contains("nack")), "audio has redundancy instead");
+}
+
+#[test]
+fn retransmissions_are_answered_for_each_codec_and_announced_with_the_track() {
+    let mut session = applied(CHROMIUM[0]);
+    session.add_track(MediaKind::Video, track(1, &[Codec::Vp8])).unwrap();
+    let answer = answered(&mut session, CHROMIUM[0]);
+    let published = &answer_section(&answer, "1").attributes;
+    assert!(values(published, "rtpmap").any(|r| r == "97 rtx/90000"));
+    assert!(values(published, "fmtp").any(|f| f == "97 apt=96"));
+    let received = answer.media_descriptions.iter().find(|m| has(&m.attributes, "msid")).unwrap();
+    assert_eq!(received.media_name.formats, ["96", "97"]);
+    assert_eq!(value(&received.attributes, "ssrc-group"), Some("FID 1 1001"));
+    let named: Vec<_> = values(&received.attributes, "ssrc").filter_map(|s| s.split(' ').next()).collect();
+    assert_eq!(named, ["1", "1", "1001", "1001"]);
+}
+
+#[test]
+fn without_nack_there_are_no_retransmissions() {
+    let rtx = video("0", "recvonly").replace("96 102", "96 97 102") + "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
+    for (feedback, formats, ssrcs) in [("", &["96"][..], 2), ("a=rtcp-fb:* nack\r\n", &["96", "97"], 4)] {
+        let offer = offer(&[rtx.clone() + feedback]);
+        let mut session = applied(&offer);
+        session.add_track(MediaKind::Video, track(1, &[Codec::Vp8])).unwrap();
+        let answer = answered(&mut session, &offer);
+        let section = answer_section(&answer, "0");
+        assert_eq!(section.media_name.formats, formats);
+        assert_eq!(values(&section.attributes, "ssrc").count(), ssrcs);
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn track(n: u32, codecs: &[Codec]) -> LocalTrack {
         track_id: format!("track{n}"),
         cname: "cname".to_owned(),
         ssrc: Ssrc(n),
+        rtx: Some(Ssrc(1_000 + n)),
         codecs: codecs.to_vec(),
     }
 }

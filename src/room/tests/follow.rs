@@ -11,7 +11,7 @@ fn follow(world: &mut World, publisher: Option<&str>, reads: &[(MediaKind, &'sta
     let follow = Some(Follow { publisher: publisher.map(Identity::new) });
     let hidden = Grants { hidden: true, publish: false, ..grants() };
     world.join_as(CLEO, &JoinRequest { follow, ..request("cleo", hidden) }).unwrap();
-    world.room.receives(CLEO, reads.to_vec());
+    world.room.receives(world.now, CLEO, reads.to_vec());
     world.effects.extend(world.room.take_effects());
 }
 

@@ -195,3 +195,35 @@ fn telling_all_allocates_nothing_for_each() {
     }
     assert!(counted[2] < counted[0] + 40, "allocations {counted:?} in rooms of {SIZES:?}");
 }
+
+/// A thousand subscribers who turn away and come back are counted, not looked through.
+#[test]
+fn what_is_needed_of_a_track_is_known_without_a_look_at_its_subscribers() {
+    let mut counted = Vec::new();
+    for size in SIZES {
+        let mut world = room_of(size);
+        let track = world.room.participant(ParticipantKey(0)).unwrap().publications[0].info.id.clone();
+        world.room.flows(world.now, &track);
+        let want = |wanted| Command::Want { tracks: vec![track.clone()], wanted };
+        for key in 1..size {
+            world.command(ParticipantKey(key), Command::Subscribe { tracks: vec![track.clone()], subscribe: true });
+        }
+        world.effects.clear();
+        let [turned, back] = [want(Wanted::NOTHING), want(Wanted::quality(Quality::High))];
+        // All but one turn away: the publisher hears nothing of it.
+        for key in 2..size {
+            world.command(ParticipantKey(key), turned.clone());
+        }
+        world.wait(2 * super::super::demand::LOWERING_DELAY);
+        let to_publisher =
+            |world: &World| tells(world).filter(|(_, event)| matches!(event, Event::LayersWanted { .. })).count();
+        assert_eq!(to_publisher(&world), 0, "in a room of {size}");
+        counted.push(allocations(&mut world, |world| {
+            world.command(ParticipantKey(1), turned);
+            world.wait(2 * super::super::demand::LOWERING_DELAY);
+            world.command(ParticipantKey(1), back);
+        }));
+        assert_eq!(to_publisher(&world), 2, "that nothing is needed, and that all is");
+    }
+    assert_eq!(counted, [counted[0]; 3], "allocations in rooms of {SIZES:?}");
+}

@@ -48,7 +48,7 @@ fn the_stream_goes_on_from_the_next_publisher_even_under_the_same_ssrc() {
     // Dora comes while Anna is watched, and takes over when Anna leaves. Her numbers and times lie before Anna's.
     let (_events, dora) = enter(&mut world.shard, world.now, 2, publishing("dora"), Connected::new(3));
     let anna = std::mem::replace(&mut world.anna, dora);
-    let packet = world.sealed(1, true);
+    let packet = world.sealed(1, false);
     world.receive(&mut [packet]);
     assert!(world.bert_packets().is_empty(), "Dora is not watched yet");
     world.shard.handle_message(world.now, Message::Gone { seat: SeatId(0) });
@@ -79,7 +79,7 @@ fn a_keyframe_of_the_next_publisher_is_asked_for_at_once() {
     world.receive(&mut [packet]);
     let (_events, dora) = enter(&mut world.shard, world.now, 2, publishing("dora"), Connected::new(3));
     world.anna = dora;
-    let packet = world.sealed(1, true);
+    let packet = world.sealed(1, false);
     world.receive(&mut [packet]);
     world.shard.outgoing().clear();
     let asked = world.shard.counters.keyframe_requests_out.get();
@@ -87,6 +87,26 @@ fn a_keyframe_of_the_next_publisher_is_asked_for_at_once() {
     assert_eq!(world.shard.counters.keyframe_requests_out.get(), asked + 1);
     let to = world.anna.0;
     assert!(world.shard.outgoing().transmits().iter().any(|transmit| transmit.route.to == to));
+}
+
+#[test]
+fn a_keyframe_of_the_next_publisher_that_just_passed_is_shown_at_once() {
+    let mut world = World::of(publishing("anna"), watching("recvonly"));
+    let packet = world.sealed(100, true);
+    world.receive(&mut [packet]);
+    let before = world.bert_packets();
+    let (_events, dora) = enter(&mut world.shard, world.now, 2, publishing("dora"), Connected::new(3));
+    world.anna = dora;
+    let mut packets = [1, 2].map(|sequence| world.sealed(sequence, sequence == 1));
+    world.receive(&mut packets);
+    world.shard.outgoing().clear();
+    world.now += Duration::from_secs(1);
+    world.shard.handle_message(world.now, Message::Gone { seat: SeatId(0) });
+    let after = world.bert_packets();
+    assert_eq!(after.iter().map(|(_, fill)| *fill).collect::<Vec<u8>>(), [1, 2]);
+    assert_eq!(after[0].0.sequence_number, before[0].0.sequence_number.wrapping_add(1));
+    assert_eq!(after[1].0.timestamp.wrapping_sub(before[0].0.timestamp), 90_000);
+    assert_eq!(world.shard.counters.keyframe_requests_out.get(), 0);
 }
 
 #[test]

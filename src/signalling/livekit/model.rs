@@ -168,6 +168,14 @@ pub(super) fn quality(quality: proto::VideoQuality) -> Option<Quality> {
     }
 }
 
+pub(super) fn quality_to_proto(quality: Quality) -> proto::VideoQuality {
+    match quality {
+        Quality::Low => proto::VideoQuality::Low,
+        Quality::Medium => proto::VideoQuality::Medium,
+        Quality::High => proto::VideoQuality::High,
+    }
+}
+
 #[allow(deprecated)] // Clients still read the fields that newer ones replace.
 pub(super) fn track(info: &TrackInfo) -> proto::TrackInfo {
     let request = AddTrackRequest::decode(info.opaque.as_ref()).unwrap_or_default();
@@ -271,6 +279,11 @@ fn mime_type(kind: MediaKind, codec: &str) -> String {
         MediaKind::Video => ("video", codec.to_uppercase()),
     };
     format!("{top}/{subtype}")
+}
+
+/// `video/VP8` as `vp8`.
+pub(super) fn codec_name(mime_type: &str) -> String {
+    mime_type.rsplit('/').next().unwrap_or_default().to_lowercase()
 }
 
 /// Where the client does not say: scalable codecs carry all layers in one stream.

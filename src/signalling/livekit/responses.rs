@@ -7,7 +7,7 @@ use proto::signal_response::Message as Answer;
 use proto::{DisconnectReason, LeaveRequest};
 
 use super::{COMPATIBLE_VERSION, PROTOCOL, model};
-use crate::room::event::{Event, JoinedRoom, SubscriptionFailure};
+use crate::room::event::{CodecDemand, Event, JoinedRoom, SubscriptionFailure};
 use crate::room::model::*;
 
 /// Seconds between a client's pings, and without an answer after which it gives the connection up.
@@ -71,6 +71,7 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
         Event::FirstSubscriber { track } => {
             Answer::TrackSubscribed(proto::TrackSubscribed { track_sid: track.to_string() })
         }
+        Event::LayersWanted { track, codecs } => Answer::SubscribedQualityUpdate(subscribed_quality(&track, &codecs)),
         Event::SubscriptionAllowed { publisher, track, allowed } => {
             let (participant_sid, track_sid) = (publisher.to_string(), track.to_string());
             Answer::SubscriptionPermissionUpdate(proto::SubscriptionPermissionUpdate {
@@ -146,6 +147,27 @@ pub(super) fn join_without_others(joined: &JoinedRoom) -> proto::JoinResponse {
             .collect(),
         fast_publish: joined.participant.grants.publish,
         ..Default::default()
+    }
+}
+
+/// Every quality is named, those that were not announced too: a client takes a single encoding for the lowest, whatever
+/// quality it announced it as.
+#[allow(deprecated)] // Older clients read the first codec's qualities alone.
+fn subscribed_quality(track: &TrackId, codecs: &[CodecDemand]) -> proto::SubscribedQualityUpdate {
+    let codec = |demand: &CodecDemand| proto::SubscribedCodec {
+        codec: model::codec_name(&demand.mime_type),
+        qualities: [Quality::Low, Quality::Medium, Quality::High]
+            .map(|quality| proto::SubscribedQuality {
+                quality: model::quality_to_proto(quality).into(),
+                enabled: Some(quality) <= demand.highest,
+            })
+            .into(),
+    };
+    let subscribed_codecs: Vec<_> = codecs.iter().map(codec).collect();
+    proto::SubscribedQualityUpdate {
+        track_sid: track.to_string(),
+        subscribed_qualities: subscribed_codecs.first().map(|codec| codec.qualities.clone()).unwrap_or_default(),
+        subscribed_codecs,
     }
 }
 

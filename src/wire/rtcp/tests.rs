@@ -177,6 +177,48 @@ fn written_feedback_is_read_alike_by_the_oracle() {
     assert_eq!(bye.sources, [4]);
 }
 
+/// The numbers a NACK block asks for, as the oracle reads it.
+fn asked(out: &[u8]) -> (u32, u32, Vec<u16>) {
+    let blocks = ::rtcp::packet::unmarshal(&mut &out[..]).unwrap();
+    let nack = blocks[0].as_any().downcast_ref::<TransportLayerNack>().unwrap();
+    (nack.sender_ssrc, nack.media_ssrc, nack.nacks.iter().flat_map(NackPair::packet_list).collect())
+}
+
+#[test]
+fn missing_packets_are_asked_for_alike_by_the_oracle() {
+    let mut random = StdRng::seed_from_u64(4);
+    for _ in 0..2_000 {
+        let mut number = random.random::<u16>();
+        let numbers: Vec<u16> = (0..random.random_range(1..=limits::MISSING_PACKETS))
+            .map(|_| {
+                number = number.wrapping_add(random.random_range(1..40));
+                number
+            })
+            .collect();
+        let mut out = Vec::new();
+        Writer { out: &mut out }.nack(Ssrc(1), Ssrc(2), numbers.iter().copied());
+        assert_eq!(asked(&out), (1, 2, numbers));
+    }
+}
+
+#[test]
+fn neighbours_share_an_entry_and_what_is_too_much_is_left_out() {
+    let nack = |numbers: Vec<u16>| {
+        let mut out = Vec::new();
+        Writer { out: &mut out }.nack(Ssrc(1), Ssrc(2), numbers);
+        out
+    };
+    let seventeen: Vec<u16> = (65_530..=65_535).chain(0..=10).collect();
+    let one = nack(seventeen.clone());
+    assert_eq!((one.len(), asked(&one).2), (16, seventeen), "over the wrap");
+    assert_eq!(nack((0..=17).collect()).len(), 20);
+    assert_eq!(asked(&nack(vec![7, 7, 8])).2, [7, 8], "told once");
+    let scattered: Vec<u16> = (0..300).map(|n| n * 20).collect();
+    let most = nack(scattered.clone());
+    assert_eq!(asked(&most).2, scattered[..limits::MISSING_PACKETS]);
+    assert_eq!(most.len(), 12 + 4 * limits::MISSING_PACKETS);
+}
+
 #[test]
 fn a_cname_of_every_length_is_a_valid_block() {
     for len in 0..300 {

@@ -1,9 +1,10 @@
-//! Writing RTCP blocks (RFC 3550, section 6; RFC 4585, section 6.3.1; RFC 5104, section 4.3.1).
+//! Writing RTCP blocks (RFC 3550, section 6; RFC 4585, sections 6.2.1 and 6.3.1; RFC 5104, section 4.3.1).
 //!
 //! What always holds: what is written is a whole number of 32-bit words with a true length field, whatever the arguments.
 
 use super::packet_type::*;
 use super::{REPORTS_PER_BLOCK, ReceptionReport, SenderInfo, Ssrc};
+use crate::limits;
 
 /// SDES item type of the canonical name.
 const SDES_CNAME: u8 = 1;
@@ -56,6 +57,32 @@ impl Writer<'_> {
         });
     }
 
+    /// Asks for packets of `media` to be sent again (RFC 4585, section 6.2.1). Numbers in the order they were sent in; at most
+    /// `limits::MISSING_PACKETS` are taken, more are left out.
+    pub fn nack(&mut self, sender: Ssrc, media: Ssrc, numbers: impl IntoIterator<Item = u16>) {
+        self.block(FORMAT_NACK, TRANSPORT_FEEDBACK, |out| {
+            put(out, sender.0);
+            put(out, media.0);
+            let mut entry: Option<(u16, u16)> = None;
+            for number in numbers.into_iter().take(limits::MISSING_PACKETS) {
+                entry = match entry {
+                    Some((id, mask)) if id == number => Some((id, mask)),
+                    Some((id, mask)) => match number.wrapping_sub(id) {
+                        behind @ 1..=16 => Some((id, mask | 1 << (behind - 1))),
+                        _ => {
+                            put_nack(out, id, mask);
+                            Some((number, 0))
+                        }
+                    },
+                    None => Some((number, 0)),
+                };
+            }
+            if let Some((id, mask)) = entry {
+                put_nack(out, id, mask);
+            }
+        });
+    }
+
     /// `sequence` grows by one with every new request for the same media source, not with repetitions.
     pub fn full_intra_request(&mut self, sender: Ssrc, media: Ssrc, sequence: u8) {
         self.block(FORMAT_FIR, PAYLOAD_FEEDBACK, |out| {
@@ -77,7 +104,7 @@ impl Writer<'_> {
         body(self.out);
         let len = (self.out.len() - start).next_multiple_of(4);
         self.out.resize(start + len, 0);
-        // 31 reports are 780 bytes: far from what 16 bits count.
+        // 31 reports are 780 bytes, 256 missing packets 1,036: far from what 16 bits count.
         let words = (len / 4 - 1) as u16;
         if let Some(length) = self.out.get_mut(start + 2..start + 4) {
             length.copy_from_slice(&words.to_be_bytes());
@@ -91,6 +118,11 @@ fn bounded(reports: &[ReceptionReport]) -> &[ReceptionReport] {
 
 fn put(out: &mut Vec<u8>, word: u32) {
     out.extend_from_slice(&word.to_be_bytes());
+}
+
+/// One packet, and which of the 16 behind it.
+fn put_nack(out: &mut Vec<u8>, packet_id: u16, bitmask: u16) {
+    put(out, (u32::from(packet_id) << 16) | u32::from(bitmask));
 }
 
 fn put_report(out: &mut Vec<u8>, report: &ReceptionReport) {

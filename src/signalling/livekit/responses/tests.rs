@@ -2,7 +2,7 @@
 
 use super::super::model::tests::{participant_info, track_info, video_request};
 use super::*;
-use crate::room::event::{DataTrackHandle, RequestRefusal};
+use crate::room::event::{CodecDemand, DataTrackHandle, RequestRefusal};
 use crate::room::shared::Shared;
 
 pub fn room_info() -> RoomInfo {
@@ -224,4 +224,25 @@ fn data_tracks_are_told_with_handles() {
 #[test]
 fn a_refused_join_has_no_message() {
     assert!(responses(Event::Refused(JoinError::RoomFull), PROTOCOL).is_empty());
+}
+
+#[test]
+#[allow(deprecated)]
+fn what_is_needed_of_a_track_is_told_by_codec_and_quality() {
+    let demand = |mime: &str, highest| CodecDemand { mime_type: mime.to_owned(), highest };
+    let codecs = vec![demand("video/VP9", Some(Quality::Medium)), demand("video/VP8", None)];
+    let Answer::SubscribedQualityUpdate(update) = told(Event::LayersWanted { track: track(), codecs }) else {
+        panic!()
+    };
+    let enabled = |qualities: &[proto::SubscribedQuality]| -> Vec<_> {
+        qualities.iter().map(|quality| (quality.quality(), quality.enabled)).collect()
+    };
+    let named = |flags: [bool; 3]| {
+        [proto::VideoQuality::Low, proto::VideoQuality::Medium, proto::VideoQuality::High].into_iter().zip(flags)
+    };
+    let [vp9, vp8] = update.subscribed_codecs.as_slice() else { panic!("{update:?}") };
+    assert_eq!((update.track_sid.as_str(), vp9.codec.as_str(), vp8.codec.as_str()), ("TR_a", "vp9", "vp8"));
+    assert_eq!(enabled(&vp9.qualities), named([true, true, false]).collect::<Vec<_>>());
+    assert_eq!(enabled(&vp8.qualities), named([false; 3]).collect::<Vec<_>>());
+    assert_eq!(update.subscribed_qualities, vp9.qualities, "for older clients");
 }
