@@ -11,14 +11,17 @@ use crate::wire::codec::dependency_descriptor::Indication;
 use crate::wire::codec::{FrameDependency, Layer, PayloadDescriptor, PayloadInfo};
 
 /// Changes of layers remembered for late packets: they come within the reach of a few pictures, in each of which one may change.
-const CHANGES: usize = 4;
+const CHANGES: usize = 6;
 
-/// The layers forwarded from a picture on.
+/// What holds from a picture on.
 #[derive(Clone, Copy, Debug)]
 struct Change {
     /// RTP timestamp of the first picture.
     from: u32,
+    /// The layers that are forwarded.
     layers: Layer,
+    /// The highest spatial layer of the stream, as far as was seen since the keyframe.
+    top: u8,
 }
 
 /// Decides for one encoding at a time; begins anew with the next.
@@ -30,15 +33,15 @@ pub struct LayerFilter {
     changes: [Change; CHANGES],
     /// Timestamp of the newest picture.
     picture: u32,
-    /// Spatial layers of which something was withheld in that picture, one bit each.
+    /// Spatial layers of which something was forwarded or withheld in that picture, one bit each.
+    admitted: u8,
     withheld: u8,
     /// Timestamp of the newest keyframe.
     keyframe: u32,
     /// Spatial layers of which something was withheld since that keyframe, out of temporal layers that were forwarded.
     broken: u8,
-    /// Highest spatial layer since that keyframe, and of these pictures without the newest.
+    /// Highest spatial layer since that keyframe.
     seen: u8,
-    top: u8,
     /// The newest change of spatial layers that did not come with a keyframe.
     announced: Option<u32>,
     frames: FrameWindow,
@@ -46,16 +49,16 @@ pub struct LayerFilter {
 
 impl LayerFilter {
     pub fn new() -> LayerFilter {
-        let change = Change { from: 0, layers: Layer::default() };
+        let change = Change { from: 0, layers: Layer::default(), top: 0 };
         LayerFilter {
             wanted: Layer::default(),
             changes: [change; CHANGES],
             picture: 0,
+            admitted: 0,
             withheld: 0,
             keyframe: 0,
             broken: 0,
             seen: 0,
-            top: 0,
             announced: None,
             frames: FrameWindow::default(),
         }
@@ -66,8 +69,9 @@ impl LayerFilter {
         let timestamp = first.header.timestamp;
         *self = LayerFilter {
             wanted,
-            changes: [Change { from: timestamp, layers: wanted }; CHANGES],
+            changes: [Change { from: timestamp, layers: wanted, top: 0 }; CHANGES],
             picture: timestamp,
+            admitted: 1,
             keyframe: timestamp,
             ..LayerFilter::new()
         };
@@ -82,38 +86,48 @@ impl LayerFilter {
 
     /// The layers forwarded now.
     pub fn layers(&self) -> Layer {
+        self.newest().layers
+    }
+
+    fn newest(&self) -> Change {
         let [newest, ..] = self.changes;
-        newest.layers
+        newest
     }
 
     /// What is wanted comes with a keyframe, not before.
     pub fn awaits_keyframe(&self) -> bool {
-        self.wanted.spatial != self.layers().spatial && !self.reaches(self.wanted.spatial)
+        let now = self.layers().spatial;
+        self.wanted.spatial > now || self.wanted.spatial < now && !self.is_whole(self.wanted.spatial)
     }
 
     /// Whether a packet is forwarded.
     pub fn admits(&mut self, record: &Packet) -> bool {
         let (timestamp, layer) = (record.header.timestamp, record.info.layer());
         if is_later(timestamp, self.picture) {
-            self.begin_picture(timestamp);
+            self.begin_picture(record, layer);
         }
         if timestamp == self.picture {
             self.begin_layers(record, layer);
             self.seen = self.seen.max(layer.spatial);
         }
-        let layers = self.layers_at(timestamp);
-        let admitted = self.needs(&record.info, layer, layers);
+        let change = self.at(timestamp);
+        let admitted = change.needs(&record.info, layer);
         if !admitted {
-            self.withhold(timestamp, layer, layers);
-        } else if let Some(dependency) = &record.info.dependency {
+            self.withhold(timestamp, layer, change.layers);
+            return false;
+        }
+        if timestamp == self.picture {
+            self.admitted |= bit(layer.spatial);
+        }
+        if let Some(dependency) = &record.info.dependency {
             self.frames.insert(dependency.frame_number);
         }
-        admitted
+        true
     }
 
     /// Whether an admitted packet is the last of its picture, which it may not have been for the publisher.
     pub fn ends_picture(&self, record: &Packet) -> bool {
-        let highest = self.layers_at(record.header.timestamp).spatial;
+        let highest = self.at(record.header.timestamp).layers.spatial;
         record.info.ends_frame() && record.info.layer().spatial == highest
     }
 
@@ -121,39 +135,45 @@ impl LayerFilter {
     /// keyframe tells it.
     pub fn announces(&self, record: &Packet) -> Option<u8> {
         let timestamp = record.header.timestamp;
-        self.announced.filter(|from| *from == timestamp).map(|_| self.layers_at(timestamp).spatial)
+        self.announced.filter(|from| *from == timestamp).map(|_| self.at(timestamp).layers.spatial)
     }
 
-    fn begin_picture(&mut self, timestamp: u32) {
-        self.picture = timestamp;
-        self.withheld = 0;
-        self.top = self.seen;
-        let now = self.layers();
-        if now == self.wanted {
+    /// Fewer layers from this picture on, where that can be.
+    fn begin_picture(&mut self, record: &Packet, layer: Layer) {
+        self.picture = record.header.timestamp;
+        (self.admitted, self.withheld) = (0, 0);
+        let Change { layers: now, top, .. } = self.newest();
+        if now == self.wanted && top == self.seen {
             return;
         }
-        let spatial = if self.reaches(self.wanted.spatial) { self.wanted.spatial } else { now.spatial };
-        let temporal = now.temporal.min(self.wanted.temporal);
-        self.change(Layer { spatial, temporal });
+        let mut layers = Layer { temporal: now.temporal.min(self.wanted.temporal), ..now };
+        let lower = Change { from: self.picture, layers, top: self.seen };
+        // A lower layer that is forwarded now will go on to be all that is needed.
+        let below = layer.spatial <= self.wanted.spatial && self.wanted.spatial < now.spatial;
+        if below && self.is_whole(self.wanted.spatial) && lower.needs(&record.info, layer) {
+            layers.spatial = self.wanted.spatial;
+        }
+        self.change(layers, self.seen);
     }
 
-    /// Whether the next picture may be forwarded up to this spatial layer, keyframe or not.
-    fn reaches(&self, spatial: u8) -> bool {
-        let now = self.layers().spatial;
-        if spatial >= now {
-            return spatial == now || self.seen <= now; // no layer was withheld
-        }
-        let below = u8::MAX.checked_shr(u32::from(7 - spatial.min(7))).unwrap_or(0);
-        self.broken & below == 0
+    /// Whether nothing of the spatial layers up to this one was withheld since the keyframe.
+    fn is_whole(&self, spatial: u8) -> bool {
+        let up_to = u8::MAX.checked_shr(u32::from(7 - spatial.min(7))).unwrap_or(0);
+        self.broken & up_to == 0
+    }
+
+    /// A keyframe opens all layers; it closes those of which it has brought nothing yet.
+    fn begin_keyframe(&mut self) {
+        (self.keyframe, self.broken, self.seen) = (self.picture, 0, 0);
+        let above = self.admitted.checked_shr(u32::from(self.wanted.spatial) + 1).unwrap_or(0);
+        self.change(if above == 0 { self.wanted } else { self.layers() }, 0);
+        self.announced = None;
     }
 
     /// More layers from the newest picture on, where it is one that allows it.
     fn begin_layers(&mut self, record: &Packet, layer: Layer) {
         if record.info.starts_keyframe && self.withheld == 0 {
-            (self.keyframe, self.broken, self.seen, self.top) = (self.picture, 0, 0, 0);
-            self.change(self.wanted);
-            self.announced = None;
-            return;
+            return self.begin_keyframe();
         }
         let now = self.layers();
         if now == self.wanted || self.withheld & bit(layer.spatial) != 0 {
@@ -173,7 +193,7 @@ impl LayerFilter {
             reached.spatial >= now.spatial && (now.temporal..=self.wanted.temporal).contains(&reached.temporal)
         };
         if let Some(reached) = reached.filter(grows) {
-            self.change(reached);
+            self.change(reached, self.newest().top);
         }
     }
 
@@ -189,42 +209,28 @@ impl LayerFilter {
         wanted.filter(opens).or_else(|| Some(above).filter(opens))
     }
 
-    fn change(&mut self, layers: Layer) {
-        let now = self.layers();
-        if layers == now {
+    /// From the newest picture on.
+    fn change(&mut self, layers: Layer, top: u8) {
+        let now = self.newest();
+        if (layers, top) == (now.layers, now.top) {
             return;
         }
-        if layers.spatial != now.spatial {
+        if layers.spatial != now.layers.spatial {
             self.announced = Some(self.picture);
         }
         self.changes.rotate_right(1);
         if let Some(newest) = self.changes.first_mut() {
-            *newest = Change { from: self.picture, layers };
+            *newest = Change { from: self.picture, layers, top };
         }
     }
 
-    /// The layers that hold for a picture; for one from before all that is remembered, the oldest.
-    fn layers_at(&self, timestamp: u32) -> Layer {
+    /// What holds for a picture; for one from before all that is remembered, the oldest.
+    fn at(&self, timestamp: u32) -> Change {
         let [newest, .., oldest] = self.changes;
         if !is_later(newest.from, timestamp) {
-            return newest.layers;
+            return newest;
         }
-        let before = self.changes.iter().find(|change| !is_later(change.from, timestamp));
-        before.map_or(oldest.layers, |change| change.layers)
-    }
-
-    fn needs(&self, info: &PayloadInfo, layer: Layer, layers: Layer) -> bool {
-        if let Some(dependency) = &info.dependency {
-            return dependency.indication(layers) != Indication::NotPresent;
-        }
-        let within = layer.spatial <= layers.spatial && layer.temporal <= layers.temporal;
-        match &info.descriptor {
-            // Nothing above refers to it, and there is something above.
-            PayloadDescriptor::Vp9(vp9) if vp9.not_reference_above => {
-                within && layer.spatial >= layers.spatial.min(self.top)
-            }
-            _ => within,
-        }
+        self.changes.iter().find(|change| !is_later(change.from, timestamp)).copied().unwrap_or(oldest)
     }
 
     fn withhold(&mut self, timestamp: u32, layer: Layer, layers: Layer) {
@@ -233,6 +239,23 @@ impl LayerFilter {
         }
         if layer.temporal <= layers.temporal && !is_later(self.keyframe, timestamp) {
             self.broken |= bit(layer.spatial);
+        }
+    }
+}
+
+impl Change {
+    /// Whether a frame is needed by somebody who gets these layers.
+    fn needs(&self, info: &PayloadInfo, layer: Layer) -> bool {
+        if let Some(dependency) = &info.dependency {
+            return dependency.indication(self.layers) != Indication::NotPresent;
+        }
+        let within = layer.spatial <= self.layers.spatial && layer.temporal <= self.layers.temporal;
+        match &info.descriptor {
+            // Nothing above refers to it, and there is something above.
+            PayloadDescriptor::Vp9(vp9) if vp9.not_reference_above => {
+                within && layer.spatial >= self.layers.spatial.min(self.top)
+            }
+            _ => within,
         }
     }
 }
@@ -252,6 +275,9 @@ struct FrameWindow {
 
 impl FrameWindow {
     fn insert(&mut self, number: u16) {
+        if self.forwarded == 0 {
+            self.newest = number;
+        }
         let ahead = number.wrapping_sub(self.newest);
         if ahead < 1 << 15 {
             self.forwarded = self.forwarded.checked_shl(ahead.into()).unwrap_or(0) | 1;

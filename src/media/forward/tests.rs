@@ -5,12 +5,14 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::wire::codec::dependency_descriptor::writing::{WrittenFrame, WrittenStructure, WrittenTemplate};
-use crate::wire::codec::dependency_descriptor::{self, Indication, Structure};
+use crate::wire::codec::dependency_descriptor::{self, Indication};
 use crate::wire::codec::{self, Layer};
 
 mod catch_up;
+mod encoder;
 mod hostile;
 mod model;
+mod scalable;
 
 const MID: u8 = 1;
 const LEVEL: u8 = 2;
@@ -61,8 +63,8 @@ struct Sent {
     payload: Vec<u8>,
     padding: u8,
     clock: Option<ClockReference>,
-    /// What the server knows of dependency descriptors when the packet comes.
-    structure: Option<Box<Structure>>,
+    /// What the server knows of the payload, where it takes more than this packet.
+    info: Option<PayloadInfo>,
 }
 
 impl Sent {
@@ -78,7 +80,7 @@ impl Sent {
             payload: payload.to_vec(),
             padding: 0,
             clock: None,
-            structure: None,
+            info: None,
         }
     }
 
@@ -101,12 +103,13 @@ impl Sent {
     fn record(&self, packet: &[u8]) -> Packet {
         let header = Header::parse(packet).unwrap();
         let descriptor = header.extension(packet, &source_map(), Extension::DependencyDescriptor);
+        let payload = header.payload(packet).unwrap();
         Packet {
             encoding: self.encoding,
             header,
             extended_sequence: self.sequence,
             codec: self.codec,
-            info: codec::inspect(self.codec, header.payload(packet).unwrap(), descriptor, &mut self.structure.clone()),
+            info: self.info.unwrap_or_else(|| codec::inspect(self.codec, payload, descriptor, &mut None)),
             clock: self.clock,
         }
     }
@@ -430,7 +433,7 @@ fn frame_numbers_and_templates_of_the_dependency_descriptor_go_on_after_a_switch
         let structure = Some(&structure).filter(|_| key);
         let value = WrittenFrame { structure, ..WrittenFrame::new(0, number) };
         sent.extensions = vec![(13, value.bytes())];
-        sent.structure = known.clone();
+        sent.info = Some(codec::inspect(Codec::Av1, &sent.payload, Some(&value.bytes()), &mut known.clone()));
         sent
     };
     let number = |received: Received| {
