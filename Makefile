@@ -7,6 +7,7 @@
 #   make test           everything: formatting, lints, unit tests, and the whole server against real clients
 #   make test-unit      only the Rust tests
 #   make test-clients   only the whole server against real clients (tests/clients/README.md: one suite by itself)
+#   make test-decoders  only real decoders over layer switches (tests/decoders)
 #   make bench          what each step of a packet costs (criterion; BENCH=srtp for one of benches/)
 #   make lint           cargo fmt --check and clippy, warnings are errors
 #   make load           what a forwarded packet costs: a short set of load tests against servers they start (load-tests/README.md)
@@ -14,7 +15,7 @@
 #   make help           this text
 
 .DEFAULT_GOAL := help
-.PHONY: run build page test test-unit test-clients bench lint load clean help
+.PHONY: run build page test test-unit test-clients test-decoders bench lint load clean help
 
 run: build
 	@exec target/release/sfumato --dev $(ARGS)
@@ -35,6 +36,10 @@ test-unit:
 
 test-clients:
 	@scripts/test clients
+
+test-decoders:
+	@scripts/setup-system build
+	@scripts/test decoders
 
 bench:
 	@scripts/setup-system build

@@ -2,28 +2,13 @@
 // receive make of the packets (among them those padded to equal size).
 //
 //   cd tests/clients && SERVER_UNDER_TEST=/path/to/sfumato node ../../load-tests/browser-runs.mjs [viewers] [seconds]
-import { launch, newPage } from '../tests/clients/harness/browser.mjs';
+import { launch } from '../tests/clients/harness/browser.mjs';
+import { joinRoom, publishCamera, receivedVideo } from '../tests/clients/harness/client.mjs';
 import { serveBarePage } from '../tests/clients/harness/http.mjs';
 import { Server } from '../tests/clients/harness/server.mjs';
 import { delay } from '../tests/clients/harness/wait.mjs';
 
 const [viewers = 3, seconds = 15] = process.argv.slice(2).map(Number);
-
-async function joins(browser, bare, server, identity) {
-  const page = await newPage(browser);
-  await page.goto(bare.origin);
-  const { token } = await server.devToken('runs', identity);
-  await page.evaluate(
-    async (url, jwt) => {
-      globalThis.room = new LivekitClient.Room({ adaptiveStream: false, dynacast: false });
-      room.on('trackSubscribed', (track) => document.body.append(track.attach()));
-      await room.connect(url, jwt);
-    },
-    server.wsUrl,
-    token,
-  );
-  return page;
-}
 
 const counters = async (server) => {
   const text = await (await fetch(`${server.url}/metrics`)).text();
@@ -31,29 +16,20 @@ const counters = async (server) => {
   return { packets: value('sfumato_rtp_packets_sent_total'), bytes: value('sfumato_rtp_sent_bytes_total'), sends: value('sfumato_udp_sends_total') };
 };
 
-const received = (page) =>
-  page.evaluate(async () => {
-    const track = [...room.remoteParticipants.values()][0]?.videoTrackPublications.values().next().value?.track;
-    let seen = null;
-    (await track?.getRTCStatsReport())?.forEach((one) => {
-      if (one.type === 'inbound-rtp' && one.kind === 'video') {
-        const { framesDecoded, framesDropped, freezeCount, packetsReceived, packetsLost, packetsDiscarded, pliCount, nackCount } = one;
-        seen = { framesDecoded, framesDropped, freezeCount, packetsReceived, packetsLost, packetsDiscarded, pliCount, nackCount };
-      }
-    });
-    return seen;
-  });
+const FIGURES = ['framesDecoded', 'framesDropped', 'freezeCount', 'packetsReceived', 'packetsLost', 'pliCount', 'nackCount'];
+const received = async (page) => {
+  const seen = await receivedVideo(page);
+  return Object.fromEntries(FIGURES.map((name) => [name, seen[name]]));
+};
 
 const server = new Server();
 const [bare, browser] = await Promise.all([serveBarePage(), launch('chromium'), server.start()]);
 try {
-  const publisher = await joins(browser, bare, server, 'publisher');
-  await publisher.evaluate(async () => {
-    const track = await LivekitClient.createLocalVideoTrack({ resolution: { width: 1280, height: 720, frameRate: 30 } });
-    await room.localParticipant.publishTrack(track, { simulcast: false, videoCodec: 'vp8', videoEncoding: { maxBitrate: 2_500_000, maxFramerate: 30 } });
-  });
+  const clients = { browser, origin: bare.origin };
+  const publisher = await joinRoom(clients, server, 'runs', 'publisher');
+  await publishCamera(publisher, { width: 1280, height: 720, frameRate: 30 }, { simulcast: false, videoCodec: 'vp8', videoEncoding: { maxBitrate: 2_500_000, maxFramerate: 30 } });
   const pages = [];
-  for (let n = 0; n < viewers; n++) pages.push(await joins(browser, bare, server, `viewer ${n}`));
+  for (let n = 0; n < viewers; n++) pages.push(await joinRoom(clients, server, 'runs', `viewer ${n}`));
   await delay(10_000);
   const before = [await counters(server), ...(await Promise.all(pages.map(received)))];
   await delay(seconds * 1_000);

@@ -17,6 +17,14 @@ pub const RECEIVE_STREAMS: usize = 64;
 pub const CACHE_BYTES: usize = 1 << 20;
 /// Packets kept of one RTP stream: one second at 4,000 packets a second.
 pub const CACHE_RECORDS: usize = 4096;
+/// Packets remembered of what one subscriber was sent of one stream, to retransmit from: a second at 2,000 packets a second;
+/// a screen at 8 Mbit/s makes 900. 40 bytes each.
+pub const SENT_PACKETS: usize = 2048;
+/// Their rewritten headers and payload descriptors, bytes: 20 to 40 for a packet.
+pub const SENT_BYTES: usize = 64 * 1024;
+/// Packets one datagram from a subscriber may ask for again (RFC 4585, section 6.2.1); the rest is ignored. Receivers ask for no more
+/// than a thousand before they want a keyframe; a datagram could name 6,000.
+pub const NACKED_PACKETS: usize = 1024;
 /// Packets sent at once to a subscriber that begins with a keyframe of a while ago, bytes: a second at 2.4 Mbit/s. More would
 /// stand in the queue of a slow link for longer than a new keyframe takes.
 pub const CATCH_UP_BYTES: usize = 300_000;

@@ -33,7 +33,7 @@ const FORBIDDEN: [(&str, &str); 16] = [
 ];
 
 /// The way of a packet outside the core: its owner reads the clock once a batch, and nothing is shared.
-const PACKETS_WAY: [&str; 14] = [
+const PACKETS_WAY: [&str; 15] = [
     "shard/fan_out.rs",
     "shard/gather.rs",
     "shard/inbound.rs",
@@ -45,6 +45,7 @@ const PACKETS_WAY: [&str; 14] = [
     "shard/peer.rs",
     "shard/receive.rs",
     "shard/recovery.rs",
+    "shard/resend.rs",
     "shard/send.rs",
     "shard/source.rs",
     "net/udp.rs",

@@ -13,7 +13,7 @@ use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::{DataPacket, ParticipantInfo, UserPacket, data_packet};
 use support::eventually;
-use support::media::{check_opus, check_vp8, keyframes};
+use support::media::{check_opus, check_vp8, in_order, keyframes};
 use support::peer::publish::{AUDIO_CID, VIDEO_CID};
 use support::peer::{Peer, Role};
 use support::server::Server;
@@ -28,6 +28,8 @@ scenarios!(
     a_keyframe_request_reaches_the_publisher_when_a_subscriber_joins_and_when_one_asks,
     a_data_message_arrives_stamped_with_who_sent_it,
     leaving_removes_the_participant_and_what_was_forwarded,
+    video_lost_on_the_way_from_a_publisher_comes_again_as_rtx,
+    video_lost_on_the_way_from_a_publisher_comes_again_as_it_was,
 );
 
 async fn a_subscriber_gets_every_packet_of_a_publisher_unchanged(server: &mut Server) {
@@ -49,6 +51,41 @@ async fn a_subscriber_gets_every_packet_of_a_publisher_unchanged(server: &mut Se
     }
     assert!(server.metric("sfumato_rtp_packets_received_total") >= (AUDIO_PACKETS + VIDEO_PACKETS) as u64);
     assert_eq!(server.metric("sfumato_participants"), 2);
+    server.assert_alive();
+}
+
+async fn video_lost_on_the_way_from_a_publisher_comes_again_as_rtx(server: &mut Server) {
+    lose_and_recover(server, Role::RepairingPublisher).await;
+    assert!(server.metric("sfumato_rtx_packets_received_total") >= server.metric("sfumato_packets_recovered_total"));
+}
+
+async fn video_lost_on_the_way_from_a_publisher_comes_again_as_it_was(server: &mut Server) {
+    lose_and_recover(server, Role::RelayedPublisher).await;
+    assert_eq!(server.metric("sfumato_rtx_packets_received_total"), 0);
+}
+
+/// Every fifth packet of video is lost, of those sent again too: the subscriber gets all of them, and nobody asks for a keyframe.
+async fn lose_and_recover(server: &mut Server, role: Role) {
+    let publisher = Peer::join(server, "loss", "publisher", role).await;
+    published(&publisher).await;
+    let subscriber = Peer::join(server, "loss", "subscriber", Role::Subscriber).await;
+    let video = subscriber.track(true).await;
+    video.more(10).await;
+    let requests_before = publisher.keyframe_requests.load(SeqCst);
+    let relay = publisher.relay.as_ref().expect("the publisher is relayed");
+    relay.lose_video(5);
+    video.more(2 * VIDEO_PACKETS).await;
+    relay.lose_video(0);
+    video.more(10).await;
+    eventually("what was lost", async || match check_vp8(&in_order(&video.packets())).missing {
+        0 => Ok(()),
+        missing => Err(format!("{missing} packets are missing")),
+    })
+    .await;
+    let (lost, recovered) = (u64::from(relay.lost()), server.metric("sfumato_packets_recovered_total"));
+    assert!(lost >= 20 && recovered * 10 >= lost * 7, "{recovered} of {lost}: the rest were lost when sent again");
+    assert_eq!(publisher.keyframe_requests.load(SeqCst), requests_before);
+    assert_eq!(server.metric("sfumato_packets_given_up_total"), 0);
     server.assert_alive();
 }
 

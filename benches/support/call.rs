@@ -167,6 +167,8 @@ fn request(number: usize, certificate: &Certificate) -> JoinRequest {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        mime_type: None,
+        backup: None,
     };
     JoinRequest {
         room: RoomName::new("bench"),

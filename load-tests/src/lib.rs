@@ -8,6 +8,7 @@ pub mod link;
 pub mod measure;
 pub mod options;
 pub mod progress;
+pub mod relay;
 pub mod report;
 pub mod run;
 pub mod scenario;

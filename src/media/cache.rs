@@ -4,30 +4,22 @@
 //! What always holds: at most `limits::CACHE_BYTES` of packets; a full ring overwrites the oldest; it grows only while it
 //! holds less than [`RETENTION`], so that in the steady state nothing is allocated; what is found is what was put in.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::catch_up::Beginning;
 use super::forward::Packet;
+use super::ring::{ByteRing, Place, RETENTION};
 use crate::limits;
 
-/// How long packets are kept where the bound on bytes allows: a subscriber asks for a packet again and again for as long as
-/// its jitter buffer waits, about half a second, and a round trip comes on top.
-pub const RETENTION: Duration = Duration::from_secs(1);
 /// Bytes of a ring at its start; it doubles from here.
 const FIRST_BYTES: usize = 8 * 1024;
-/// Records at the start: SRTP lets no packet through that is older than 128 behind the newest, so that a late packet never
-/// takes the place of a newer one.
+/// Records at the start. What comes late or again is younger than [`RETENTION`], so that it never takes the place of a newer packet: the
+/// table is doubled first.
 const FIRST_RECORDS: usize = 128;
 
 /// Ring of packets. Bytes lie in the order of arrival, records at their number modulo the table.
-#[derive(Default)]
 pub struct PacketCache {
-    bytes: Vec<u8>,
-    /// Where the next packet goes.
-    head: usize,
-    /// How often the ring began anew.
-    lap: u64,
-    lap_began: Option<Instant>,
+    bytes: ByteRing,
     records: Vec<Option<Record>>,
     /// Highest number.
     newest: Option<u64>,
@@ -37,10 +29,16 @@ pub struct PacketCache {
 
 struct Record {
     packet: Packet,
-    lap: u64,
-    start: usize,
+    place: Place,
     len: usize,
     arrival: Instant,
+}
+
+impl Default for PacketCache {
+    fn default() -> PacketCache {
+        let bytes = ByteRing::new(FIRST_BYTES, limits::CACHE_BYTES);
+        PacketCache { bytes, records: Vec::new(), newest: None, keyframe: None }
+    }
 }
 
 impl PacketCache {
@@ -49,16 +47,14 @@ impl PacketCache {
         if plain.len() > limits::DATAGRAM_BYTES {
             return;
         }
-        self.make_room(now, plain.len());
         self.make_record(now, packet.extended_sequence);
-        let (lap, start, len) = (self.lap, self.head, plain.len());
         let index = self.index(packet.extended_sequence);
-        let (Some(slot), Some(record)) = (self.bytes.get_mut(start..start + len), self.records.get_mut(index)) else {
+        let (Some((place, slot)), Some(record)) = (self.bytes.push(now, plain.len()), self.records.get_mut(index))
+        else {
             return;
         };
         slot.copy_from_slice(plain);
-        *record = Some(Record { packet, lap, start, len, arrival: now });
-        self.head += len;
+        *record = Some(Record { packet, place, len: plain.len(), arrival: now });
         self.newest = self.newest.max(Some(packet.extended_sequence));
         if packet.info.starts_keyframe {
             self.keyframe = Some(Beginning::with(self.keyframe, now, &packet));
@@ -69,16 +65,17 @@ impl PacketCache {
     pub fn get_mut(&mut self, extended_sequence: u64) -> Option<(&Packet, &mut [u8])> {
         let index = self.index(extended_sequence);
         let record = self.records.get(index)?.as_ref()?;
-        if !self.is_intact(record, extended_sequence) {
+        if record.packet.extended_sequence != extended_sequence {
             return None;
         }
-        Some((&record.packet, self.bytes.get_mut(record.start..record.start + record.len)?))
+        Some((&record.packet, self.bytes.get_mut(record.place, record.len)?))
     }
 
     /// A packet that is still here, without its bytes, and their number.
     pub fn find(&self, extended_sequence: u64) -> Option<(&Packet, usize)> {
         let record = self.records.get(self.index(extended_sequence))?.as_ref()?;
-        self.is_intact(record, extended_sequence).then_some((&record.packet, record.len))
+        let here = record.packet.extended_sequence == extended_sequence && self.bytes.is_intact(record.place);
+        here.then_some((&record.packet, record.len))
     }
 
     /// The highest number that was put in.
@@ -91,12 +88,6 @@ impl PacketCache {
         self.keyframe
     }
 
-    fn is_intact(&self, record: &Record, extended_sequence: u64) -> bool {
-        let current = record.lap == self.lap;
-        let intact = current || (record.lap + 1 == self.lap && record.start >= self.head);
-        intact && record.packet.extended_sequence == extended_sequence
-    }
-
     /// Forgets all packets and keeps the memory: the stream's numbers begin anew.
     pub fn clear(&mut self) {
         self.records.fill_with(|| None);
@@ -107,29 +98,12 @@ impl PacketCache {
     /// Bytes of memory the packets take.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
-        self.bytes.len()
+        self.bytes.capacity()
     }
 
     fn index(&self, extended_sequence: u64) -> usize {
         // The table's length is a power of two, or 0 before the first packet.
         extended_sequence as usize & self.records.len().wrapping_sub(1)
-    }
-
-    /// Makes the next `len` bytes from `head` writable: by growing while the ring holds less than it should, else by
-    /// beginning anew. A ring that is extended keeps what it has, since its lap has just filled it.
-    fn make_room(&mut self, now: Instant, len: usize) {
-        let began = *self.lap_began.get_or_insert(now);
-        if self.head + len <= self.bytes.len() {
-            return;
-        }
-        let short = now.saturating_duration_since(began) < RETENTION;
-        if short && self.bytes.len() < limits::CACHE_BYTES {
-            self.bytes.resize((2 * self.bytes.len()).clamp(FIRST_BYTES, limits::CACHE_BYTES), 0);
-        } else {
-            self.lap += 1;
-            self.head = 0;
-            self.lap_began = Some(now);
-        }
     }
 
     /// Doubles the table while it would give up a packet that is younger than [`RETENTION`].
@@ -154,6 +128,8 @@ impl PacketCache {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::wire::codec::{Codec, PayloadInfo};
     use crate::wire::rtp::{Header, HeaderWriter};

@@ -22,9 +22,12 @@ use crate::wire::rtcp::{ReceptionReport, SenderInfo};
 use crate::wire::rtp::{Header, HeaderWriter};
 use crate::wire::{Mid, PayloadType, Ssrc};
 
+mod budget;
 mod catch_up;
 mod filter;
+mod history;
 mod picture;
+mod recovery;
 mod sequence;
 mod templates;
 mod timestamp;
@@ -32,7 +35,10 @@ mod write;
 
 use catch_up::Squeeze;
 use filter::LayerFilter;
+pub use history::Remembered;
 use picture::{Counters, PictureMap, Place};
+use recovery::Recovery;
+pub use recovery::{Refusal, RtxTarget};
 use sequence::SequenceMap;
 use templates::Templates;
 use timestamp::TimestampMap;
@@ -134,6 +140,8 @@ pub struct SendStream {
     /// What is forwarded is sent at once, from a keyframe of a while ago on.
     squeeze: Option<Squeeze>,
     last_keyframe: Option<Instant>,
+    /// Where the subscriber may have packets sent again.
+    recovery: Option<Box<Recovery>>,
     mid_known: bool,
     packets: u64,
     bytes: u64,
@@ -162,6 +170,7 @@ impl SendStream {
             filter: LayerFilter::new(),
             squeeze: None,
             last_keyframe: None,
+            recovery: None,
             mid_known: false,
             packets: 0,
             bytes: 0,
@@ -174,6 +183,16 @@ impl SendStream {
         }
     }
 
+    /// What is sent from now on may be sent again, in a stream of its own.
+    pub fn retransmit_to(&mut self, target: RtxTarget, random: &mut dyn RngCore) {
+        self.recovery = Some(Box::new(Recovery::new(target, random)));
+    }
+
+    /// The SSRC of its retransmissions.
+    pub fn rtx_ssrc(&self) -> Option<Ssrc> {
+        self.recovery.as_ref().map(|recovery| recovery.ssrc())
+    }
+
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -184,6 +203,9 @@ impl SendStream {
         self.target.clock_rate = clock_rate;
         self.target.payload_types = payload_types;
         self.timestamp.change_source(clock_rate);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.forget();
+        }
         // The new source may have the SSRC of the old one: nothing of it continues.
         self.joined = None;
         self.select(None);
@@ -276,12 +298,24 @@ impl SendStream {
         }
         self.packets += 1;
         self.bytes += content.payload.len() as u64;
-        Some(Outgoing {
-            extended_sequence: rewritten.extended_sequence,
-            header: self.header.finish(),
-            prefix: self.prefix.get_mut(..prefix_len)?,
-            payload: content.end.checked_sub(content.payload.len())?..content.end,
-        })
+        let extended_sequence = rewritten.extended_sequence;
+        let payload = content.end.checked_sub(content.payload.len())?..content.end;
+        let (header, prefix) = (self.header.finish(), self.prefix.get_mut(..prefix_len)?);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.sent(now, record, extended_sequence, header, prefix, &payload);
+        }
+        Some(Outgoing { extended_sequence, header, prefix, payload })
+    }
+
+    /// What the subscriber asks for by a sequence number: where it is, if it may be sent again now.
+    pub fn find_lost(&mut self, now: Instant, sequence_number: u16) -> Result<Remembered, Refusal> {
+        let recovery = self.recovery.as_mut().ok_or(Refusal::Gone)?;
+        recovery.find(now, sequence_number, self.round_trip_time)
+    }
+
+    /// The retransmission of what was found and is in the cache still.
+    pub fn retransmit(&mut self, now: Instant, found: &Remembered) -> Option<Outgoing<'_>> {
+        self.recovery.as_mut()?.write(now, found)
     }
 
     /// The stream forwarded now.
@@ -383,8 +417,16 @@ impl SendStream {
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
     }
 
-    /// The subscriber reported on this SSRC. A report on another one is ignored.
+    /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored.
     pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) {
+        if let Some(recovery) = &mut self.recovery {
+            if report.ssrc == recovery.ssrc().0 {
+                return recovery.reported_again(report.fraction_lost);
+            }
+            if report.ssrc == self.target.ssrc.0 {
+                recovery.reported(report.fraction_lost);
+            }
+        }
         if report.ssrc != self.target.ssrc.0 {
             return;
         }

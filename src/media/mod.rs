@@ -12,5 +12,6 @@ pub mod keyframe;
 pub mod layers;
 pub mod nack;
 pub mod receive;
+mod ring;
 pub mod round_trip;
 pub mod scalability;

@@ -107,7 +107,7 @@ impl MissingPackets {
         })
     }
 
-    /// A packet of the stream itself arrived. Tells when it is one that was sent again.
+    /// A packet of the stream itself arrived. Tells when it is one that was sent again, or seems to be.
     pub fn arrived(&mut self, now: Instant, number: u64) -> Option<Recovered> {
         let highest = self.highest.replace(number)?;
         if number > highest {
@@ -121,10 +121,12 @@ impl MissingPackets {
             self.learn_from_original(now, number);
             return None;
         };
-        if self.repair == Repair::Apart || missing.came_by_itself(now) {
-            self.lateness.observe(now, now.saturating_duration_since(missing.noticed));
+        let lateness = now.saturating_duration_since(missing.noticed);
+        if self.repair == Repair::Apart || missing.requests == 0 {
+            self.lateness.observe(now, lateness);
             return None;
         }
+        self.lateness.suspect(lateness);
         Some(missing.recovered(now))
     }
 
@@ -238,12 +240,6 @@ impl MissingPackets {
 }
 
 impl Missing {
-    /// Whether it was merely late, where a repetition would look the same: it is here sooner than one can be.
-    fn came_by_itself(&self, now: Instant) -> bool {
-        let retry_after = self.due.saturating_duration_since(self.requested);
-        self.requests == 0 || now.saturating_duration_since(self.requested) < retry_after / 2
-    }
-
     fn recovered(&self, now: Instant) -> Recovered {
         Recovered { requests: self.requests, waited: now.saturating_duration_since(self.requested) }
     }

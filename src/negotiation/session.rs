@@ -7,6 +7,7 @@ use super::offer::{Offer, Slot};
 use super::{LocalParameters, LocalTrack, MediaKind, OfferError, Section, answer, codecs, parse};
 use crate::transport::{DtlsRole, RemoteParameters};
 use crate::wire::Mid;
+use crate::wire::codec::Codec;
 
 /// One peer's session: the state that offers and answers change.
 pub struct Session {
@@ -72,6 +73,16 @@ impl Session {
         let section = self.offer.sections.iter_mut().filter(free).min_by_key(|s| s.remote.is_some())?;
         section.local = Some(track);
         Some(section.mid)
+    }
+
+    /// Puts a codec of a section before the others, so that it is what the peer sends there, or `alone` in their place. Takes
+    /// effect with the next answer; nothing changes where the section has no such codec.
+    pub fn prefer_codec(&mut self, mid: Mid, codec: Codec, alone: bool) {
+        let Some(section) = self.offer.sections.iter_mut().find(|s| s.mid == mid) else { return };
+        section.codecs.sort_by_key(|description| description.codec != codec);
+        if alone && section.codecs.first().is_some_and(|first| first.codec == codec) {
+            section.codecs.retain(|description| description.codec == codec);
+        }
     }
 
     /// Empties a section; it can be used again.

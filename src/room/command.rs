@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::model::*;
+use super::renditions::BackupAnnouncement;
 use crate::transport::IceCredentials;
 
 /// A token was checked; its owner wants in.
@@ -52,6 +53,8 @@ pub enum Command {
     /// The peer's new ICE credentials, outside of an offer. Answered by `IceRestarted`.
     RestartIce(IceCredentials),
     Announce(Announcement),
+    /// An own track is about to be sent in its backup codec too. Answered like an announcement.
+    AnnounceBackup(BackupAnnouncement),
     SetMuted {
         track: TrackId,
         muted: bool,

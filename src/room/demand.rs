@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use super::event::{CodecDemand, Event};
-use super::model::{Quality, TrackId, Wanted};
-use super::participant::{Participant, ParticipantKey};
+use super::model::{BackupPolicy, Quality, Rendition, TrackId, Wanted};
+use super::participant::ParticipantKey;
 use super::publication::Publication;
 use super::{Effect, Room};
 use crate::media::layers::lowest_quality;
@@ -17,6 +17,36 @@ use crate::negotiation::MediaKind;
 /// How long less must have been enough before the publisher stops sending the rest. Encodings that begin again cost a keyframe
 /// each, and viewers who scroll or turn pages come back soon.
 pub(super) const LOWERING_DELAY: Duration = Duration::from_secs(5);
+
+/// What one subscriber needs of a track.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Need {
+    /// The lowest quality that serves it; `None` while it shows nothing.
+    pub quality: Option<Quality>,
+    /// The rendition it cannot decode.
+    pub lacks: Option<Rendition>,
+}
+
+/// What is needed of each rendition; `None` stands for nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Levels {
+    primary: Option<Quality>,
+    backup: Option<Quality>,
+}
+
+impl Levels {
+    /// What a publisher sends before it is told anything.
+    const UNTOLD: Levels = Levels { primary: Some(Quality::High), backup: None };
+
+    /// The higher of each.
+    fn union(self, other: Levels) -> Levels {
+        Levels { primary: self.primary.max(other.primary), backup: self.backup.max(other.backup) }
+    }
+
+    fn is_nothing(self) -> bool {
+        self == Levels::default()
+    }
+}
 
 /// Subscribers by the lowest quality that serves each.
 #[derive(Default)]
@@ -43,35 +73,103 @@ impl Counts {
 struct Lowering {
     due: Instant,
     /// The most that was needed since it began.
-    peak: Option<Quality>,
+    peak: Levels,
 }
 
-/// What is needed of one track, and what its publisher knows of it. `None` stands for nothing.
+/// What is needed of one track, and what its publisher knows of it.
 pub(super) struct Demand {
-    counts: Counts,
+    /// Of those who can decode whatever comes, who lack the primary rendition, who lack the backup.
+    any: Counts,
+    lack_primary: Counts,
+    lack_backup: Counts,
+    /// Who lack the primary rendition, whether they show it or not.
+    lacking_primary: usize,
+    /// Everybody who can gets the backup.
+    regressed: bool,
     /// Media arrived: the publisher sends, and takes what it is told.
     flows: bool,
-    /// As the publisher was told last; it begins with all it has.
-    told: Option<Quality>,
+    /// Media of the backup arrives.
+    backup_flows: bool,
+    /// As the publisher was told last.
+    told: Levels,
     told_any: bool,
     lowering: Option<Lowering>,
 }
 
 impl Default for Demand {
     fn default() -> Demand {
-        Demand { counts: Counts::default(), flows: false, told: Some(Quality::High), told_any: false, lowering: None }
+        Demand {
+            any: Counts::default(),
+            lack_primary: Counts::default(),
+            lack_backup: Counts::default(),
+            lacking_primary: 0,
+            regressed: false,
+            flows: false,
+            backup_flows: false,
+            told: Levels::UNTOLD,
+            told_any: false,
+            lowering: None,
+        }
     }
 }
 
 impl Demand {
-    /// A subscriber's need takes the place of the one it had.
-    pub fn count(&mut self, before: Option<Quality>, after: Option<Quality>) {
-        if let Some(quality) = before {
-            let count = self.counts.of(quality);
-            *count = count.saturating_sub(1);
+    /// A subscriber's need takes the place of the one it had; `None` where it is, or was, no subscriber.
+    pub fn count(&mut self, before: Option<Need>, after: Option<Need>) {
+        if let Some(need) = before {
+            if let Some(quality) = need.quality {
+                let count = self.counts(need.lacks).of(quality);
+                *count = count.saturating_sub(1);
+            }
+            if need.lacks == Some(Rendition::Primary) {
+                self.lacking_primary = self.lacking_primary.saturating_sub(1);
+            }
         }
-        if let Some(quality) = after {
-            *self.counts.of(quality) += 1;
+        if let Some(need) = after {
+            if let Some(quality) = need.quality {
+                *self.counts(need.lacks).of(quality) += 1;
+            }
+            self.lacking_primary += usize::from(need.lacks == Some(Rendition::Primary));
+        }
+    }
+
+    fn counts(&mut self, lacks: Option<Rendition>) -> &mut Counts {
+        match lacks {
+            None => &mut self.any,
+            Some(Rendition::Primary) => &mut self.lack_primary,
+            Some(Rendition::Backup) => &mut self.lack_backup,
+        }
+    }
+
+    /// Which rendition is for a subscriber.
+    pub fn rendition_for(&self, need: Need) -> Rendition {
+        match need.lacks {
+            Some(lacking) => lacking.other(),
+            None if self.regressed => Rendition::Backup,
+            None => Rendition::Primary,
+        }
+    }
+
+    /// Media of the backup begins to arrive, or there is none any more.
+    pub fn set_backup_flows(&mut self, flows: bool) {
+        self.backup_flows = flows;
+        self.regressed &= flows;
+    }
+
+    /// True once when everybody who can is to get the backup from now on: somebody needs it, and it is there.
+    pub fn regress(&mut self, policy: BackupPolicy) -> bool {
+        let due = policy.regresses() && self.lacking_primary > 0 && self.backup_flows;
+        due && !std::mem::replace(&mut self.regressed, true)
+    }
+
+    fn needed(&self, policy: Option<BackupPolicy>) -> Levels {
+        let (any, lack_primary, lack_backup) =
+            (self.any.highest(), self.lack_primary.highest(), self.lack_backup.highest());
+        let regresses = policy.is_some_and(BackupPolicy::regresses) && self.lacking_primary > 0;
+        Levels {
+            // While the backup is on its way, those who can decode the primary go on with it.
+            primary: lack_backup.max(any.filter(|_| !self.regressed)),
+            backup: lack_primary.max(any.filter(|_| self.regressed || regresses)),
         }
     }
 
@@ -81,48 +179,54 @@ impl Demand {
     }
 
     /// Compares what is needed with what was told. True when the publisher is to be told `told`.
-    fn review(&mut self, now: Instant) -> bool {
-        let needed = self.counts.highest();
+    fn review(&mut self, now: Instant, policy: Option<BackupPolicy>) -> bool {
+        let needed = self.needed(policy);
+        let told = self.told.union(needed);
         // The first subscriber's need is told even where it is what the publisher sends anyway.
-        let tell = needed > self.told || (needed.is_some() && !self.told_any);
+        let tell = told != self.told || !(self.told_any || needed.is_nothing());
         self.told_any |= tell;
-        self.told = self.told.max(needed);
-        if needed == self.told {
+        self.told = told;
+        if needed == told {
             self.lowering = None;
         } else {
             let lowering = self.lowering.get_or_insert(Lowering { due: now + LOWERING_DELAY, peak: needed });
-            lowering.peak = lowering.peak.max(needed);
+            lowering.peak = lowering.peak.union(needed);
         }
         tell
     }
 
     /// Less has been enough for long: lowers to the most that was needed since.
-    fn lower(&mut self, now: Instant) {
+    fn lower(&mut self, now: Instant, policy: Option<BackupPolicy>) {
         if let Some(lowering) = self.lowering.take() {
             self.told = lowering.peak;
             self.told_any = true;
-            self.review(now);
+            // It stops, and is there again only when its media is.
+            self.backup_flows &= self.told.backup.is_some();
+            self.review(now, policy);
         }
-    }
-
-    /// The publisher was told to leave something out.
-    fn withholds(&self) -> bool {
-        self.told < Some(Quality::High)
     }
 }
 
 /// What serves a subscriber, of the encodings announced.
-pub(super) fn needed(publication: &Publication, wanted: Wanted) -> Option<Quality> {
-    if publication.info.kind == MediaKind::Video { lowest_quality(wanted, &publication.layers) } else { None }
+fn quality_needed(publication: &Publication, rendition: Rendition, wanted: Wanted) -> Option<Quality> {
+    match publication.info.kind {
+        MediaKind::Video => lowest_quality(wanted, publication.layers_of(rendition)),
+        MediaKind::Audio => None,
+    }
 }
 
 impl Room {
     /// Media of a participant's track begins to arrive, for the first time or again.
-    pub fn flows(&mut self, now: Instant, track: &TrackId) {
-        if let Some(entry) = self.tracks.get_mut(track) {
-            entry.demand.flows = true;
-            self.review_demand(now, track);
+    pub fn flows(&mut self, now: Instant, track: &TrackId, rendition: Rendition) {
+        let Some(entry) = self.tracks.get_mut(track) else { return };
+        match rendition {
+            Rendition::Primary => entry.demand.flows = true,
+            Rendition::Backup => {
+                entry.demand.set_backup_flows(true);
+                self.regress_if_due(track);
+            }
         }
+        self.review_demand(now, track);
     }
 
     /// Counts what a subscriber needs of a track in place of what it needed before.
@@ -130,23 +234,23 @@ impl Room {
         let Some(entry) = self.tracks.get_mut(track) else { return };
         let publication = self.participants.get(&entry.publisher).and_then(|from| from.publication(track));
         let wanted = self.participants.get(&subscriber).map(|to| to.wanted(track));
-        let need = publication.zip(wanted).and_then(|(publication, wanted)| needed(publication, wanted));
-        if let Some(counted) = entry.subscribers.get_mut(&subscriber) {
-            entry.demand.count(*counted, need);
-            *counted = need;
+        let (Some(publication), Some(wanted)) = (publication, wanted) else { return };
+        if let Some(need) = entry.subscribers.get(&subscriber).copied() {
+            let quality = quality_needed(publication, entry.demand.rendition_for(need), wanted);
+            entry.set_need(subscriber, Need { quality, ..need });
             self.review_demand(now, track);
         }
     }
 
     /// Tells the publisher of a track what is needed of it, where that is due.
     pub(super) fn review_demand(&mut self, now: Instant, track: &TrackId) {
-        self.with_demand(track, |demand| demand.review(now));
+        self.with_demand(track, |demand, policy| demand.review(now, policy));
     }
 
     /// Less than was told has been needed for long.
     pub(super) fn lower_demand(&mut self, now: Instant, track: &TrackId) {
-        let told = self.with_demand(track, |demand| {
-            demand.lower(now);
+        let told = self.with_demand(track, |demand, policy| {
+            demand.lower(now, policy);
             true
         });
         if !told && let Some(entry) = self.tracks.get_mut(track) {
@@ -156,7 +260,7 @@ impl Room {
     }
 
     /// Changes the demand for a track of which something can be told, and tells it if `change` says so. False where not.
-    fn with_demand(&mut self, track: &TrackId, change: impl FnOnce(&mut Demand) -> bool) -> bool {
+    fn with_demand(&mut self, track: &TrackId, change: impl FnOnce(&mut Demand, Option<BackupPolicy>) -> bool) -> bool {
         let Some(entry) = self.tracks.get_mut(track) else { return false };
         let publication = self.participants.get(&entry.publisher).and_then(|from| from.publication(track));
         let Some(publication) = publication.filter(|p| p.info.kind == MediaKind::Video && !p.info.muted) else {
@@ -166,10 +270,10 @@ impl Room {
             return false;
         }
         let due = entry.demand.due();
-        let tell = change(&mut entry.demand);
+        let tell = change(&mut entry.demand, publication.backup.as_ref().map(|backup| backup.plan.policy));
         self.timers.lowering_moved(track, due, entry.demand.due());
         if tell {
-            let event = layers_wanted(publication, &entry.demand);
+            let event = layers_wanted(publication, entry.demand.told);
             self.effects.push(Effect::Tell { to: entry.publisher, event });
         }
         true
@@ -177,17 +281,19 @@ impl Room {
 
     /// The publisher negotiated anew, and may send what it was told to leave out.
     pub(super) fn repeat_demand(&mut self, key: ParticipantKey) {
-        let published =
-            self.participants.get(&key).map(|p: &Participant| p.publications.as_slice()).unwrap_or_default();
+        let published = self.participants.get(&key).map(|p| p.publications.as_slice()).unwrap_or_default();
         for publication in published.iter().filter(|publication| !publication.info.muted) {
-            if let Some(entry) = self.tracks.get(&publication.info.id).filter(|entry| entry.demand.withholds()) {
-                self.effects.push(Effect::Tell { to: key, event: layers_wanted(publication, &entry.demand) });
+            let told = self.tracks.get(&publication.info.id).map(|entry| entry.demand.told);
+            if let Some(told) = told.filter(|told| *told != Levels::UNTOLD) {
+                self.effects.push(Effect::Tell { to: key, event: layers_wanted(publication, told) });
             }
         }
     }
 }
 
-fn layers_wanted(publication: &Publication, demand: &Demand) -> Event {
-    let codec = CodecDemand { mime_type: publication.info.mime_type.clone(), highest: demand.told };
-    Event::LayersWanted { track: publication.info.id.clone(), codecs: vec![codec] }
+fn layers_wanted(publication: &Publication, told: Levels) -> Event {
+    let primary = CodecDemand { mime_type: publication.info.mime_type.clone(), highest: told.primary };
+    let backup = publication.backup.as_ref();
+    let backup = backup.map(|b| CodecDemand { mime_type: b.plan.mime_type.to_owned(), highest: told.backup });
+    Event::LayersWanted { track: publication.info.id.clone(), codecs: [primary].into_iter().chain(backup).collect() }
 }

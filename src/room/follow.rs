@@ -37,7 +37,22 @@ impl Following {
     }
 
     fn reads(&self, publication: &Publication) -> bool {
-        self.receives.iter().any(|(_, mime)| *mime == publication.info.mime_type)
+        self.reads_rendition(publication, Rendition::Primary) || self.reads_rendition(publication, Rendition::Backup)
+    }
+
+    fn reads_rendition(&self, publication: &Publication, rendition: Rendition) -> bool {
+        let mime_type = publication.mime_type_of(rendition);
+        self.receives.iter().any(|(_, mime)| Some(*mime) == mime_type)
+    }
+
+    /// The one rendition of a publication in two that it cannot read, if it reads the other.
+    pub fn lacks(&self, publication: &Publication) -> Option<Rendition> {
+        let reads = |rendition| self.reads_rendition(publication, rendition);
+        match (reads(Rendition::Primary), reads(Rendition::Backup)) {
+            (false, true) => Some(Rendition::Primary),
+            (true, false) if publication.backup.is_some() => Some(Rendition::Backup),
+            _ => None,
+        }
     }
 
     /// The publisher's track of one kind to watch: of a codec that can be read, of a person rather than a screen, the oldest.

@@ -21,6 +21,7 @@ pub mod publication;
 mod publishing;
 pub mod quality;
 mod receivers;
+pub mod renditions;
 pub mod shared;
 pub mod speakers;
 mod subscriptions;
@@ -70,21 +71,27 @@ pub enum Effect {
         to: ParticipantKey,
         event: Event,
     },
-    /// The publication is matched: media of this section belongs to it.
+    /// A rendition of the publication is matched: media of this section belongs to it.
     StartSource {
         publisher: ParticipantKey,
         track: TrackId,
+        rendition: Rendition,
         mid: Mid,
         layers: Vec<Layer>,
+        /// MIME type of the other rendition, where subscribers may come to get that instead.
+        other: Option<String>,
     },
     StopSource {
         publisher: ParticipantKey,
         track: TrackId,
+        rendition: Rendition,
     },
+    /// In the place of the track's other rendition, where the subscriber has that.
     StartForwarding {
         subscriber: ParticipantKey,
         publisher: ParticipantKey,
         track: TrackId,
+        rendition: Rendition,
         wanted: Wanted,
     },
     StopForwarding {
@@ -311,6 +318,7 @@ impl Room {
         match command {
             Command::Offer(_) | Command::RestartIce(_) => {}
             Command::Announce(announcement) => self.announce(now, key, announcement, random),
+            Command::AnnounceBackup(announcement) => self.announce_backup(now, key, announcement),
             Command::SetMuted { track, muted } => self.set_muted(now, key, &track, muted),
             Command::Subscribe { tracks, subscribe } => self.subscribe(now, key, tracks, subscribe),
             Command::Want { tracks, wanted } => self.want(now, key, tracks, wanted),

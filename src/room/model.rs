@@ -130,6 +130,61 @@ pub struct TrackInfo {
     pub version: u32,
     /// The announcement in its adaptor's own form; opaque to the room.
     pub opaque: Bytes,
+    /// The same track in a second codec, once that is announced.
+    pub backup: Option<BackupInfo>,
+}
+
+/// One of the codecs a publisher sends a track in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Rendition {
+    Primary,
+    /// For those who cannot decode the primary.
+    Backup,
+}
+
+impl Rendition {
+    pub const fn other(self) -> Rendition {
+        match self {
+            Rendition::Primary => Rendition::Backup,
+            Rendition::Backup => Rendition::Primary,
+        }
+    }
+}
+
+/// The codec in which a publisher would send a track for those who cannot decode the first one, and who gets which then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BackupPlan {
+    /// MIME type, such as `video/VP8`.
+    pub mime_type: &'static str,
+    pub policy: BackupPolicy,
+}
+
+/// What becomes of the primary rendition once somebody needs the backup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BackupPolicy {
+    /// Everybody who can decode the backup gets it; the primary is sent for others only.
+    PreferBackup,
+    /// Both are sent, to each the one it can decode, the primary first.
+    Both,
+    /// The backup takes the place of the primary.
+    BackupAlone,
+}
+
+impl BackupPolicy {
+    /// Whether those who can decode both come to get the backup.
+    pub const fn regresses(self) -> bool {
+        !matches!(self, BackupPolicy::Both)
+    }
+}
+
+/// A backup rendition, as others see it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BackupInfo {
+    /// As in [`TrackInfo`].
+    pub client_id: String,
+    pub mime_type: &'static str,
+    pub mid: Option<String>,
+    pub opaque: Bytes,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -168,6 +223,10 @@ pub struct Announcement {
     /// Encodings low to high with their sizes in pixels; empty when unknown.
     pub layers: Vec<Layer>,
     pub opaque: Bytes,
+    /// MIME type of the codec it is to be sent in; `None` leaves that to the offer.
+    pub mime_type: Option<&'static str>,
+    /// The publisher would send a second codec where that is needed.
+    pub backup: Option<BackupPlan>,
 }
 
 /// Who may subscribe to a participant's tracks.

@@ -10,7 +10,7 @@ use super::event::{Event, RequestRefusal};
 use super::model::*;
 use super::news::Urgency;
 use super::participant::ParticipantKey;
-use super::publication::{OfferedTrack, Publication, ended_by, match_offered};
+use super::publication::{CodecPreference, OfferedTrack, Publication, ended_by, match_offered};
 use super::{Effect, Room, ids};
 use crate::limits;
 
@@ -63,12 +63,16 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
-        let ended = ended_by(&participant.publications, &offered);
+        let ended = ended_by(&participant.publications, &offered, Rendition::Primary);
+        let backups_ended = ended_by(&participant.publications, &offered, Rendition::Backup);
         participant.offered = offered;
         for track in &ended {
             self.end_publication(key, track);
         }
-        if !ended.is_empty() {
+        for track in &backups_ended {
+            self.end_backup(now, key, track);
+        }
+        if !(ended.is_empty() && backups_ended.is_empty()) {
             self.publications_changed(now, key, Urgency::AtOnce);
             self.review_followers(now);
         }
@@ -76,18 +80,23 @@ impl Room {
         self.repeat_demand(key);
     }
 
-    fn match_sections(&mut self, now: Instant, key: ParticipantKey) {
+    /// The codecs in which a participant announced its tracks, for the answer to its next offer; primary renditions first.
+    pub fn codec_preferences(&self, key: ParticipantKey) -> Vec<CodecPreference> {
+        let published = self.participants.get(&key).map(|p| p.publications.as_slice()).unwrap_or_default();
+        published.iter().flat_map(Publication::codec_preferences).collect()
+    }
+
+    pub(super) fn match_sections(&mut self, now: Instant, key: ParticipantKey) {
         let Some(participant) = self.participants.get_mut(&key) else {
             return;
         };
         let live = match_offered(&mut participant.publications, &participant.offered);
-        let started: Vec<(TrackId, Effect)> = live
+        let started: Vec<(TrackId, Rendition, Effect)> = live
             .into_iter()
-            .filter_map(|index| {
+            .filter_map(|(index, rendition)| {
                 let publication = participant.publications.get(index)?;
-                let track = publication.info.id.clone();
-                let layers = publication.layers.clone();
-                Some((track.clone(), Effect::StartSource { publisher: key, track, mid: publication.mid?, layers }))
+                let effect = start_source(key, publication, rendition)?;
+                Some((publication.info.id.clone(), rendition, effect))
             })
             .collect();
         if started.is_empty() {
@@ -98,16 +107,22 @@ impl Room {
             self.publishing += 1;
         }
         // Sources first, then the news, then the subscriptions: whoever is to receive a track has heard of it.
-        let tracks: Vec<TrackId> = started.iter().map(|(track, _)| track.clone()).collect();
-        self.effects.extend(started.into_iter().map(|(_, effect)| effect));
+        let mut renditions = Vec::with_capacity(started.len());
+        for (track, rendition, effect) in started {
+            self.effects.push(effect);
+            renditions.push((track, rendition));
+        }
         self.publications_changed(now, key, Urgency::AtOnce);
-        for track in tracks {
-            self.reconcile_track(now, key, &track);
+        for (track, rendition) in renditions {
+            match rendition {
+                Rendition::Primary => self.reconcile_track(now, key, &track),
+                Rendition::Backup => self.backup_started(now, &track),
+            }
         }
         self.review_followers(now);
     }
 
-    fn publications_changed(&mut self, now: Instant, key: ParticipantKey, urgency: Urgency) {
+    pub(super) fn publications_changed(&mut self, now: Instant, key: ParticipantKey, urgency: Urgency) {
         self.refresh_tracks(key);
         self.changed(now, key, true, urgency);
     }
@@ -159,8 +174,10 @@ impl Room {
                 other.refused.remove(track);
             }
         }
-        if publication.is_live() {
-            self.effects.push(Effect::StopSource { publisher: key, track: track.clone() });
+        for rendition in [Rendition::Backup, Rendition::Primary] {
+            if publication.mid_of(rendition).is_some() {
+                self.effects.push(Effect::StopSource { publisher: key, track: track.clone(), rendition });
+            }
         }
     }
 
@@ -195,4 +212,18 @@ impl Room {
             self.publications_changed(now, key, Urgency::CanWait);
         }
     }
+}
+
+/// The media of a rendition that was matched to a section.
+fn start_source(publisher: ParticipantKey, publication: &Publication, rendition: Rendition) -> Option<Effect> {
+    let switches = publication.backup.as_ref().is_some_and(|backup| backup.plan.policy.regresses());
+    let other = publication.mime_type_of(rendition.other()).filter(|_| switches);
+    Some(Effect::StartSource {
+        publisher,
+        track: publication.info.id.clone(),
+        rendition,
+        mid: publication.mid_of(rendition)?,
+        layers: publication.layers_of(rendition).to_vec(),
+        other: other.map(str::to_owned),
+    })
 }

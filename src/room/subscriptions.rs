@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::demand::Need;
 use super::event::{Event, SubscriptionFailure};
 use super::model::*;
 use super::participant::ParticipantKey;
@@ -32,7 +33,6 @@ impl Room {
         let wants = live && to.wants(track);
         let admitted = from.admits(to, track);
         let publisher_id = from.info.id.clone();
-        let wanted = to.wanted(track);
         self.tell_admission(subscriber, publisher_id, track, wants, admitted);
         let Some(to) = self.participants.get_mut(&subscriber) else {
             return;
@@ -40,9 +40,11 @@ impl Room {
         match (wants && admitted, to.subscribed.contains(track)) {
             (true, false) => {
                 to.subscribed.insert(track.clone());
-                self.effects.push(Effect::StartForwarding { subscriber, publisher, track: track.clone(), wanted });
+                self.note_subscriber(subscriber, track);
+                self.forward(subscriber, track);
                 self.first_subscriber(publisher, track);
-                self.note_subscriber(now, subscriber, track);
+                self.regress_if_due(track);
+                self.count_need(now, subscriber, track);
             }
             (false, true) => {
                 self.forget_subscriber(now, subscriber, track);
@@ -88,14 +90,16 @@ impl Room {
         }
     }
 
-    fn note_subscriber(&mut self, now: Instant, subscriber: ParticipantKey, track: &TrackId) {
-        if let Some(entry) = self.tracks.get_mut(track) {
-            entry.subscribers.insert(subscriber, None);
-            self.count_need(now, subscriber, track);
-        }
+    fn note_subscriber(&mut self, subscriber: ParticipantKey, track: &TrackId) {
+        let Some(entry) = self.tracks.get_mut(track) else { return };
+        let publication = self.participants.get(&entry.publisher).and_then(|from| from.publication(track));
+        let following = self.participants.get(&subscriber).and_then(|to| to.following.as_ref());
+        // Of others the shard finds out when it comes to negotiate.
+        let lacks = following.zip(publication).and_then(|(following, publication)| following.lacks(publication));
+        entry.set_need(subscriber, Need { quality: None, lacks });
     }
 
-    fn forget_subscriber(&mut self, now: Instant, subscriber: ParticipantKey, track: &TrackId) {
+    pub(super) fn forget_subscriber(&mut self, now: Instant, subscriber: ParticipantKey, track: &TrackId) {
         if let Some(participant) = self.participants.get_mut(&subscriber) {
             participant.subscribed.remove(track);
         }
@@ -205,12 +209,5 @@ impl Room {
             self.reconcile_track(now, key, &track);
         }
         self.review_followers(now);
-    }
-
-    /// The shard could not forward a track: no codec that both sides have.
-    pub fn forwarding_failed(&mut self, now: Instant, key: ParticipantKey, track: &TrackId) {
-        self.forget_subscriber(now, key, track);
-        let reason = SubscriptionFailure::CodecUnsupported;
-        self.tell(key, Event::SubscriptionFailed { track: track.clone(), reason });
     }
 }

@@ -3,6 +3,7 @@
 mod demand;
 mod follow;
 mod news;
+mod renditions;
 mod scale;
 
 use std::sync::Arc;
@@ -85,6 +86,8 @@ fn camera(client_id: &str) -> Announcement {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        mime_type: None,
+        backup: None,
     }
 }
 
@@ -226,7 +229,7 @@ fn a_section_that_goes_ends_its_track_for_everybody() {
     let track = world.publish(ANNA);
     world.offered(ANNA, Vec::new());
     assert!(!world.forwards_to(BERT));
-    assert!(world.effects.contains(&Effect::StopSource { publisher: ANNA, track }));
+    assert!(world.effects.contains(&Effect::StopSource { publisher: ANNA, track, rendition: Rendition::Primary }));
     let Some(Event::Participants(infos)) = world.told(BERT).last().copied() else { panic!("not told") };
     assert!(infos[0].tracks.is_empty());
 }
@@ -390,7 +393,11 @@ fn another_track_in_the_same_section_is_another_publication() {
     let tracks = &world.room.participant(ANNA).unwrap().info.tracks;
     assert_eq!(tracks.len(), 1);
     assert_ne!(tracks[0].id, first);
-    assert!(world.effects.contains(&Effect::StopSource { publisher: ANNA, track: first }));
+    assert!(world.effects.contains(&Effect::StopSource {
+        publisher: ANNA,
+        track: first,
+        rendition: Rendition::Primary
+    }));
 }
 
 #[test]

@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::Room;
-use super::demand::Demand;
-use super::model::{Quality, TrackId};
+use super::demand::{Demand, Need};
+use super::model::TrackId;
 use super::participant::ParticipantKey;
 
 /// One announced or published track.
 pub(super) struct TrackEntry {
     pub publisher: ParticipantKey,
-    /// With the quality that each was counted for.
-    pub subscribers: BTreeMap<ParticipantKey, Option<Quality>>,
+    /// With the need that each was counted for.
+    pub subscribers: BTreeMap<ParticipantKey, Need>,
     pub demand: Demand,
     /// Those who said something of it, or were told something.
     pub concerned: BTreeSet<ParticipantKey>,
@@ -32,8 +32,14 @@ impl TrackEntry {
     /// A subscriber is one no longer, and needs nothing.
     pub fn remove_subscriber(&mut self, key: ParticipantKey) {
         if let Some(counted) = self.subscribers.remove(&key) {
-            self.demand.count(counted, None);
+            self.demand.count(Some(counted), None);
         }
+    }
+
+    /// What somebody, who is a subscriber from now on, needs.
+    pub fn set_need(&mut self, key: ParticipantKey, need: Need) {
+        let counted = self.subscribers.insert(key, need);
+        self.demand.count(counted, Some(need));
     }
 }
 

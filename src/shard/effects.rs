@@ -6,13 +6,15 @@ use std::time::Instant;
 use super::Shard;
 use super::home::HomeSource;
 use super::leg::{LegMessage, Order, RoomKey, ShardId, SourceDescription, SourceId};
+use super::sessions::codec_of;
 use super::timers::Owner;
 use crate::media::layers::{Layer, Wanted};
 use crate::room::Effect;
 use crate::room::event::Event;
-use crate::room::model::TrackId;
+use crate::room::model::{Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
 use crate::wire::Mid;
+use crate::wire::codec::Codec;
 
 impl Shard {
     /// Carries out a room's effects until it has none, puts out whoever they doomed, and arms the room's timer.
@@ -43,12 +45,13 @@ impl Shard {
                 }
                 self.order_to(now, serial, to, Order::Tell { participant: to, event });
             }
-            Effect::StartSource { publisher, track, mid, layers } => {
-                self.start_source(now, serial, publisher, track, mid, layers);
+            Effect::StartSource { publisher, track, rendition, mid, layers, other } => {
+                let other = other.and_then(|mime| codec_of(&mime));
+                self.start_source(now, serial, publisher, (track, rendition), mid, layers, other);
             }
-            Effect::StopSource { track, .. } => self.stop_source(now, serial, &track),
-            Effect::StartForwarding { subscriber, track, wanted, .. } => {
-                self.start_subscription(now, serial, subscriber, &track, wanted);
+            Effect::StopSource { track, rendition, .. } => self.stop_source(now, serial, &(track, rendition)),
+            Effect::StartForwarding { subscriber, track, rendition, wanted, .. } => {
+                self.start_subscription(now, serial, subscriber, &(track, rendition), wanted);
             }
             Effect::StopForwarding { subscriber, track } => self.end_subscription(now, serial, subscriber, &track),
             Effect::SetWanted { subscriber, track, wanted } => {
@@ -87,9 +90,10 @@ impl Shard {
         now: Instant,
         serial: u64,
         publisher: ParticipantKey,
-        track: TrackId,
+        key: (TrackId, Rendition),
         mid: Mid,
         layers: Vec<Layer>,
+        other: Option<Codec>,
     ) {
         let id = SourceId { home: self.id, serial: self.draw_serial() };
         let Some(home) = self.homes.get_mut(&serial) else { return };
@@ -100,18 +104,20 @@ impl Shard {
             return;
         };
         let media = section.media.clone();
-        let description = SourceDescription { id, track, publisher, publisher_id, mid, layers, media };
+        let (track, rendition) = key.clone();
+        let description =
+            SourceDescription { id, track, rendition, other, publisher, publisher_id, mid, layers, media };
         let source = HomeSource::new(Arc::new(description), host);
         let description = source.description.clone();
-        home.sources.insert(description.track.clone(), source);
+        home.sources.insert(key, source);
         let room = home.key;
         self.order(now, host, room, Order::StartSource { source: description, from: None });
     }
 
-    fn stop_source(&mut self, now: Instant, serial: u64, track: &TrackId) {
+    fn stop_source(&mut self, now: Instant, serial: u64, key: &(TrackId, Rendition)) {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         let room = home.key;
-        let Some(source) = home.sources.remove(track) else { return };
+        let Some(source) = home.sources.remove(key) else { return };
         for shard in source.mirrors.keys().chain([&source.host]) {
             self.order(now, *shard, room, Order::StopSource { source: source.description.id });
         }
@@ -122,12 +128,12 @@ impl Shard {
         now: Instant,
         serial: u64,
         subscriber: ParticipantKey,
-        track: &TrackId,
+        key: &(TrackId, Rendition),
         wanted: Wanted,
     ) {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         let (room, Some(host)) = (home.key, home.host_of(subscriber)) else { return };
-        let Some(source) = home.sources.get_mut(track) else { return };
+        let Some(source) = home.sources.get_mut(key) else { return };
         let id = source.description.id;
         if source.add_subscriber(subscriber, host) {
             let (description, from) = (source.description.clone(), source.host);
@@ -135,13 +141,22 @@ impl Shard {
             self.order(now, host, room, Order::StartSource { source: description, from: Some(from) });
         }
         self.order(now, host, room, Order::StartForwarding { subscriber, source: id, wanted });
+        // After that order, since what it gets no longer may be gone with this one.
+        self.leave_source(now, serial, subscriber, &(key.0.clone(), key.1.other()));
     }
 
     pub(super) fn end_subscription(&mut self, now: Instant, serial: u64, subscriber: ParticipantKey, track: &TrackId) {
         self.order_to(now, serial, subscriber, Order::StopForwarding { subscriber, track: track.clone() });
+        for rendition in [Rendition::Primary, Rendition::Backup] {
+            self.leave_source(now, serial, subscriber, &(track.clone(), rendition));
+        }
+    }
+
+    /// A subscriber gets a rendition no longer; what only it needed is not handed over any more.
+    fn leave_source(&mut self, now: Instant, serial: u64, subscriber: ParticipantKey, key: &(TrackId, Rendition)) {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         let room = home.key;
-        let Some(source) = home.sources.get_mut(track) else { return };
+        let Some(source) = home.sources.get_mut(key) else { return };
         if let Some(host) = source.remove_subscriber(subscriber) {
             let (id, from) = (source.description.id, source.host);
             self.order(now, host, room, Order::StopSource { source: id });

@@ -16,7 +16,7 @@ use super::timers::Owner;
 use super::{JOIN_PATIENCE, Shard};
 use crate::room::command::{Command, DataProtocol, JoinRequest, Offer};
 use crate::room::event::Event;
-use crate::room::model::{JoinError, RoomName, TrackId};
+use crate::room::model::{JoinError, Rendition, RoomName, TrackId};
 use crate::room::participant::ParticipantKey;
 use crate::room::speakers::MeasuredLevel;
 use crate::room::{Room, admission};
@@ -27,7 +27,7 @@ pub struct Home {
     pub members: HashMap<ParticipantKey, Member>,
     /// How many of them each shard hosts; none that hosts nobody.
     hosts: BTreeMap<ShardId, usize>,
-    pub sources: HashMap<TrackId, HomeSource>,
+    pub sources: HashMap<(TrackId, Rendition), HomeSource>,
     /// Levels that each host reported last.
     levels: BTreeMap<ShardId, Vec<MeasuredLevel>>,
 }
@@ -241,7 +241,8 @@ impl Shard {
         let Some(member) = home.members.get_mut(&participant) else { return };
         if let Some(offer) = member.offers.submit(offer) {
             let host = member.host;
-            self.order(now, host, room, Order::Offer { participant, offer });
+            let codecs = home.state.codec_preferences(participant);
+            self.order(now, host, room, Order::Offer { participant, offer, codecs });
         }
     }
 
@@ -261,8 +262,10 @@ impl Shard {
             Report::Receives { participant, codecs } => home.state.receives(now, participant, codecs),
             Report::Connected { participant } => home.state.connected(now, participant),
             Report::Left { participant, reason } => home.state.leave(now, participant, reason),
-            Report::ForwardingFailed { subscriber, track } => self.forwarding_failed(now, serial, subscriber, track),
-            Report::Flows { track } => home.state.flows(now, &track),
+            Report::ForwardingFailed { subscriber, track, rendition } => {
+                home.state.forwarding_failed(now, subscriber, &track, rendition);
+            }
+            Report::Flows { track, rendition } => home.state.flows(now, &track, rendition),
             Report::Data { participant, kind, message } => self.route_data(now, serial, participant, kind, &message),
             Report::Levels(levels) => home.levels_reported(from, levels),
             Report::Networks(networks) => home.state.networks_measured(&networks),
@@ -287,15 +290,9 @@ impl Shard {
         }
         let Some(member) = home.members.get_mut(&participant) else { return };
         if let Some(offer) = member.offers.done() {
-            self.order(now, host, room, Order::Offer { participant, offer });
+            let codecs = home.state.codec_preferences(participant);
+            self.order(now, host, room, Order::Offer { participant, offer, codecs });
         }
-    }
-
-    fn forwarding_failed(&mut self, now: Instant, serial: u64, subscriber: ParticipantKey, track: TrackId) {
-        let Some(home) = self.homes.get_mut(&serial) else { return };
-        home.state.forwarding_failed(now, subscriber, &track);
-        // It may have been wanted anew since: the host then holds what the room has just given up.
-        self.end_subscription(now, serial, subscriber, &track);
     }
 
     pub(super) fn room_timeout(&mut self, now: Instant, serial: u64) {

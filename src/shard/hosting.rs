@@ -12,7 +12,7 @@ use super::data::Channels;
 use super::gather::Gathered;
 use super::inbound::{Inbound, SourceKey};
 use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceDescription, SourceId};
-use super::outbound::{Outbound, Waiting};
+use super::outbound::{Outbound, Switched, Waiting};
 use super::peer::Peer;
 use super::source::Source;
 use super::timers::Owner;
@@ -40,9 +40,9 @@ impl Shard {
                     self.tell(key, event);
                 }
             }
-            Order::Offer { participant, offer } => {
+            Order::Offer { participant, offer, codecs } => {
                 if let Some((_, key)) = self.hosted(room, participant) {
-                    self.offer(now, key, &offer);
+                    self.offer(now, key, &offer, codecs);
                 }
             }
             Order::RestartIce { participant, remote } => {
@@ -309,14 +309,14 @@ impl Shard {
             return;
         };
         let Some(source) = entry.sources.get_mut(key) else { return };
-        let waiting = Waiting {
-            track: source.track.clone(),
-            source: key,
-            publisher: source.publisher_id.clone(),
-            kind: source.kind,
-            codecs: source.codecs.clone(),
-            wanted,
-        };
+        let waiting = Waiting::new(key, source, wanted);
+        if let Some(waits) = peer.outbound.waiting.iter_mut().find(|waits| waits.track == waiting.track) {
+            *waits = waiting;
+            return;
+        }
+        if peer.outbound.by_track(&waiting.track).is_some() {
+            return self.switch_rendition(now, room, subscriber, &waiting);
+        }
         if !peer.outbound.is_standing() {
             peer.outbound.waiting.push(waiting);
             self.counters.subscriptions.add(1);
@@ -327,6 +327,30 @@ impl Shard {
             source.subscribers.push(subscriber);
             self.counters.subscriptions.add(1);
             self.select_layer(now, room, subscriber, key);
+        }
+    }
+
+    /// A subscriber gets the other rendition of a track from now on, as the same stream.
+    fn switch_rendition(&mut self, now: Instant, room: usize, subscriber: usize, to: &Waiting) {
+        let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
+            return;
+        };
+        let (key, participant) = (entry.key, peer.participant);
+        match peer.outbound.switch(&peer.session, to) {
+            Switched::From(former) => {
+                if let Some(former) = entry.sources.get_mut(former) {
+                    former.subscribers.retain(|other| *other != subscriber);
+                }
+                if let Some(source) = entry.sources.get_mut(to.source) {
+                    source.subscribers.push(subscriber);
+                }
+                self.select_layer(now, room, subscriber, to.source);
+            }
+            Switched::NoCommonCodec => {
+                self.stop_forwarding(key, participant, &to.track);
+                let (track, rendition) = (to.track.clone(), to.rendition);
+                self.report(now, key, Report::ForwardingFailed { subscriber: participant, track, rendition });
+            }
         }
     }
 

@@ -15,12 +15,13 @@ use crate::media::layers::{Layer, Wanted};
 use crate::negotiation::{CodecDescription, MediaKind};
 use crate::room::command::{DataChannelKind, DataProtocol, Offer};
 use crate::room::event::Event;
-use crate::room::model::{LeaveReason, ParticipantId, TrackId};
+use crate::room::model::{LeaveReason, ParticipantId, Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
-use crate::room::publication::OfferedTrack;
+use crate::room::publication::{CodecPreference, OfferedTrack};
 use crate::room::quality::MeasuredNetwork;
 use crate::room::speakers::MeasuredLevel;
 use crate::transport::IceCredentials;
+use crate::wire::codec::Codec;
 use crate::wire::extension::ExtensionMap;
 use crate::wire::{Mid, Rid};
 
@@ -35,18 +36,21 @@ pub struct RoomKey {
     pub serial: u64,
 }
 
-/// The media of one publication, by its room's home and a number the home uses once.
+/// The media of one rendition of a publication, by its room's home and a number the home uses once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SourceId {
     pub home: ShardId,
     pub serial: u64,
 }
 
-/// All that forwarding must know of a publication, wherever its publisher is.
+/// All that forwarding must know of a rendition of a publication, wherever its publisher is.
 #[derive(Debug)]
 pub struct SourceDescription {
     pub id: SourceId,
     pub track: TrackId,
+    pub rendition: Rendition,
+    /// The codec of the other rendition, where a subscriber may come to get that instead.
+    pub other: Option<Codec>,
     pub publisher: ParticipantKey,
     pub publisher_id: ParticipantId,
     pub mid: Mid,
@@ -97,10 +101,11 @@ pub enum Order {
         participant: ParticipantKey,
         event: Event,
     },
-    /// Apply this offer and answer it.
+    /// Apply this offer and answer it, with these codecs where they are offered.
     Offer {
         participant: ParticipantKey,
         offer: Offer,
+        codecs: Vec<CodecPreference>,
     },
     /// Take these ICE credentials, and tell the ones to use from now on.
     RestartIce {
@@ -121,6 +126,7 @@ pub enum Order {
         to: ShardId,
         begin: bool,
     },
+    /// In the place of the track's other rendition, where the subscriber has that.
     StartForwarding {
         subscriber: ParticipantKey,
         source: SourceId,
@@ -178,10 +184,12 @@ pub enum Report {
     ForwardingFailed {
         subscriber: ParticipantKey,
         track: TrackId,
+        rendition: Rendition,
     },
     /// Media of a track whose publisher is here begins to arrive, for the first time or again.
     Flows {
         track: TrackId,
+        rendition: Rendition,
     },
     /// A data channel message of this participant.
     Data {
@@ -212,7 +220,9 @@ impl LegMessage {
     /// What it takes of a backlog, bytes: its own size and that of what it carries.
     pub fn weight(&self) -> usize {
         let carried = match self {
-            LegMessage::Order(_, Order::Offer { offer, .. }) => offer.sdp.len(),
+            LegMessage::Order(_, Order::Offer { offer, codecs, .. }) => {
+                offer.sdp.len() + size_of_val(codecs.as_slice())
+            }
             LegMessage::Order(_, Order::Deliver { to, message, .. }) => size_of_val(to.as_slice()) + message.len(),
             LegMessage::Report(_, Report::Data { message, .. }) => message.len(),
             LegMessage::Report(_, Report::Offered { sections: Some(sections), .. }) => size_of_val(sections.as_slice()),

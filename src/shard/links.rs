@@ -224,7 +224,7 @@ mod tests {
     fn offer_of(bytes: usize) -> LegMessage {
         let room = RoomKey { home: ShardId(0), serial: 1 };
         let offer = Offer { id: 0, sdp: "x".repeat(bytes) };
-        LegMessage::Order(room, Order::Offer { participant: ANNA, offer })
+        LegMessage::Order(room, Order::Offer { participant: ANNA, offer, codecs: Vec::new() })
     }
 
     #[test]

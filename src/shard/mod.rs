@@ -25,6 +25,7 @@ mod peer;
 mod receive;
 mod recovery;
 mod reports;
+mod resend;
 pub mod send;
 mod sessions;
 mod source;

@@ -8,10 +8,10 @@ use rand::{Rng, RngCore};
 use super::inbound::SourceKey;
 use super::source::Source;
 use crate::limits;
-use crate::media::forward::{SendStream, Target};
+use crate::media::forward::{RtxTarget, SendStream, Target};
 use crate::media::layers::{Wanted, choose};
 use crate::negotiation::{CodecDescription, LocalTrack, MediaKind, Section, Session};
-use crate::room::model::{ParticipantId, TrackId};
+use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::wire::codec::Codec;
 use crate::wire::{Mid, PayloadType, Ssrc};
 
@@ -29,11 +29,38 @@ pub struct Subscription {
 /// A subscription without a section yet.
 pub struct Waiting {
     pub track: TrackId,
+    pub rendition: Rendition,
     pub source: SourceKey,
     pub publisher: ParticipantId,
     pub kind: MediaKind,
     pub codecs: Vec<CodecDescription>,
+    /// A codec that the section should have too, since the track may come to be sent in that.
+    pub other: Option<Codec>,
     pub wanted: Wanted,
+}
+
+impl Waiting {
+    pub fn new(key: SourceKey, source: &Source, wanted: Wanted) -> Waiting {
+        Waiting {
+            track: source.track.clone(),
+            rendition: source.rendition,
+            source: key,
+            publisher: source.publisher_id.clone(),
+            kind: source.kind,
+            codecs: source.codecs.clone(),
+            other: source.other,
+            wanted,
+        }
+    }
+}
+
+/// How a change to another rendition of a track ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Switched {
+    /// From this source.
+    From(SourceKey),
+    /// The section has none of its codecs: nothing changed.
+    NoCommonCodec,
 }
 
 /// How placing a waiting subscription ended.
@@ -88,6 +115,7 @@ impl Outbound {
         self.by_source.iter_mut().flatten().map(Box::as_mut)
     }
 
+    /// What is sent under an SSRC, or sent again under it.
     pub fn by_ssrc(&mut self, ssrc: Ssrc) -> Option<&mut Subscription> {
         self.get_mut(*self.by_ssrc.get(&ssrc)?)
     }
@@ -104,7 +132,7 @@ impl Outbound {
         let slot = self.by_source.iter_mut().find(|slot| slot.as_ref().is_some_and(|s| s.track == *track))?;
         let subscription = slot.take()?;
         let (source, mid) = (subscription.source, subscription.mid);
-        self.by_ssrc.remove(&subscription.stream.target().ssrc);
+        subscription.ssrcs().for_each(|ssrc| _ = self.by_ssrc.remove(&ssrc));
         if !self.is_standing() {
             return Some((source, Some(mid)));
         }
@@ -120,12 +148,13 @@ impl Outbound {
             loop {
                 let free = free_sections(session, kind).next().map(|section| section.codecs.clone());
                 let Some(codecs) = free else { break };
+                let (ssrc, rtx) = self.draw_ssrcs(kind, random);
                 let track = LocalTrack {
                     stream_id: name.to_string(),
                     track_id: track_id.to_owned(),
                     cname: name.to_string(),
-                    ssrc: self.draw_ssrc(random),
-                    rtx: None,
+                    ssrc,
+                    rtx,
                     codecs: codecs.iter().map(|codec| codec.codec).collect(),
                 };
                 let Some((mid, stream)) = open(session, kind, track, &codecs, random) else {
@@ -158,15 +187,37 @@ impl Outbound {
             subscription.stream.retarget(clock_rate(&waiting.codecs), payload_types);
         }
         subscription.track = waiting.track.clone();
+        self.carry_from(subscription, waiting);
+        true
+    }
+
+    /// Lets the stream of a track go on from another rendition, as the same stream to the peer.
+    pub fn switch(&mut self, session: &Session, to: &Waiting) -> Switched {
+        let slot = self.by_source.iter_mut().find(|slot| slot.as_ref().is_some_and(|s| s.track == to.track));
+        let section = |s: &Subscription| session.sections().iter().find(|section| section.mid == s.mid);
+        let types = slot.as_ref().and_then(|slot| section(slot.as_deref()?)).map(|s| payload_types(s, &to.codecs));
+        let types = types.filter(|types| !types.is_empty());
+        let (Some(mut subscription), Some(types)) = (slot.filter(|_| types.is_some()).and_then(Option::take), types)
+        else {
+            return Switched::NoCommonCodec;
+        };
+        let former = subscription.source;
+        if former != to.source {
+            subscription.stream.retarget(clock_rate(&to.codecs), types);
+        }
+        self.carry_from(subscription, to);
+        Switched::From(former)
+    }
+
+    fn carry_from(&mut self, mut subscription: Box<Subscription>, waiting: &Waiting) {
         subscription.source = waiting.source;
         subscription.wanted = waiting.wanted;
         self.carry(subscription);
-        true
     }
 
     fn carry(&mut self, subscription: Box<Subscription>) {
         let source = subscription.source;
-        self.by_ssrc.insert(subscription.stream.target().ssrc, source);
+        self.by_ssrc.extend(subscription.ssrcs().map(|ssrc| (ssrc, source)));
         if self.by_source.len() <= source {
             self.by_source.resize_with(source + 1, || None);
         }
@@ -181,26 +232,32 @@ impl Outbound {
         let displaced = self.by_source.iter_mut().filter_map(|slot| slot.take_if(|s| !filled(s.mid)));
         let displaced: Vec<Subscription> = displaced.map(|subscription| *subscription).collect();
         for subscription in &displaced {
-            self.by_ssrc.remove(&subscription.stream.target().ssrc);
+            subscription.ssrcs().for_each(|ssrc| _ = self.by_ssrc.remove(&ssrc));
         }
         displaced
     }
 
     /// Puts one waiting subscription into a free section of the session; effective with the next answer.
     pub fn place(&mut self, session: &mut Session, waiting: &Waiting, random: &mut dyn RngCore) -> Placed {
+        let (ssrc, rtx) = self.draw_ssrcs(waiting.kind, random);
         let track = LocalTrack {
             // One stream per track, named after both, so that a client can tell the publisher from the stream.
             stream_id: format!("{}|{}", waiting.publisher, waiting.track),
             track_id: waiting.track.to_string(),
             cname: waiting.publisher.to_string(),
-            ssrc: self.draw_ssrc(random),
-            rtx: None,
-            codecs: waiting.codecs.iter().map(|codec| codec.codec).collect(),
+            ssrc,
+            rtx,
+            codecs: waiting.codecs.iter().map(|codec| codec.codec).chain(waiting.other).collect(),
         };
         let free = free_sections(session, waiting.kind).count();
         let Some((mid, stream)) = open(session, waiting.kind, track, &waiting.codecs, random) else {
             return if free > 0 { Placed::NoCommonCodec } else { Placed::NoFreeSection };
         };
+        if stream.target().payload_types.is_empty() {
+            // It has the codec of the other rendition alone.
+            session.remove_track(mid);
+            return Placed::NoCommonCodec;
+        }
         self.carry(Box::new(Subscription {
             track: waiting.track.clone(),
             publisher: waiting.publisher.clone(),
@@ -212,13 +269,23 @@ impl Outbound {
         Placed::InSection
     }
 
+    /// One for a stream, and one for its retransmissions where the kind has any.
+    fn draw_ssrcs(&self, kind: MediaKind, random: &mut dyn RngCore) -> (Ssrc, Option<Ssrc>) {
+        let ssrc = self.draw_ssrc(random);
+        let mut rtx = self.draw_ssrc(random);
+        while rtx == ssrc {
+            rtx = self.draw_ssrc(random);
+        }
+        (ssrc, (kind == MediaKind::Video).then_some(rtx))
+    }
+
     /// An SSRC that no present subscription has. That chance draws one of an ended subscription again is left to the guard
     /// in the transport, which never seals one index of an SSRC twice (RFC 3711, section 9.1).
     fn draw_ssrc(&self, random: &mut dyn RngCore) -> Ssrc {
         loop {
             let ssrc = Ssrc(random.random_range(1..u32::MAX));
             let mut taken = self.subscriptions().chain(self.idle.iter().map(Box::as_ref));
-            if taken.all(|subscription| subscription.stream.target().ssrc != ssrc) {
+            if taken.all(|subscription| subscription.ssrcs().all(|taken| taken != ssrc)) {
                 return ssrc;
             }
         }
@@ -260,6 +327,10 @@ impl Outbound {
 }
 
 impl Subscription {
+    fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + use<> {
+        [Some(self.stream.target().ssrc), self.stream.rtx_ssrc()].into_iter().flatten()
+    }
+
     /// Chooses the encoding anew. Gives the encoding a keyframe is needed of.
     pub fn select(&mut self, source: &Source) -> Option<usize> {
         self.stream.select(choose(self.wanted, &source.layers, &source.flows()));
@@ -285,7 +356,7 @@ fn open(
     codecs: &[CodecDescription],
     random: &mut dyn RngCore,
 ) -> Option<(Mid, SendStream)> {
-    let ssrc = track.ssrc;
+    let (ssrc, rtx) = (track.ssrc, track.rtx);
     let mid = session.add_track(kind, track)?;
     let section = session.sections().iter().find(|section| section.mid == mid)?;
     let target = Target {
@@ -295,7 +366,15 @@ fn open(
         extensions: section.extensions.clone(),
         mid,
     };
-    Some((mid, SendStream::new(target, random)))
+    let mut stream = SendStream::new(target, random);
+    // NACK where there is no RTX is not answered: under the stream's own numbers a packet could only be repeated as it was
+    // sealed, which nobody keeps.
+    let repaired = section.codecs.iter().filter(|codec| codec.nack);
+    let payload_types: Vec<_> = repaired.filter_map(|codec| Some((codec.payload_type, codec.rtx?))).collect();
+    if let Some(ssrc) = rtx.filter(|_| !payload_types.is_empty()) {
+        stream.retransmit_to(RtxTarget { ssrc, payload_types }, random);
+    }
+    Some((mid, stream))
 }
 
 fn clock_rate(codecs: &[CodecDescription]) -> u32 {

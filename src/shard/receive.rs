@@ -241,6 +241,8 @@ impl Shard {
         };
         self.report(now, room, Report::Connected { participant });
         self.settle(now, room);
+        // The last words of the handshake go before media from the cache, which the peer could not open yet.
+        self.flush_transmits(now, key);
         self.request_awaited_keyframes(now, key);
     }
 }

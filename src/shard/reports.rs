@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use super::inbound::SourceKey;
 use super::leg::{Origin, Report as HostReport, RoomKey};
 use super::outbound::Subscription;
+use super::resend::nacked_numbers;
 use super::source::Source;
 use super::timers::Owner;
 use super::{Arrival, Shard};
+use crate::limits;
 use crate::media::keyframe::Wish;
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::MediaKind;
@@ -34,8 +36,14 @@ impl Shard {
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let len = peer.transport.open_rtcp(now, datagram)?;
         let compound = datagram.get(..len).ok_or(DropReason::Malformed)?;
+        let mut nacked = limits::NACKED_PACKETS;
         for report in read(compound) {
-            self.handle_report(now, key, report);
+            match report {
+                Report::Nack { media, packet_id, bitmask } => {
+                    self.resend(now, key, media, nacked_numbers(packet_id, bitmask), &mut nacked);
+                }
+                other => self.handle_report(now, key, other),
+            }
         }
         Ok(())
     }
@@ -67,7 +75,7 @@ impl Shard {
                     self.request_keyframe(now, room, source, encoding, wish);
                 }
             }
-            // Recovery and bandwidth estimation are later work; a BYE says nothing that the session does not.
+            // Bandwidth estimation is later work; a BYE says nothing that the session does not; what is lost was sent again.
             Report::Nack { .. } | Report::Remb { .. } | Report::TransportFeedback { .. } | Report::Bye { .. } => {}
         }
     }
@@ -258,7 +266,7 @@ impl Shard {
             if source.kind == MediaKind::Video {
                 source.look_for_silence(now);
                 if std::mem::take(&mut source.began) && matches!(source.origin, Origin::Peer(_)) {
-                    began.push(source.track.clone());
+                    began.push((source.track.clone(), source.rendition));
                 }
             }
             if source.layers_changed {
@@ -272,8 +280,8 @@ impl Shard {
                 self.begin_picture(now, room, subscriber, source, needed);
             }
         }
-        for track in began {
-            self.report(now, room_key, HostReport::Flows { track });
+        for (track, rendition) in began {
+            self.report(now, room_key, HostReport::Flows { track, rendition });
         }
     }
 

@@ -5,18 +5,19 @@ use std::time::Instant;
 use super::Shard;
 use super::leg::{OfferedSection, Report, SectionMedia};
 use super::outbound::{Placed, Waiting};
-use crate::negotiation::{LocalParameters, OfferError, Section};
+use crate::negotiation::{LocalParameters, MediaKind, OfferError, Section, Session};
 use crate::room::command::Offer;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, TrackId};
-use crate::room::publication::OfferedTrack;
+use crate::room::publication::{CodecPreference, OfferedTrack};
 use crate::transport::IceCredentials;
+use crate::wire::Mid;
 use crate::wire::codec::Codec;
 
 impl Shard {
     /// Applies an offer, lets the room match what it publishes, fills its free sections and answers.
-    pub(super) fn offer(&mut self, now: Instant, key: usize, offer: &Offer) {
-        if let Err(error) = self.apply_offer(now, key, offer) {
+    pub(super) fn offer(&mut self, now: Instant, key: usize, offer: &Offer, codecs: Vec<CodecPreference>) {
+        if let Err(error) = self.apply_offer(now, key, offer, codecs) {
             self.counters.offers_refused.add(1);
             tracing::debug!(%error, "offer refused");
             self.report_offered(now, key, false);
@@ -35,7 +36,13 @@ impl Shard {
         self.flush(now, key);
     }
 
-    fn apply_offer(&mut self, now: Instant, key: usize, offer: &Offer) -> Result<(), OfferError> {
+    fn apply_offer(
+        &mut self,
+        now: Instant,
+        key: usize,
+        offer: &Offer,
+        codecs: Vec<CodecPreference>,
+    ) -> Result<(), OfferError> {
         let Some(peer) = self.peers.get_mut(key) else {
             return Ok(());
         };
@@ -45,6 +52,7 @@ impl Shard {
             self.doomed.push((key, LeaveReason::ProtocolError));
             return Err(OfferError::Missing("the fingerprint and DTLS role of the offer before"));
         }
+        prefer_codecs(&mut peer.session, codecs);
         peer.inbound.update(peer.session.sections());
         peer.outbound.offered();
         self.register_ufrag(key);
@@ -67,14 +75,7 @@ impl Shard {
         for subscription in peer.outbound.displaced(&peer.session) {
             if let Some(source) = entry.sources.get_mut(subscription.source) {
                 source.subscribers.retain(|other| *other != key);
-                peer.outbound.waiting.push(Waiting {
-                    track: subscription.track,
-                    source: subscription.source,
-                    publisher: subscription.publisher,
-                    kind: source.kind,
-                    codecs: source.codecs.clone(),
-                    wanted: subscription.wanted,
-                });
+                peer.outbound.waiting.push(Waiting::new(subscription.source, source, subscription.wanted));
             }
         }
     }
@@ -112,7 +113,7 @@ impl Shard {
         for waiting in std::mem::take(&mut peer.outbound.waiting) {
             match peer.outbound.place(&mut peer.session, &waiting, self.random.as_mut()) {
                 Placed::InSection => placed.push(waiting.source),
-                Placed::NoCommonCodec => failed.push(waiting.track),
+                Placed::NoCommonCodec => failed.push((waiting.track, waiting.rendition)),
                 Placed::NoFreeSection => peer.outbound.waiting.push(waiting),
             }
         }
@@ -121,9 +122,9 @@ impl Shard {
                 source.subscribers.push(key);
             }
         }
-        for track in failed {
+        for (track, rendition) in failed {
             self.counters.subscriptions.subtract(1);
-            self.report(now, room, Report::ForwardingFailed { subscriber, track });
+            self.report(now, room, Report::ForwardingFailed { subscriber, track, rendition });
         }
         for source in placed {
             self.select_layer(now, here, key, source);
@@ -153,6 +154,29 @@ impl Shard {
         if let Some((audio, video)) = peer.outbound.sections_to_ask(&peer.session, changed) {
             self.tell(key, Event::SectionsNeeded { audio, video });
         }
+    }
+}
+
+/// Has tracks sent in the codecs they were announced in: those of known sections, then by name, then by kind, as the room
+/// matches them.
+fn prefer_codecs(session: &mut Session, mut announced: Vec<CodecPreference>) {
+    type Sent = (Mid, MediaKind, String);
+    let rules: [fn(&CodecPreference, &Sent) -> bool; 3] = [
+        |announced, (mid, ..)| announced.mid == Some(*mid),
+        |announced, (.., track_id)| announced.mid.is_none() && announced.client_id == *track_id,
+        |announced, (_, kind, _)| announced.mid.is_none() && announced.kind == *kind,
+    ];
+    let sent = session.sections().iter().filter_map(|s| Some((s.mid, s.kind, s.remote.as_ref()?.track_id.clone())));
+    let mut sent: Vec<Sent> = sent.collect();
+    for rule in rules {
+        sent.retain(|section| {
+            let Some(index) = announced.iter().position(|announced| rule(announced, section)) else { return true };
+            let announced = announced.remove(index);
+            if let Some(codec) = announced.mime_type.and_then(codec_of) {
+                session.prefer_codec(section.0, codec, announced.alone);
+            }
+            false
+        });
     }
 }
 
@@ -187,4 +211,9 @@ fn mime_type(codec: Codec) -> &'static str {
         Codec::H265 => "video/H265",
         Codec::Av1 => "video/AV1",
     }
+}
+
+/// The video codec of an IANA media type.
+pub(super) fn codec_of(mime: &str) -> Option<Codec> {
+    [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Av1].into_iter().find(|codec| mime_type(*codec) == mime)
 }

@@ -1,4 +1,4 @@
-//! The media of one publication: its encodings as they arrive, and who receives them.
+//! The media of one rendition of a publication: its encodings as they arrive, and who receives them.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::media::nack::Repair;
 use crate::media::receive::ReceiveStream;
 use crate::media::scalability::Scalability;
 use crate::negotiation::{CodecDescription, MediaKind};
-use crate::room::model::{ParticipantId, TrackId};
+use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
 use crate::wire::codec::dependency_descriptor::{Structure, attached_structure, starts_keyframe};
 use crate::wire::codec::{Codec, PayloadInfo, inspect};
@@ -55,6 +55,9 @@ pub struct Source {
     pub publisher: ParticipantKey,
     pub publisher_id: ParticipantId,
     pub track: TrackId,
+    pub rendition: Rendition,
+    /// The codec of the track's other rendition, where a subscriber may come to get that instead.
+    pub other: Option<Codec>,
     pub kind: MediaKind,
     pub codecs: Vec<CodecDescription>,
     pub extensions: ExtensionMap,
@@ -88,6 +91,8 @@ impl Source {
             publisher: description.publisher,
             publisher_id: description.publisher_id.clone(),
             track: description.track.clone(),
+            rendition: description.rendition,
+            other: description.other,
             kind: media.kind,
             codecs: media.codecs.clone(),
             extensions: media.extensions.clone(),
@@ -187,9 +192,6 @@ impl Source {
     pub fn look_for_silence(&mut self, now: Instant) {
         for encoding in &mut self.encodings {
             self.layers_changed |= encoding.scalability.review();
-        }
-        if self.encodings.len() < 2 {
-            return;
         }
         for encoding in &mut self.encodings {
             let flows =

@@ -3,6 +3,8 @@
 mod joining;
 mod legs;
 mod paused_layers;
+mod renditions;
+mod resend;
 mod standing;
 mod uplink;
 
@@ -78,6 +80,8 @@ fn camera() -> Announcement {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        mime_type: None,
+        backup: None,
     }
 }
 
@@ -118,8 +122,8 @@ fn packets(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(Header, Vec<u8
         for datagram in batch.contents(transmit).chunks(transmit.segment) {
             let mut packet = datagram.to_vec();
             let header = Header::parse(&packet).unwrap();
-            // RTCP travels the same way and is not looked at here.
-            if header.payload_type != PayloadType(96) {
+            // RTCP travels the same way and is not looked at here (RFC 5761, section 4).
+            if header.payload_type.0 < 96 {
                 continue;
             }
             let (sequence, len) = (header.sequence_number, header.len);
@@ -373,6 +377,8 @@ fn a_client_is_asked_for_no_more_sections_than_an_offer_may_have() {
     outbound.waiting = (0..2 * limits::RECEIVE_SECTIONS)
         .map(|index| outbound::Waiting {
             track: crate::room::model::TrackId::new(&format!("TR_{index}")),
+            rendition: crate::room::model::Rendition::Primary,
+            other: None,
             source: index,
             publisher: crate::room::model::ParticipantId::new("PA_a"),
             kind: MediaKind::Video,

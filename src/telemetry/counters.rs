@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::media::forward::Refusal;
 use crate::transport::DropReason;
 
 /// A number with one writer.
@@ -67,6 +68,11 @@ pub struct ShardCounters {
     pub keyframe_requests_out: Counter,
     /// Pictures that began with a keyframe in the cache.
     pub keyframes_reused: Counter,
+    /// Packets that subscribers asked for again, what of them was sent, and what was refused.
+    pub nacked_packets: Counter,
+    pub rtx_packets_out: Counter,
+    pub rtx_bytes_out: Counter,
+    pub nacks_refused: Refused,
     pub data_messages_in: Counter,
     pub data_messages_out: Counter,
     pub data_messages_dropped: Counter,
@@ -111,6 +117,26 @@ impl Dropped {
 
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         DROP_REASONS.iter().zip(&self.0).map(|((_, label), counter)| (*label, counter.get()))
+    }
+}
+
+/// Packets not sent again, by reason.
+#[derive(Default, Debug)]
+pub struct Refused([Counter; REFUSALS.len()]);
+
+const REFUSALS: [(Refusal, &str); 3] =
+    [(Refusal::Gone, "gone"), (Refusal::TooSoon, "too_soon"), (Refusal::OverBudget, "over_budget")];
+
+impl Refused {
+    pub fn count(&self, reason: Refusal) {
+        let index = REFUSALS.iter().position(|(known, _)| *known == reason);
+        if let Some(counter) = index.and_then(|index| self.0.get(index)) {
+            counter.add(1);
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        REFUSALS.iter().zip(&self.0).map(|((_, label), counter)| (*label, counter.get()))
     }
 }
 

@@ -17,7 +17,7 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 36] = [
+const FIGURES: [Figure; 39] = [
     gauge("sfumato_shard_busy_percent", "Time shards did not sleep, summed: 100 for each busy core.", |c| {
         &c.busy_percent
     }),
@@ -57,6 +57,13 @@ const FIGURES: [Figure; 36] = [
     counter("sfumato_keyframes_reused_total", "Pictures begun with a keyframe in the cache, without a PLI.", |c| {
         &c.keyframes_reused
     }),
+    counter("sfumato_nacked_packets_total", "Packets that subscribers asked for again.", |c| &c.nacked_packets),
+    counter("sfumato_rtx_packets_sent_total", "Retransmissions to subscribers.", |c| &c.rtx_packets_out),
+    counter(
+        "sfumato_rtx_sent_bytes_total",
+        "Bytes of retransmissions, not counted among those of packets sent.",
+        |c| &c.rtx_bytes_out,
+    ),
     counter("sfumato_data_messages_received_total", "Data channel messages received.", |c| &c.data_messages_in),
     counter("sfumato_data_messages_sent_total", "Data channel messages sent, one a recipient.", |c| {
         &c.data_messages_out
@@ -109,7 +116,10 @@ impl Collector for Shards {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families: Vec<MetricFamily> = FIGURES.iter().map(|figure| self.family(figure)).collect();
-        families.push(self.dropped());
+        let help = "Datagrams dropped, by reason.";
+        families.push(self.by_reason("sfumato_datagrams_dropped_total", help, |c| c.dropped.iter().collect()));
+        let help = "Packets that subscribers asked for and were not sent again, by reason.";
+        families.push(self.by_reason("sfumato_nacks_refused_total", help, |c| c.nacks_refused.iter().collect()));
         families.push(build_info());
         families
     }
@@ -121,17 +131,16 @@ impl Shards {
         family(figure.name, figure.help, figure.kind, vec![metric(figure.kind, sum, &[])])
     }
 
-    fn dropped(&self) -> MetricFamily {
+    fn by_reason(&self, name: &str, help: &str, read: fn(&ShardCounters) -> Vec<(&'static str, u64)>) -> MetricFamily {
         let mut sums: Vec<(&'static str, u64)> = Vec::new();
-        for (label, count) in self.shards.iter().flat_map(|counters| counters.dropped.iter()) {
+        for (label, count) in self.shards.iter().flat_map(|counters| read(counters)) {
             match sums.iter_mut().find(|(known, _)| *known == label) {
                 Some((_, sum)) => *sum += count,
                 None => sums.push((label, count)),
             }
         }
         let metrics = sums.iter().map(|(label, sum)| metric(MetricType::COUNTER, *sum, &[("reason", label)])).collect();
-        let help = "Datagrams dropped, by reason.";
-        family("sfumato_datagrams_dropped_total", help, MetricType::COUNTER, metrics)
+        family(name, help, MetricType::COUNTER, metrics)
     }
 }
 
@@ -173,6 +182,7 @@ fn metric(kind: MetricType, value: u64, labels: &[(&str, &str)]) -> Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::forward::Refusal;
     use crate::transport::DropReason;
 
     #[test]
@@ -181,12 +191,15 @@ mod tests {
         shards[0].packets_in.add(3);
         shards[1].packets_in.add(4);
         shards[1].dropped.count(DropReason::SrtpReplayed);
+        shards[0].nacks_refused.count(Refusal::TooSoon);
+        shards[1].nacks_refused.count(Refusal::TooSoon);
         let registry = Registry::new();
         register(&registry, shards).unwrap();
         let text = render(&registry);
         assert!(text.contains("# TYPE sfumato_rtp_packets_received_total counter"), "{text}");
         assert!(text.contains("sfumato_rtp_packets_received_total 7"), "{text}");
         assert!(text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#), "{text}");
+        assert!(text.contains(r#"sfumato_nacks_refused_total{reason="too_soon"} 2"#), "{text}");
         assert!(text.contains("sfumato_build_info{version="), "{text}");
     }
 }

@@ -1,9 +1,8 @@
 // Owns publishing and playback by plain HTTP in Chromium, from pages of another origin: a WHIP publisher on the meeting
 // page's tiles, and a WHEP player that goes on from one publisher to the next, with another codec, and over an ICE restart.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
-import { launch, skipWithout } from './harness/browser.mjs';
-import { serveBarePage } from './harness/http.mjs';
+import { skipWithout } from './harness/browser.mjs';
+import { barePageForFile } from './harness/client.mjs';
 import { Meeter } from './harness/meeting.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { Streamer } from './harness/stream.mjs';
@@ -12,22 +11,13 @@ import { until } from './harness/wait.mjs';
 const skip = skipWithout('chromium');
 const options = { timeout: 120_000, skip };
 const { server, test } = serverForFile({ args: ['--stun-servers', '127.0.0.1:3478'] });
-let browser;
-let bare;
-before(async () => {
-  bare = await serveBarePage();
-  if (!skip) browser = await launch('chromium');
-}, { timeout: 90_000 });
-after(async () => {
-  await browser?.shut();
-  bare.close();
-}, { timeout: 30_000 });
+const bare = barePageForFile(skip);
 
-const publish = (path, more) => Streamer.publish(browser, bare.origin, `${server.url}/whip/${path}`, more);
-const play = (path, more) => Streamer.play(browser, bare.origin, `${server.url}/whep/${path}`, more);
+const publish = (path, more) => Streamer.publish(bare.browser, bare.origin, `${server.url}/whip/${path}`, more);
+const play = (path, more) => Streamer.play(bare.browser, bare.origin, `${server.url}/whep/${path}`, more);
 
 test('a publisher by WHIP is seen and heard on the meeting page, and is gone when it ends', options, async () => {
-  const ada = await Meeter.join(browser, server.url, { name: 'Ada', room: 'stage' });
+  const ada = await Meeter.join(bare.browser, server.url, { name: 'Ada', room: 'stage' });
   const player = await play('stage/caster');
   const caster = { identity: 'caster', name: 'caster' };
   const publisher = await publish('stage?identity=caster');
@@ -46,7 +36,7 @@ test('a publisher by WHIP is seen and heard on the meeting page, and is gone whe
 
 test('a player by WHEP goes on from the meeting page to a publisher by WHIP in the same stream', options, async (t) => {
   const player = await play('relay');
-  const ada = await Meeter.join(browser, server.url, { name: 'Ada', room: 'relay' });
+  const ada = await Meeter.join(bare.browser, server.url, { name: 'Ada', room: 'relay' });
   const before = await player.plays();
   const publisher = await publish('relay');
   await player.plays();

@@ -7,6 +7,7 @@ use rtp::header::Header;
 
 pub const OPUS_PAYLOAD_TYPE: u8 = 111;
 pub const VP8_PAYLOAD_TYPE: u8 = 96;
+pub const RTX_PAYLOAD_TYPE: u8 = 97;
 /// 20 ms at 48 kHz.
 pub const OPUS_STEP: u32 = 960;
 /// One picture of 30 a second at 90 kHz.
@@ -148,6 +149,13 @@ pub fn check_vp8(received: &[Received]) -> Continuity {
         assert_eq!(ticks, u32::from(pictures) * VP8_STEP, "{pictures} pictures later");
     }
     check(received, VP8_PAYLOAD_TYPE, |payload| Vp8Packet::read(payload).index)
+}
+
+/// A VP8 stream in the order it was sent in, as a jitter buffer makes it: what was lost first comes late.
+pub fn in_order(received: &[Received]) -> Vec<Received> {
+    let mut received = received.to_vec();
+    received.sort_by_key(|one| Vp8Packet::read(&one.payload).index);
+    received
 }
 
 /// Parts a stream at the changes of its source: where the index of the payload begins anew. Panics unless the stream itself

@@ -44,6 +44,8 @@ pub enum Role {
     Publisher,
     /// The same, over a [`Relay`].
     RelayedPublisher,
+    /// The same, with RTX (RFC 4588): what is lost is sent again as a stream of its own.
+    RepairingPublisher,
     Subscriber,
 }
 
@@ -96,12 +98,13 @@ impl Peer {
     /// Joins and waits until the transport is connected and the reliable channel is open.
     pub async fn join(server: &Server, room: &str, identity: &str, role: Role) -> Peer {
         let events = Arc::<Events>::default();
-        let connection = connect(Arc::clone(&events)).await;
+        let rtx = role == Role::RepairingPublisher;
+        let connection = connect(Arc::clone(&events), rtx).await;
         let (channels, mut tasks) = open_channels(&*connection).await;
         let keyframe_requests = Arc::default();
         let publishes = role != Role::Subscriber;
         if publishes {
-            tasks.extend(publish::tracks(&*connection, &events.connected, &keyframe_requests).await);
+            tasks.extend(publish::tracks(&*connection, &events.connected, &keyframe_requests, rtx).await);
         }
         add_receivers(&*connection, RECEIVE_SECTIONS, RECEIVE_SECTIONS).await;
         let offer = offer(&*connection, 1).await;
@@ -113,7 +116,7 @@ impl Peer {
         }
         let first = signal.find("the first answer", 0, answer_in).await;
         let relay = match role {
-            Role::RelayedPublisher => Some(Relay::to(candidate(&first.sdp)).await),
+            Role::RelayedPublisher | Role::RepairingPublisher => Some(Relay::to(candidate(&first.sdp)).await),
             _ => None,
         };
         let redirect = relay.as_ref().map(|relay| (candidate(&first.sdp).port(), relay.address().port()));
@@ -269,12 +272,15 @@ impl PeerConnectionEventHandler for Events {
     }
 }
 
-pub async fn connect(events: Arc<Events>) -> Arc<dyn PeerConnection> {
+pub async fn connect(events: Arc<Events>, rtx: bool) -> Arc<dyn PeerConnection> {
     let mut engine = MediaEngine::default();
-    let codecs = [
+    let mut codecs = vec![
         (publish::opus(), media::OPUS_PAYLOAD_TYPE, RtpCodecKind::Audio),
         (publish::vp8(), media::VP8_PAYLOAD_TYPE, RtpCodecKind::Video),
     ];
+    if rtx {
+        codecs.push((publish::rtx(), media::RTX_PAYLOAD_TYPE, RtpCodecKind::Video));
+    }
     for (rtp_codec, payload_type, kind) in codecs {
         let codec = RTCRtpCodecParameters { rtp_codec, payload_type };
         engine.register_codec(codec, kind).expect("a new codec");

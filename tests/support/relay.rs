@@ -1,8 +1,9 @@
-//! A relay between one peer and the server: it sees every datagram of the peer, as an attacker on the path does, and can
-//! send from the address that the server takes for the peer's.
+//! A relay between one peer and the server: it sees every datagram of the peer, as an attacker on the path does, can send from the
+//! address that the server takes for the peer's, and loses what it is told to.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
@@ -10,20 +11,33 @@ use tokio::net::UdpSocket;
 /// Datagrams of the peer kept, the newest.
 const KEPT: usize = 64;
 const DATAGRAM_BYTES: usize = 2048;
+/// Shorter RTP is audio, which nobody sends again.
+const VIDEO_BYTES: usize = 500;
 
 pub struct Relay {
     socket: Arc<UdpSocket>,
     server: SocketAddr,
     seen: Arc<Mutex<VecDeque<Vec<u8>>>>,
+    losses: Arc<Losses>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Relay {
     pub async fn to(server: SocketAddr) -> Relay {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a free port"));
-        let seen = Arc::default();
-        let task = tokio::spawn(run(Arc::clone(&socket), server, Arc::clone(&seen)));
-        Relay { socket, server, seen, task }
+        let (seen, losses) = (Arc::default(), Arc::<Losses>::default());
+        let task = tokio::spawn(run(Arc::clone(&socket), server, Arc::clone(&seen), Arc::clone(&losses)));
+        Relay { socket, server, seen, losses, task }
+    }
+
+    /// From now on one of so many packets of the peer's video is lost, whether it is sent first or again; 0: none.
+    pub fn lose_video(&self, one_of: u32) {
+        self.losses.one_of.store(one_of, SeqCst);
+    }
+
+    /// Packets of video lost so far.
+    pub fn lost(&self) -> u32 {
+        self.losses.lost.load(SeqCst)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -47,7 +61,28 @@ impl Drop for Relay {
     }
 }
 
-async fn run(socket: Arc<UdpSocket>, server: SocketAddr, seen: Arc<Mutex<VecDeque<Vec<u8>>>>) {
+/// What is lost of the peer's video.
+#[derive(Default)]
+struct Losses {
+    one_of: AtomicU32,
+    sent: AtomicU32,
+    lost: AtomicU32,
+}
+
+impl Losses {
+    fn loses(&self, datagram: &[u8]) -> bool {
+        let is_rtp = matches!(datagram, [0x80..=0xbf, kind, ..] if !(64..=95).contains(&(kind & 0x7f)));
+        let one_of = self.one_of.load(SeqCst);
+        if !is_rtp || datagram.len() < VIDEO_BYTES || one_of == 0 {
+            return false;
+        }
+        let lost = self.sent.fetch_add(1, SeqCst) % one_of == one_of - 1;
+        self.lost.fetch_add(u32::from(lost), SeqCst);
+        lost
+    }
+}
+
+async fn run(socket: Arc<UdpSocket>, server: SocketAddr, seen: Arc<Mutex<VecDeque<Vec<u8>>>>, losses: Arc<Losses>) {
     let mut buffer = [0; DATAGRAM_BYTES];
     let mut peer = None;
     loop {
@@ -60,7 +95,7 @@ async fn run(socket: Arc<UdpSocket>, server: SocketAddr, seen: Arc<Mutex<VecDequ
         } else {
             peer = Some(from);
             keep(&seen, datagram);
-            Some(server)
+            Some(server).filter(|_| !losses.loses(datagram))
         };
         if let Some(to) = to {
             let _ = socket.send_to(datagram, to).await;

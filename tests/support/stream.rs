@@ -34,9 +34,9 @@ impl Streamer {
     /// Publishes synthetic audio and video; returns when the transport is connected.
     pub async fn publish(server: &Server, path: &str) -> Streamer {
         let events = Arc::<Events>::default();
-        let connection = connect(Arc::clone(&events)).await;
+        let connection = connect(Arc::clone(&events), false).await;
         let keyframe_requests = Arc::default();
-        let tasks = publish::tracks(&*connection, &events.connected, &keyframe_requests).await;
+        let tasks = publish::tracks(&*connection, &events.connected, &keyframe_requests, false).await;
         let mut streamer = Streamer::open(server, path, connection, events).await;
         streamer.tasks.extend(tasks);
         streamer.keyframe_requests = keyframe_requests;
@@ -47,7 +47,7 @@ impl Streamer {
     /// Watches; returns when the transport is connected, whether somebody publishes or not.
     pub async fn play(server: &Server, path: &str) -> Streamer {
         let events = Arc::<Events>::default();
-        let connection = connect(Arc::clone(&events)).await;
+        let connection = connect(Arc::clone(&events), false).await;
         add_receivers(&*connection, 1, 1).await;
         let streamer = Streamer::open(server, path, connection, events).await;
         streamer.events.connected(path).await;

@@ -12,6 +12,7 @@ mod catch_up;
 mod encoder;
 mod hostile;
 mod model;
+mod recovery;
 mod scalable;
 
 const MID: u8 = 1;
@@ -339,7 +340,7 @@ fn a_keyframe_in_a_foreign_codec_does_not_disturb_the_encoding_that_runs() {
     stream.select(Some(Selection::all(0)));
     let first = forward(&mut stream, now, &key(0, 70_000)).unwrap();
     stream.select(Some(Selection::all(1)));
-    assert_eq!(forward(&mut stream, now, &Sent::new(1, Codec::H264, 90_000, &[0x65])), None);
+    assert_eq!(forward(&mut stream, now, &Sent::new(1, Codec::H264, 90_000, &[0x67, 0])), None);
     assert_eq!(stream.awaits_keyframe(), Some(1));
     let next = forward(&mut stream, now, &delta(0, 70_001)).unwrap();
     assert_eq!(next.sequence, first.sequence + 1);

@@ -13,12 +13,19 @@ pub(super) const MOST: Duration = Duration::from_millis(100);
 /// second shows one in 3 s.
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// One gap in so many is left alone for longer, to see whether it fills by itself.
+const TRIAL: u32 = 8;
+
 /// Greatest lateness in the present window and in the one before.
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
     began: Option<Instant>,
     present: Duration,
     before: Duration,
+    /// What came after it was asked for, and may have come anyway: how long after it was missed.
+    suspected: Option<Duration>,
+    /// Gaps until the next trial.
+    trial_in: u32,
 }
 
 impl Lateness {
@@ -28,10 +35,24 @@ impl Lateness {
         self.present = self.present.max(lateness);
     }
 
-    /// How long to wait for a packet before asking for it: a quarter more than was needed lately.
+    /// A packet came so long after it was missed, and after it was asked for: late, or sent again. Where these look the same, a trial tells:
+    /// what is late comes by itself if it is waited for.
+    pub fn suspect(&mut self, lateness: Duration) {
+        self.suspected = Some(lateness);
+    }
+
+    /// How long to leave a gap alone before asking: a quarter more than was needed lately. To be taken once for each gap.
     pub fn tolerance(&mut self, now: Instant) -> Duration {
         self.turn(now);
-        (self.present.max(self.before) * 5 / 4).clamp(LEAST, MOST)
+        let needed = self.present.max(self.before).max(self.trial().unwrap_or_default());
+        (needed * 5 / 4).clamp(LEAST, MOST)
+    }
+
+    fn trial(&mut self) -> Option<Duration> {
+        let suspected = self.suspected?;
+        let due = self.trial_in == 0;
+        self.trial_in = if due { TRIAL - 1 } else { self.trial_in - 1 };
+        due.then_some(suspected)
     }
 
     fn turn(&mut self, now: Instant) {
@@ -62,5 +83,15 @@ mod tests {
         lateness.observe(start + 2 * WINDOW, ms(90));
         assert_eq!(lateness.tolerance(start + 2 * WINDOW), MOST);
         assert_eq!(lateness.tolerance(start + 9 * WINDOW), LEAST, "nothing was late in the last windows");
+    }
+
+    #[test]
+    fn what_may_have_been_late_is_waited_for_by_one_gap_in_eight() {
+        let (now, mut lateness) = (Instant::now(), Lateness::default());
+        let ms = Duration::from_millis;
+        lateness.suspect(ms(40));
+        let mut waits = || (0..16).map(|_| lateness.tolerance(now)).collect::<Vec<_>>();
+        let expected = |n: u32| if n % TRIAL == 0 { ms(50) } else { LEAST };
+        assert_eq!(waits(), (0..16).map(expected).collect::<Vec<_>>());
     }
 }

@@ -118,7 +118,8 @@ fn packets_late_by_50_ms_are_asked_for_at_first_and_then_waited_for() {
                 assert!(known, "it comes again sooner than late");
             }
             if n % 100 == 55 {
-                world.arrive([70_000 + n - 5]);
+                let came = world.missing.arrived(world.now, 70_000 + n - 5);
+                assert_eq!(came.is_some(), repair == Repair::InPlace && n == 55, "{n}");
             }
             world.pass(ms(10));
         }
@@ -128,17 +129,33 @@ fn packets_late_by_50_ms_are_asked_for_at_first_and_then_waited_for() {
 }
 
 #[test]
-fn without_a_stream_of_repetitions_a_late_answer_is_told_from_a_late_original() {
+fn without_a_stream_of_repetitions_what_comes_after_a_request_is_its_answer() {
     let mut world = World::new(Repair::InPlace);
     world.arrive([70_000, 70_002, 70_004]);
+    world.arrive([70_003]);
     world.pass(LEAST + ms(80));
     let came = world.missing.arrived(world.now, 70_001);
     assert_eq!(came, Some(Recovered { requests: 1, waited: ms(80) }));
     assert_eq!(world.missing.arrived(world.now, 70_001), None, "a duplicate");
+}
+
+#[test]
+fn without_a_stream_of_repetitions_quick_answers_are_not_taken_for_lateness() {
     let mut world = World::new(Repair::InPlace);
-    world.arrive([70_000, 70_002]);
-    world.pass(LEAST + ms(40));
-    assert_eq!(world.missing.arrived(world.now, 70_001), None, "sooner than an answer can be");
+    let mut waited = Vec::new();
+    for n in 0..80 {
+        let lost = 70_001 + 2 * n;
+        world.arrive([lost - 1, lost + 1]);
+        let (missed, asked) = (world.now, world.asked.len());
+        while world.asked.len() == asked {
+            world.pass(ms(1));
+        }
+        waited.push(world.now - missed);
+        world.pass(ms(1));
+        assert_eq!(world.missing.arrived(world.now, lost).map(|came| came.requests), Some(1));
+    }
+    assert!(waited.iter().all(|waited| *waited <= ms(20)), "{waited:?}");
+    assert!(waited.iter().filter(|waited| **waited > LEAST).count() <= 10, "{waited:?}");
 }
 
 #[test]

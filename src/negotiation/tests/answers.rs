@@ -288,3 +288,23 @@ fn identifiers_cannot_break_out_of_their_line() {
     assert_eq!(values(attributes, "setup").collect::<Vec<_>>(), ["passive"]);
     assert_eq!(value(attributes, "ssrc"), Some("1 cname:__x".replace("__", "___").as_str()));
 }
+
+#[test]
+fn a_preferred_codec_is_answered_first_or_alone_and_another_is_passed_over() {
+    let mut session = applied(CHROMIUM[0]);
+    let offered = codecs(section(&session, "1"));
+    let mid = Mid::new("1").unwrap();
+    session.prefer_codec(mid, Codec::H265, true);
+    session.prefer_codec(mid, Codec::Opus, false);
+    assert_eq!(codecs(section(&session, "1")), offered, "not offered");
+    session.prefer_codec(mid, Codec::Vp9, false);
+    let preferred = codecs(section(&session, "1"));
+    assert!(preferred[0].ends_with("Vp9") && preferred.len() == offered.len(), "{preferred:?}");
+    session.prefer_codec(mid, Codec::Vp9, true);
+    let alone = codecs(section(&session, "1"));
+    assert!(!alone.is_empty() && alone.iter().all(|codec| codec.ends_with("Vp9")), "{alone:?}");
+    answered(&mut session, CHROMIUM[0]);
+    // The next offer begins anew.
+    session.apply_offer(CHROMIUM[0]).unwrap();
+    assert_eq!(codecs(section(&session, "1")), offered);
+}

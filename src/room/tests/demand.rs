@@ -45,7 +45,7 @@ fn publish(world: &mut World) -> TrackId {
 }
 
 fn flows(world: &mut World, track: &TrackId) {
-    world.room.flows(world.now, track);
+    world.room.flows(world.now, track, Rendition::Primary);
     world.effects.extend(world.room.take_effects());
 }
 
@@ -137,7 +137,7 @@ fn of_a_track_that_nobody_shows_nothing_is_needed() {
 #[test]
 fn one_who_cannot_decode_it_needs_nothing_of_it() {
     let (mut world, track) = watched();
-    world.room.forwarding_failed(world.now, BERT, &track);
+    world.room.forwarding_failed(world.now, BERT, &track, Rendition::Primary);
     assert_eq!(lowered(&mut world), [None]);
 }
 

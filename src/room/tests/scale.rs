@@ -203,7 +203,7 @@ fn what_is_needed_of_a_track_is_known_without_a_look_at_its_subscribers() {
     for size in SIZES {
         let mut world = room_of(size);
         let track = world.room.participant(ParticipantKey(0)).unwrap().publications[0].info.id.clone();
-        world.room.flows(world.now, &track);
+        world.room.flows(world.now, &track, Rendition::Primary);
         let want = |wanted| Command::Want { tracks: vec![track.clone()], wanted };
         for key in 1..size {
             world.command(ParticipantKey(key), Command::Subscribe { tracks: vec![track.clone()], subscribe: true });

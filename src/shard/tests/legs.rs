@@ -7,20 +7,20 @@ use super::*;
 use crate::room::model::{Quality, Wanted};
 use crate::wire::rtcp::Writer;
 
-const ANNA: SeatId = SeatId(0);
-const BERT: SeatId = SeatId(1);
-const CLEO: SeatId = SeatId(2);
+pub(super) const ANNA: SeatId = SeatId(0);
+pub(super) const BERT: SeatId = SeatId(1);
+pub(super) const CLEO: SeatId = SeatId(2);
 
 /// A room whose participants are spread over the shards as they join.
 pub(super) struct Legs {
     pub(super) shards: Vec<Shard>,
     boards: Vec<Switchboard>,
     pub(super) now: Instant,
-    events: Vec<mpsc::Receiver<Event>>,
+    pub(super) events: Vec<mpsc::Receiver<Event>>,
 }
 
 impl Legs {
-    fn new(shards: usize) -> Legs {
+    pub(super) fn new(shards: usize) -> Legs {
         let now = Instant::now() + Duration::from_secs(10);
         let directory = Arc::new(Directory::new((0..shards).map(|_| Arc::default()).collect()));
         let shard = |id| shard(ShardId(id), now, &directory, NonZeroUsize::new(1));
@@ -45,7 +45,7 @@ impl Legs {
     }
 
     /// No more offers after this: the transport is not the one they are about.
-    fn connect(&mut self, seat: SeatId) -> End {
+    pub(super) fn connect(&mut self, seat: SeatId) -> End {
         let end = Connected::new(seat.0 as u16 + 1);
         let (shard, key) = self.place(seat);
         let end = connect(&mut self.shards[shard], key, end);
@@ -53,14 +53,14 @@ impl Legs {
         end
     }
 
-    fn ask_to_join(&mut self, request: JoinRequest) {
+    pub(super) fn ask_to_join(&mut self, request: JoinRequest) {
         let seat = SeatId(self.events.len() as u64);
         let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
         self.events.push(receiver);
         self.tell_home(Message::Join { seat, request: Box::new(request), events: sender });
     }
 
-    fn tell_home(&mut self, message: Message) {
+    pub(super) fn tell_home(&mut self, message: Message) {
         self.shards[0].handle_message(self.now, message);
         self.exchange();
     }
@@ -126,7 +126,13 @@ impl Legs {
         received
     }
 
-    fn discard_sent(&mut self) {
+    /// Headers and payloads; to be followed by [`discard_sent`](Self::discard_sent).
+    pub(super) fn packets(&mut self, seat: SeatId, to: &mut End) -> Vec<(Header, Vec<u8>)> {
+        let (shard, _) = self.place(seat);
+        packets(&mut self.shards[shard], self.now, to)
+    }
+
+    pub(super) fn discard_sent(&mut self) {
         self.shards.iter_mut().for_each(|shard| shard.outgoing().clear());
     }
 
@@ -135,12 +141,12 @@ impl Legs {
     }
 
     /// What a participant was told since, without what is drawn at random.
-    fn told(&mut self, seat: SeatId) -> Vec<String> {
+    pub(super) fn told(&mut self, seat: SeatId) -> Vec<String> {
         let events = &mut self.events[seat.0 as usize];
         std::iter::from_fn(|| events.try_recv().ok()).map(|event| outline(&event)).collect()
     }
 
-    fn after(&mut self, time: Duration) {
+    pub(super) fn after(&mut self, time: Duration) {
         self.now += time;
         for shard in &mut self.shards {
             shard.handle_timeout(self.now);
@@ -225,7 +231,7 @@ fn events_come_in_the_same_order_wherever_a_participant_is_hosted() {
         let mut legs = Legs::new(shards);
         legs.ask_to_join(request("anna", "sendonly", vec![camera()]));
         legs.ask_to_join(request("bert", "recvonly", Vec::new()));
-        let track = legs.shards[0].homes.values().next().unwrap().sources.keys().next().unwrap().clone();
+        let track = legs.shards[0].homes.values().next().unwrap().sources.keys().next().unwrap().0.clone();
         legs.after(NEWS);
         let say = |legs: &mut Legs, seat, command| {
             legs.tell_home(Message::Command { seat, command });
@@ -388,7 +394,7 @@ fn a_lost_link_puts_out_whom_the_shards_shared_and_works_again_for_others() {
     let room = RoomKey { home: ShardId(0), serial: legs.shards[0].by_seat[&BERT].0 };
     let mib = Offer { id: 9, sdp: "x".repeat(1 << 20) };
     for _ in 0..=limits::LEG_BACKLOG_BYTES >> 20 {
-        let order = Order::Offer { participant: ParticipantKey(usize::MAX), offer: mib.clone() };
+        let order = Order::Offer { participant: ParticipantKey(usize::MAX), offer: mib.clone(), codecs: Vec::new() };
         legs.shards[0].links().push(ShardId(1), LegMessage::Order(room, order));
     }
     legs.after(NEWS);
@@ -440,7 +446,7 @@ fn a_change_of_what_is_wanted_reaches_a_subscriber_on_a_leg() {
     let (mut legs, mut anna, mut bert) = Legs::with_anna_and_bert(2);
     let (_, track) = {
         let home = legs.shards[0].homes.values().next().unwrap();
-        (home.key, home.sources.keys().next().unwrap().clone())
+        (home.key, home.sources.keys().next().unwrap().0.clone())
     };
     let mut packets = |from: u16| -> Vec<Vec<u8>> {
         (from..from + 3).map(|n| sealed(&mut anna, Ssrc(77), n, n == from, 300)).collect()

@@ -4,11 +4,15 @@
 use super::*;
 use crate::room::model::{Layer, Quality, TrackId, Wanted};
 
-const LOW: (Ssrc, &[u8]) = (Ssrc(71), b"q");
-const HIGH: (Ssrc, &[u8]) = (Ssrc(72), b"f");
+pub(super) const LOW: (Ssrc, &[u8]) = (Ssrc(71), b"q");
+pub(super) const HIGH: (Ssrc, &[u8]) = (Ssrc(72), b"f");
 
 /// Anna publishes two encodings.
 fn simulcast() -> World {
+    simulcast_to(request("bert", "recvonly", Vec::new()))
+}
+
+pub(super) fn simulcast_to(bert: JoinRequest) -> World {
     let Offer { id, sdp } = offer("sendonly");
     let rids = "a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n\
                 a=rid:q send\r\na=rid:f send\r\na=simulcast:send q;f\r\n";
@@ -22,12 +26,12 @@ fn simulcast() -> World {
         announcements: vec![camera],
         ..room_tests::request("anna", room_tests::grants())
     };
-    World::of(annas, request("bert", "recvonly", Vec::new()))
+    World::of(annas, bert)
 }
 
 impl World {
     /// One packet, a frame of its own, of an encoding.
-    fn send(&mut self, (ssrc, rid): (Ssrc, &[u8]), sequence: u16, keyframe: bool) {
+    pub(super) fn send(&mut self, (ssrc, rid): (Ssrc, &[u8]), sequence: u16, keyframe: bool) {
         let mut writer = HeaderWriter::new(true, PayloadType(96), sequence, 3_000 * u32::from(sequence), ssrc);
         assert!(writer.extension(1, b"0") && writer.extension(2, rid));
         let mut payload = vec![0x10, u8::from(!keyframe), sequence as u8];

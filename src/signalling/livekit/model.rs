@@ -13,8 +13,10 @@ use proto::{AddTrackRequest, DisconnectReason, PublishDataTrackRequest, VideoLay
 
 use super::token::Claims;
 use crate::negotiation::MediaKind;
+use crate::room::PUBLISH_CODECS;
 use crate::room::event::RequestRefusal;
 use crate::room::model::*;
+use crate::room::renditions::BackupAnnouncement;
 
 /// Rids of simulcast encodings, low to high, as clients name them.
 const RIDS: [&str; 3] = ["q", "h", "f"];
@@ -137,6 +139,44 @@ pub(super) fn announcement(request: &AddTrackRequest) -> Option<Announcement> {
         muted: request.muted,
         layers: if kind == MediaKind::Video { announced_layers(request) } else { Vec::new() },
         opaque: request.encode_to_vec().into(),
+        mime_type: video_codecs(request, kind).next().and_then(known_codec),
+        backup: backup_plan(request, kind),
+    })
+}
+
+/// The second codec that a client names is one it would send, if it is one of those that are forwarded.
+fn backup_plan(request: &AddTrackRequest, kind: MediaKind) -> Option<BackupPlan> {
+    let mut named = video_codecs(request, kind);
+    let (primary, backup) = (named.next()?, named.next()?);
+    let policy = match request.backup_codec_policy() {
+        proto::BackupCodecPolicy::PreferRegression => BackupPolicy::PreferBackup,
+        proto::BackupCodecPolicy::Simulcast => BackupPolicy::Both,
+        proto::BackupCodecPolicy::Regression => BackupPolicy::BackupAlone,
+    };
+    let known = known_codec(backup).filter(|known| !known.eq_ignore_ascii_case(&primary));
+    known.map(|mime_type| BackupPlan { mime_type, policy })
+}
+
+/// MIME types of the video codecs a client names, the one it prefers first.
+fn video_codecs(request: &AddTrackRequest, kind: MediaKind) -> impl Iterator<Item = String> {
+    let named =
+        request.simulcast_codecs.iter().filter(move |codec| kind == MediaKind::Video && !codec.codec.is_empty());
+    named.map(move |codec| mime_type(kind, &codec.codec))
+}
+
+/// One of those that are forwarded.
+fn known_codec(mime_type: String) -> Option<&'static str> {
+    PUBLISH_CODECS.into_iter().find(|known| known.eq_ignore_ascii_case(&mime_type))
+}
+
+/// A track of the client's in a further codec, or `None` where it is no video.
+pub(super) fn backup_announcement(request: &AddTrackRequest) -> Option<BackupAnnouncement> {
+    let is_video = request.r#type() == proto::TrackType::Video;
+    is_video.then(|| BackupAnnouncement {
+        track: TrackId::new(&request.sid),
+        client_id: request.cid.clone(),
+        layers: announced_layers(request),
+        opaque: request.encode_to_vec().into(),
     })
 }
 
@@ -242,11 +282,13 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
         .map(|codec| {
             let mime_type = mime_type(info.kind, &codec.codec);
             let negotiated = mime_type.eq_ignore_ascii_case(&info.mime_type);
+            let backup = info.backup.as_ref().filter(|backup| mime_type.eq_ignore_ascii_case(backup.mime_type));
             let given = if codec.layers.is_empty() { &request.layers } else { &codec.layers };
+            let backup_mid = backup.and_then(|backup| backup.mid.clone());
             proto::SimulcastCodecInfo {
-                mid: if negotiated { mid() } else { String::new() },
-                cid: codec.cid.clone(),
-                layers: layers(given),
+                mid: if negotiated { mid() } else { backup_mid.unwrap_or_default() },
+                cid: backup.map_or_else(|| codec.cid.clone(), |backup| backup.client_id.clone()),
+                layers: backup.map_or_else(|| layers(given), backup_layers),
                 video_layer_mode: layer_mode(info.kind, &mime_type, codec.video_layer_mode()).into(),
                 mime_type,
                 sdp_cid: String::new(),
@@ -267,6 +309,13 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
         codecs.insert(0, codec);
     }
     codecs
+}
+
+/// The layers a backup was announced with.
+fn backup_layers(backup: &BackupInfo) -> Vec<VideoLayer> {
+    let request = AddTrackRequest::decode(backup.opaque.as_ref()).unwrap_or_default();
+    let of_codec = request.simulcast_codecs.first().map(|codec| codec.layers.as_slice()).unwrap_or_default();
+    layers(if of_codec.is_empty() { &request.layers } else { of_codec })
 }
 
 /// `vp8` as `video/VP8`, in the registry's spelling.

@@ -88,10 +88,13 @@ fn unsupported(request_id: u32) -> Reaction {
 }
 
 fn add_track(request: proto::AddTrackRequest) -> Reaction {
-    // A further codec of a published track names that track; no client is ever told to send one.
-    let announcement = if request.sid.is_empty() { model::announcement(&request) } else { None };
-    match announcement {
-        Some(announcement) => command(Command::Announce(announcement)),
+    // A further codec of a published track names that track.
+    let announced = match request.sid.is_empty() {
+        true => model::announcement(&request).map(Command::Announce),
+        false => model::backup_announcement(&request).map(Command::AnnounceBackup),
+    };
+    match announced {
+        Some(announced) => command(announced),
         None => {
             let message = "neither an audio nor a video track of its own";
             refuse(0, Reason::UnsupportedType, message, Some(Request::AddTrack(request)))

@@ -117,6 +117,8 @@ fn announcement(section: &OfferedSection) -> Announcement {
         muted: false,
         layers: Vec::new(),
         opaque: Bytes::new(),
+        mime_type: None,
+        backup: None,
     }
 }
 

@@ -110,22 +110,19 @@ impl Streams {
         found.map(|(_, highest)| *highest)
     }
 
-    fn window(&self, place: Place, ssrc: u32) -> Option<Window> {
-        match place {
-            Place::Live(at) => self.live.get(at).map(|stream| stream.window),
-            Place::New | Place::Instead(_) => self.retired(ssrc).map(Window::after),
-        }
-    }
-
     fn highest(&self, place: Place, ssrc: u32) -> Option<u64> {
-        self.window(place, ssrc).map(|window| window.highest())
+        match place {
+            Place::Live(at) => self.live.get(at).map(|stream| stream.window.highest()),
+            Place::New | Place::Instead(_) => self.retired(ssrc),
+        }
     }
 
     fn check(&self, place: Place, ssrc: u32, index: u64) -> Result<(), DropReason> {
-        match self.window(place, ssrc) {
-            Some(window) if !window.is_fresh(index) => Err(DropReason::SrtpReplayed),
-            _ => Ok(()),
-        }
+        let fresh = match place {
+            Place::Live(at) => self.live.get(at).is_none_or(|stream| stream.window.is_fresh(index)),
+            Place::New | Place::Instead(_) => self.retired(ssrc).is_none_or(|highest| index > highest),
+        };
+        if fresh { Ok(()) } else { Err(DropReason::SrtpReplayed) }
     }
 
     /// Called once the packet has authenticated.

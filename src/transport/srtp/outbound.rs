@@ -12,7 +12,7 @@ use super::cipher::Suite;
 use super::replay::{MAX_INDEX, Window};
 use crate::transport::DropReason;
 
-/// SSRCs one association may send under one key, never forgotten: 48 bytes each. A subscriber to everything in the largest
+/// SSRCs one association may send under one key, never forgotten: 150 bytes each. A subscriber to everything in the largest
 /// room, with retransmission streams, stays below.
 const SEND_STREAMS: usize = 1 << 15;
 /// SRTCP indices are 31 bits.

@@ -1,30 +1,34 @@
 //! Rollover estimation and replay protection (RFC 3711, section 3.3): pure values, moved only by the caller once a packet
 //! has authenticated.
 
-/// Packets behind the newest that are still accepted, each once. RFC 3711 asks for at least 64; a burst of retransmitted
-/// or reordered video packets is longer.
-pub(super) const WINDOW: u32 = u128::BITS;
+/// Packets behind the newest that are still accepted, each once. RFC 3711 asks for at least 64; a peer without RTX sends lost packets again
+/// as they were, a round trip or several later: a second of 8 Mbit/s.
+pub(super) const WINDOW: u64 = 1024;
+/// Bits of a word of the window.
+const WORD: u64 = u64::BITS as u64;
 
 /// Indices are 48 bits: a 32-bit rollover counter and a 16-bit sequence number.
 pub(super) const MAX_INDEX: u64 = (1 << 48) - 1;
 
 /// Which indices were accepted: the newest, and a bit for each of the [`WINDOW`] up to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     highest: u64,
-    /// Bit n stands for `highest - n`.
-    seen: u128,
+    /// An index has its bit at itself modulo `WINDOW`.
+    seen: [u64; (WINDOW / WORD) as usize],
 }
 
 impl Window {
     /// A window whose only accepted index is `index`.
     pub fn starting_at(index: u64) -> Window {
-        Window { highest: index, seen: 1 }
+        let mut window = Window { highest: index, seen: [0; _] };
+        window.mark(index, true);
+        window
     }
 
     /// A window in which everything up to `highest` counts as accepted.
     pub fn after(highest: u64) -> Window {
-        Window { highest, seen: u128::MAX }
+        Window { highest, seen: [u64::MAX; _] }
     }
 
     pub fn highest(&self) -> u64 {
@@ -35,26 +39,44 @@ impl Window {
     pub fn is_fresh(&self, index: u64) -> bool {
         match self.highest.checked_sub(index) {
             None => true,
-            Some(age) if age < u64::from(WINDOW) => self.seen & (1 << age) == 0,
+            Some(age) if age < WINDOW => !self.is_marked(index),
             Some(_) => false,
         }
     }
 
     /// Marks `index`, whose packet authenticated, as accepted.
     pub fn accept(&mut self, index: u64) {
-        match index.checked_sub(self.highest) {
-            None | Some(0) => {
-                let age = self.highest.wrapping_sub(index);
-                if age < u64::from(WINDOW) {
-                    self.seen |= 1 << age;
-                }
-            }
-            Some(ahead) => {
-                let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
-                self.seen = self.seen.checked_shl(shift).unwrap_or(0) | 1;
-                self.highest = index;
-            }
+        if index > self.highest {
+            self.advance(index);
+        } else if self.highest - index < WINDOW {
+            self.mark(index, true);
         }
+    }
+
+    /// Between the highest so far and `index` nothing was accepted.
+    fn advance(&mut self, index: u64) {
+        if index - self.highest >= WINDOW {
+            self.seen.fill(0);
+        } else {
+            (self.highest + 1..index).for_each(|skipped| self.mark(skipped, false));
+        }
+        self.mark(index, true);
+        self.highest = index;
+    }
+
+    fn is_marked(&self, index: u64) -> bool {
+        self.seen.get(Window::word(index)).is_some_and(|word| word & (1 << (index % WORD)) != 0)
+    }
+
+    fn mark(&mut self, index: u64, seen: bool) {
+        if let Some(word) = self.seen.get_mut(Window::word(index)) {
+            let bit = 1 << (index % WORD);
+            *word = if seen { *word | bit } else { *word & !bit };
+        }
+    }
+
+    fn word(index: u64) -> usize {
+        (index % WINDOW / WORD) as usize
     }
 }
 
@@ -81,34 +103,55 @@ mod tests {
 
     #[test]
     fn each_index_within_the_window_is_fresh_once() {
-        let mut window = Window::starting_at(1000);
-        for index in (1000 - u64::from(WINDOW) + 1..1000).rev() {
+        let mut window = Window::starting_at(5000);
+        for index in (5000 - WINDOW + 1..5000).rev() {
             assert!(window.is_fresh(index));
             window.accept(index);
             assert!(!window.is_fresh(index));
         }
-        assert!(!window.is_fresh(1000 - u64::from(WINDOW)), "older than the window");
-        window.accept(1001);
-        assert!(!window.is_fresh(1001) && !window.is_fresh(1000));
-        assert_eq!(window.highest(), 1001);
+        assert!(!window.is_fresh(5000 - WINDOW), "older than the window");
+        window.accept(5001);
+        assert!(!window.is_fresh(5001) && !window.is_fresh(5000));
+        assert_eq!(window.highest(), 5001);
+    }
+
+    #[test]
+    fn the_window_agrees_with_a_plain_set() {
+        use rand::{Rng, SeedableRng, rngs::StdRng};
+        let mut random = StdRng::seed_from_u64(9);
+        let (mut window, mut plain) = (Window::starting_at(5_000), std::collections::BTreeSet::from([5_000]));
+        for _ in 0..50_000 {
+            let highest = window.highest();
+            let index = match random.random_range(0..40) {
+                0 => highest + random.random_range(1..2_500),
+                1..30 => highest + random.random_range(1..4),
+                _ => highest - random.random_range(0..1_500),
+            };
+            let fresh = index > highest || (highest - index < WINDOW && !plain.contains(&index));
+            assert_eq!(window.is_fresh(index), fresh, "{index} of {highest}");
+            if fresh {
+                window.accept(index);
+                plain.insert(index);
+            }
+        }
     }
 
     #[test]
     fn a_jump_longer_than_the_window_forgets_all_and_accepts_none_of_the_old() {
         let mut window = Window::starting_at(5);
-        window.accept(5 + 10 * u64::from(WINDOW));
+        window.accept(5 + 10 * WINDOW);
         assert!(!window.is_fresh(5));
-        assert!(window.is_fresh(4 + 10 * u64::from(WINDOW)));
+        assert!(window.is_fresh(4 + 10 * WINDOW));
         window.accept(u64::from(u32::MAX) * 8);
-        assert!(!window.is_fresh(4 + 10 * u64::from(WINDOW)));
+        assert!(!window.is_fresh(4 + 10 * WINDOW));
     }
 
     #[test]
     fn accepting_behind_the_window_moves_nothing() {
-        let mut window = Window::starting_at(1000);
+        let mut window = Window::starting_at(5000);
         window.accept(3);
-        assert_eq!(window.highest(), 1000);
-        assert!(window.is_fresh(999));
+        assert_eq!(window.highest(), 5000);
+        assert!(window.is_fresh(4999));
     }
 
     #[test]

@@ -15,10 +15,12 @@ const STOP_MS = 10_000;
 /** Lines of the server's log kept for a failure report. */
 const LOG_LINES = 2_000;
 
+/** A program of this tree's release build. */
+export const built = (name) => path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target'), 'release', name);
+
 /** The server under test: SERVER_UNDER_TEST, or the release build of this tree. */
 export function serverBinary() {
-  const target = process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target');
-  const binary = process.env.SERVER_UNDER_TEST ?? path.join(target, 'release', 'sfumato');
+  const binary = process.env.SERVER_UNDER_TEST ?? built('sfumato');
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: run "make build" first, or set SERVER_UNDER_TEST`);
   return binary;
 }
@@ -71,6 +73,13 @@ export class Server {
   /** The address clients connect to, `ws://127.0.0.1:PORT`. */
   get wsUrl() {
     return this.url.replace(/^http/, 'ws');
+  }
+
+  /** Where the first shard takes media, by the server's own banner. */
+  get mediaPort() {
+    const ports = this.#log.map((line) => line.match(/media\s+UDP (\d+)/)).find(Boolean);
+    if (!ports) throw new Error(`no UDP port in what the server says\n${this.log()}`);
+    return Number(ports[1]);
   }
 
   get alive() {

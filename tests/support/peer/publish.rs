@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use livekit_protocol::{AddTrackRequest, TrackSource, TrackType};
-use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use webrtc::media_stream::MediaStreamTrack;
@@ -25,16 +27,19 @@ pub const VIDEO_CID: &str = "synthetic-camera";
 
 const AUDIO_SSRC: u32 = 0x0a0d_0001;
 const VIDEO_SSRC: u32 = 0x0b0e_0001;
+const RTX_SSRC: u32 = 0x0b0e_0002;
 const AUDIO_EVERY: Duration = Duration::from_millis(20);
 const VIDEO_EVERY: Duration = Duration::from_millis(33);
 
-/// Adds both tracks to the connection, and starts to send once it is connected. Requests for keyframes are counted.
+/// Adds both tracks to the connection, video with a stream of retransmissions where `rtx`, and starts to send once it is connected.
+/// Requests for keyframes are counted.
 pub async fn tracks(
     connection: &dyn PeerConnection,
     connected: &watch::Sender<bool>,
     keyframe_requests: &Arc<AtomicU32>,
+    rtx: bool,
 ) -> [JoinHandle<()>; 3] {
-    let (audio, video) = (local_track(false), local_track(true));
+    let (audio, video) = (local_track(false, false), local_track(true, rtx));
     for track in [&audio, &video] {
         let track = Arc::clone(track) as Arc<dyn TrackLocal>;
         let init = transceiver(RTCRtpTransceiverDirection::Sendonly);
@@ -56,13 +61,17 @@ pub fn announcements() -> [AddTrackRequest; 2] {
     ]
 }
 
-fn local_track(video: bool) -> Arc<TrackLocalStaticRTP> {
+fn local_track(video: bool, rtx: bool) -> Arc<TrackLocalStaticRTP> {
     let (id, kind, ssrc, codec) = match video {
         true => (VIDEO_CID, RtpCodecKind::Video, VIDEO_SSRC, vp8()),
         false => (AUDIO_CID, RtpCodecKind::Audio, AUDIO_SSRC, opus()),
     };
     let coding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
+        rtp_coding_parameters: RTCRtpCodingParameters {
+            ssrc: Some(ssrc),
+            rtx: rtx.then_some(RTCRtpRtxParameters { ssrc: RTX_SSRC }),
+            ..Default::default()
+        },
         codec,
         ..Default::default()
     };
@@ -97,6 +106,15 @@ pub fn vp8() -> RTCRtpCodec {
         channels: 0,
         sdp_fmtp_line: String::new(),
         rtcp_feedback: Vec::new(),
+    }
+}
+
+/// Repairs VP8.
+pub fn rtx() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: "video/rtx".to_owned(),
+        sdp_fmtp_line: format!("apt={}", media::VP8_PAYLOAD_TYPE),
+        ..vp8()
     }
 }
 

@@ -68,6 +68,7 @@ pub fn track_info(request: &AddTrackRequest) -> TrackInfo {
         client_id: announced.client_id,
         version: 2,
         opaque: announced.opaque,
+        backup: None,
     }
 }
 
@@ -192,4 +193,61 @@ fn a_data_track_keeps_its_schema() {
     let shown = data_track(&info);
     assert_eq!((shown.pub_handle, shown.sid.as_str(), shown.name.as_str()), (9, "DTR_abc", "pose"));
     assert_eq!(shown.schema.unwrap().name, "s");
+}
+
+/// A client that prefers VP9 and would send VP8 to those who need it.
+fn with_backup(policy: proto::BackupCodecPolicy) -> AddTrackRequest {
+    let codec =
+        |name: &str, cid: &str| proto::SimulcastCodec { codec: name.into(), cid: cid.into(), ..Default::default() };
+    AddTrackRequest {
+        simulcast_codecs: vec![codec("vp9", "cam"), codec("vp8", "")],
+        backup_codec_policy: policy.into(),
+        ..video_request()
+    }
+}
+
+#[test]
+fn a_second_codec_is_a_plan_with_a_policy() {
+    use proto::BackupCodecPolicy::{PreferRegression, Regression, Simulcast};
+    for (policy, expected) in [
+        (PreferRegression, BackupPolicy::PreferBackup),
+        (Simulcast, BackupPolicy::Both),
+        (Regression, BackupPolicy::BackupAlone),
+    ] {
+        let plan = announcement(&with_backup(policy)).unwrap().backup;
+        assert_eq!(plan, Some(BackupPlan { mime_type: "video/VP8", policy: expected }));
+    }
+    assert_eq!(announcement(&video_request()).unwrap().backup, None);
+    assert_eq!(announcement(&video_request()).unwrap().mime_type, Some("video/VP8"));
+    assert_eq!(announcement(&with_backup(Simulcast)).unwrap().mime_type, Some("video/VP9"));
+    for (primary, backup) in [("vp9", "theora"), ("vp8", "VP8"), ("vp9", "")] {
+        let mut request = with_backup(Simulcast);
+        request.simulcast_codecs[0].codec = primary.into();
+        request.simulcast_codecs[1].codec = backup.into();
+        assert_eq!(announcement(&request).unwrap().backup, None, "{primary}, {backup}");
+    }
+    let audio = AddTrackRequest { r#type: proto::TrackType::Audio.into(), ..with_backup(Simulcast) };
+    assert_eq!(announcement(&audio).unwrap().backup, None);
+}
+
+#[test]
+fn a_track_lists_both_codecs_with_their_sections() {
+    let request = with_backup(proto::BackupCodecPolicy::Simulcast);
+    let mut info = TrackInfo { mime_type: "video/VP9".into(), ..track_info(&request) };
+    let listed = |info: &TrackInfo| -> Vec<(String, String, String, usize)> {
+        let codecs = track(info).codecs.into_iter();
+        codecs.map(|codec| (codec.mime_type, codec.mid, codec.cid, codec.layers.len())).collect()
+    };
+    let row = |mime: &str, mid: &str, cid: &str, layers| (mime.into(), mid.into(), cid.into(), layers);
+    let primary = row("video/VP9", "3", "cam", 3);
+    assert_eq!(listed(&info), [primary.clone(), row("video/VP8", "", "", 3)]);
+    let mut announced = AddTrackRequest { sid: info.id.to_string(), cid: "cam2".into(), ..video_request() };
+    announced.layers.truncate(2);
+    info.backup = Some(BackupInfo {
+        client_id: "cam2".into(),
+        mime_type: "video/VP8",
+        mid: Some("5".into()),
+        opaque: announced.encode_to_vec().into(),
+    });
+    assert_eq!(listed(&info), [primary, row("video/VP8", "5", "cam2", 2)]);
 }

@@ -38,13 +38,18 @@ fn an_offer_keeps_its_id() {
 }
 
 #[test]
-fn a_track_is_announced_and_a_second_codec_of_one_refused() {
+fn a_track_is_announced_and_a_second_codec_of_one_as_its_backup() {
     let Command::Announce(announced) = commanded(Said::AddTrack(video_request())) else { panic!() };
     assert_eq!((announced.client_id.as_str(), announced.layers.len()), ("cam", 3));
-    let backup = proto::AddTrackRequest { sid: "TR_x".into(), ..video_request() };
-    let (reason, request) = refused(Said::AddTrack(backup));
+    let backup = proto::AddTrackRequest { sid: "TR_x".into(), cid: "cam2".into(), ..video_request() };
+    let Command::AnnounceBackup(announced) = commanded(Said::AddTrack(backup.clone())) else { panic!() };
+    assert_eq!((announced.track.as_str(), announced.client_id.as_str()), ("TR_x", "cam2"));
+    assert_eq!(announced.layers.len(), 3);
+    assert_eq!(proto::AddTrackRequest::decode(announced.opaque.as_ref()).unwrap(), backup);
+    let audio = proto::AddTrackRequest { r#type: proto::TrackType::Audio.into(), ..backup };
+    let (reason, request) = refused(Said::AddTrack(audio));
     assert_eq!(reason, Reason::UnsupportedType);
-    assert!(matches!(request, Some(Request::AddTrack(request)) if request.cid == "cam"));
+    assert!(matches!(request, Some(Request::AddTrack(request)) if request.cid == "cam2"));
 }
 
 #[test]

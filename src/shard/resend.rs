@@ -1,0 +1,94 @@
+//! What subscribers ask for again (RFC 4585, section 6.2.1), from the caches of the encodings (RFC 4588).
+//!
+//! What always holds: one datagram has at most `limits::NACKED_PACKETS` packets looked for; what was never sent to a subscriber is
+//! not sent to it now; nothing is allocated but the batch's room.
+
+use std::time::Instant;
+
+use super::Shard;
+use super::outbound::Subscription;
+use super::outlet::Outlet;
+use super::source::Source;
+use crate::media::forward::Refusal;
+use crate::transport::srtp::Plain;
+use crate::wire::Ssrc;
+
+/// The sequence numbers of a NACK's entry: the first, and those after it whose bits are set.
+pub fn nacked_numbers(packet_id: u16, bitmask: u16) -> impl Iterator<Item = u16> {
+    let following = (0..16u16).filter(move |bit| bitmask & (1 << bit) != 0);
+    std::iter::once(packet_id).chain(following.map(move |bit| packet_id.wrapping_add(bit + 1)))
+}
+
+impl Shard {
+    /// Sends a peer again what it asks for of one stream, as far as it may have it; `left` counts down.
+    pub(super) fn resend(
+        &mut self,
+        now: Instant,
+        key: usize,
+        media: Ssrc,
+        numbers: impl Iterator<Item = u16>,
+        left: &mut usize,
+    ) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(entry) = self.rooms.get_mut(peer.room) else { return };
+        let Some((mut outlet, outbound)) = Outlet::of(peer, &mut self.batch, &self.counters) else { return };
+        let mut subscription = outbound.by_ssrc(media).filter(|s| s.stream.target().ssrc == media);
+        for number in numbers.take(*left) {
+            *left -= 1;
+            self.counters.nacked_packets.add(1);
+            let sent = match &mut subscription {
+                Some(subscription) => match entry.sources.get_mut(subscription.source) {
+                    Some(source) => outlet.send_again(now, source, subscription, number),
+                    None => Err(Refusal::Gone),
+                },
+                None => Err(Refusal::Gone),
+            };
+            match sent {
+                Ok(bytes) => {
+                    self.counters.rtx_packets_out.add(1);
+                    self.counters.rtx_bytes_out.add(bytes as u64);
+                }
+                Err(reason) => self.counters.nacks_refused.count(reason),
+            }
+        }
+    }
+}
+
+impl Outlet<'_> {
+    /// Gives the bytes that leave.
+    fn send_again(
+        &mut self,
+        now: Instant,
+        source: &mut Source,
+        subscription: &mut Subscription,
+        number: u16,
+    ) -> Result<usize, Refusal> {
+        let found = subscription.stream.find_lost(now, number)?;
+        let encoding = source.encodings.get_mut(found.source.encoding).ok_or(Refusal::Gone)?;
+        let cached = encoding.cache.get_mut(found.source.extended_sequence);
+        // The publisher may have begun anew under another SSRC since, with the same numbers.
+        let (_, plain) = cached.filter(|(record, _)| record.header.ssrc == found.source.ssrc).ok_or(Refusal::Gone)?;
+        let out = subscription.stream.retransmit(now, &found).ok_or(Refusal::Gone)?;
+        let payload = plain.get_mut(out.payload).ok_or(Refusal::Gone)?;
+        let plain = Plain {
+            extended_sequence: out.extended_sequence,
+            header: out.header,
+            prefix: out.prefix,
+            payload,
+            padding: 0,
+        };
+        self.seal(plain).ok_or(Refusal::Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_names_its_first_and_those_of_its_bits() {
+        assert_eq!(nacked_numbers(7, 0).collect::<Vec<_>>(), [7]);
+        assert_eq!(nacked_numbers(65_534, 0b1000_0000_0000_0101).collect::<Vec<_>>(), [65_534, 65_535, 1, 14]);
+        assert_eq!(nacked_numbers(0, u16::MAX).count(), 17);
+    }
+}

@@ -1,0 +1,119 @@
+//! What is asked of the server, case by case, and the bars.
+//!
+//! What always holds: a case is a pure function of its cell, its seed and [`Options`]; connecting happens over ideal links, so
+//! that what a case measures begins with media.
+
+mod call;
+mod loss;
+mod moving;
+mod reordering;
+mod slow_viewer;
+mod storm;
+
+use std::time::Duration;
+
+use crate::client::Plan;
+use crate::client::playout::Playout;
+use crate::client::receiver::VideoReceiver;
+use crate::outcome::{Bar, Figure, Outcome};
+use crate::world::{ClientId, Path, World};
+
+/// How a case is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Nobody asks for lost packets, and nobody sends them again: what depends on recovery must fail.
+    pub without_recovery: bool,
+    /// Frames are kept, for plots.
+    pub keep_frames: bool,
+}
+
+/// A case of the scoreboard.
+pub struct Case {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// Names of its cells; one without a name where there is one only.
+    pub cells: fn() -> Vec<String>,
+    pub run: fn(cell: &str, seed: u64, options: Options) -> (Outcome, World),
+}
+
+pub const CASES: [Case; 6] = [slow_viewer::CASE, loss::CASE, reordering::CASE, storm::CASE, moving::CASE, call::CASE];
+
+/// What fails without recovery, and shows that it can: a case and one of its cells.
+pub const CANARY: (&Case, &str) = (&loss::CASE, "viewer-even5-rtt100");
+
+/// Media begins so long after the first joins: everybody is connected by then.
+const CONNECTING: Duration = Duration::from_secs(3);
+/// The path while connecting, and of those whose path does not matter.
+const GOOD_ROUND_TRIP: Duration = Duration::from_millis(20);
+
+fn one_cell() -> Vec<String> {
+    vec![String::new()]
+}
+
+/// A world in which these are connected and begin to send, the first at [`CONNECTING`]; each on its own path from then on.
+fn scene(seed: u64, options: Options, members: Vec<(Plan, Path)>) -> World {
+    let mut world = World::new(seed);
+    world.keep_frames = options.keep_frames;
+    let paths: Vec<Path> = members.iter().map(|(_, path)| *path).collect();
+    for (plan, _) in members {
+        let plan = Plan { recovers: plan.recovers && !options.without_recovery, ..plan };
+        world.join(plan, Path::with_round_trip(Duration::from_millis(2)));
+        let next = world.now() + Duration::from_millis(20);
+        world.run_until(next);
+    }
+    world.run_until(CONNECTING);
+    for (id, path) in paths.into_iter().enumerate() {
+        world.set_path(id, path);
+        if !world.places.get(id).is_some_and(|place| place.client.is_connected()) {
+            world.faults.push(format!("client {id} is not connected"));
+        }
+    }
+    world.begin_media();
+    world
+}
+
+/// Closes a world and judges it; what clients found wrong with what they received counts as faults.
+fn judge(case: &'static str, cell: &str, seed: u64, mut world: World, figures: Vec<Figure>) -> (Outcome, World) {
+    let mut faults = std::mem::take(&mut world.faults);
+    let receivers = || world.places.iter().flat_map(|place| place.client.receivers.values());
+    let sum = |of: fn(&VideoReceiver) -> u64| receivers().map(of).sum::<u64>();
+    let found = [
+        ("payloads that nobody sent", sum(|receiver| receiver.damaged)),
+        ("picture ids that do not follow", sum(|receiver| receiver.discontinuities)),
+        ("frames that nobody encoded", world.wrong_frames),
+        ("retransmissions of unknown streams", world.places.iter().map(|place| place.client.oddities.unmapped).sum()),
+    ];
+    faults.extend(found.into_iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")));
+    let (hash, virtual_time) = (world.trace.hash(), world.now());
+    (Outcome { case, cell: cell.to_owned(), seed, figures, hash, faults, virtual_time }, world)
+}
+
+/// The video a client watches, where it watches one.
+fn video(world: &World, id: ClientId) -> Option<&VideoReceiver> {
+    world.places.get(id)?.client.only_video()
+}
+
+/// Share of the time since media began in which a picture stood still, percent; all of it where there never was one.
+fn frozen_percent(world: &World, receiver: Option<&VideoReceiver>, playout: usize) -> f64 {
+    let time = (world.now() - world.media_began()).as_secs_f64();
+    let playout = receiver.and_then(|receiver| receiver.playouts.get(playout));
+    playout
+        .filter(|playout| playout.freezes.frames > 1)
+        .map_or(100.0, |playout| 100.0 * playout.freezes.total.as_secs_f64() / time)
+}
+
+/// Mean time from encoding to being shown, milliseconds.
+fn latency_ms(playout: &Playout) -> f64 {
+    let frames = u32::try_from(playout.freezes.frames).unwrap_or(u32::MAX).max(1);
+    (playout.latency / frames).as_secs_f64() * 1_000.0
+}
+
+/// Keyframe requests that reached a publisher from some time on.
+fn keyframe_requests(world: &World, id: ClientId, after: Duration) -> usize {
+    let video = world.places.get(id).and_then(|place| place.client.video.as_ref());
+    video.map_or(0, |video| video.requested_after(world.instant(after)))
+}
+
+fn info(name: &str, value: f64, unit: &'static str) -> Figure {
+    Figure::new(name, value, unit, Bar::None)
+}

@@ -1,0 +1,563 @@
+//! Virtual time and what happens in it: the server's shard, the clients, and the links between them.
+//!
+//! What always holds: things happen in the order of their times, and of their making where those are equal; the clock is read
+//! once, for the moment that virtual time counts from; everything that is traced follows from the seed.
+
+mod tap;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sfumato::clock::WallClock;
+use sfumato::limits;
+use sfumato::negotiation::MediaKind;
+use sfumato::room::RoomConfig;
+use sfumato::room::command::{
+    Command, DataChannelKind, DataError, DataProtocol, DataSender, JoinRequest, Offer, RoutedData,
+};
+use sfumato::room::event::Event;
+use sfumato::room::model::{Announcement, Grants, Identity, RoomName, TrackSource};
+use sfumato::shard::directory::Directory;
+use sfumato::shard::leg::ShardId;
+use sfumato::shard::mailbox::{Message, SeatId};
+use sfumato::shard::{Arrival, Shard, ShardConfig};
+use sfumato::telemetry::counters::ShardCounters;
+use sfumato::transport::Certificate;
+use sfumato_load::client::format::Kind;
+use sfumato_load::link::{Link, LinkConfig};
+use tokio::sync::mpsc;
+
+use crate::client::receiver::Decoded;
+use crate::client::{Client, EPOCH, Plan};
+use crate::trace::{Mark, Trace, nanoseconds};
+pub use tap::Tap;
+
+/// Where the server's media port is.
+const SERVER: ([u8; 4], u16) = ([192, 0, 2, 1], 7_882);
+
+/// A client's place in the world.
+pub type ClientId = usize;
+
+/// Both directions of a client's path to the server.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Path {
+    pub up: LinkConfig,
+    pub down: LinkConfig,
+}
+
+impl Path {
+    /// Nothing but delay, the same both ways.
+    pub fn with_round_trip(time: Duration) -> Path {
+        Path { up: LinkConfig::delayed(time / 2), down: LinkConfig::delayed(time / 2) }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Direction {
+    Up,
+    Down,
+}
+
+enum Happening {
+    ToServer(SocketAddr, Vec<u8>),
+    ToClient(ClientId, SocketAddr, Vec<u8>),
+    Signal(Message),
+    Event(ClientId, Event),
+}
+
+/// In the order of time, then of making.
+struct Scheduled {
+    at: Duration,
+    number: u64,
+    what: Happening,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// A client with all that is around it.
+pub struct Place {
+    pub client: Client,
+    pub up: Link,
+    pub down: Link,
+    pub up_tap: Tap,
+    pub down_tap: Tap,
+    address: SocketAddr,
+    events: mpsc::Receiver<Event>,
+    timer: Option<Duration>,
+    sends: bool,
+}
+
+/// A frame that was decoded at a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    pub client: ClientId,
+    pub decoded: Decoded,
+}
+
+pub struct World {
+    base: Instant,
+    now: Duration,
+    shard: Shard,
+    pub counters: Arc<ShardCounters>,
+    certificate: Arc<Certificate>,
+    random: StdRng,
+    happenings: BinaryHeap<Reverse<Scheduled>>,
+    made: u64,
+    pub places: Vec<Place>,
+    timers: BTreeSet<(Duration, ClientId)>,
+    addresses: HashMap<SocketAddr, ClientId>,
+    last_address: u32,
+    media_began: Option<Duration>,
+    pub trace: Trace,
+    /// Bytes of each frame by its time of encoding.
+    encoded: BTreeMap<Duration, usize>,
+    /// Frames that were not what was encoded.
+    pub wrong_frames: u64,
+    /// Kept where `keep_frames` is set.
+    pub frames: Vec<Watched>,
+    pub keep_frames: bool,
+    pub faults: Vec<String>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let base = Instant::now();
+        let mut random = StdRng::seed_from_u64(seed);
+        let counters = Arc::<ShardCounters>::default();
+        let certificate = Arc::new(Certificate::generate());
+        let shard = Shard::new(ShardConfig {
+            id: ShardId(0),
+            room: RoomConfig {
+                empty_timeout: Duration::from_secs(300),
+                departure_timeout: Duration::from_secs(20),
+                max_participants: 0,
+            },
+            certificate: Arc::clone(&certificate),
+            candidates: vec![SocketAddr::from(SERVER)],
+            wall: WallClock::new(base, EPOCH),
+            random: Box::new(StdRng::seed_from_u64(random.random())),
+            counters: Arc::clone(&counters),
+            directory: Arc::new(Directory::new(vec![Arc::clone(&counters)])),
+            room_spread: None,
+        });
+        World {
+            base,
+            now: Duration::ZERO,
+            shard,
+            counters,
+            certificate,
+            random,
+            happenings: BinaryHeap::new(),
+            made: 0,
+            places: Vec::new(),
+            timers: BTreeSet::new(),
+            addresses: HashMap::new(),
+            last_address: 0,
+            media_began: None,
+            trace: Trace::default(),
+            encoded: BTreeMap::new(),
+            wrong_frames: 0,
+            frames: Vec::new(),
+            keep_frames: false,
+            faults: Vec::new(),
+        }
+    }
+
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// A moment of virtual time as the core sees it.
+    pub fn instant(&self, at: Duration) -> Instant {
+        self.base + at
+    }
+
+    /// When media began.
+    pub fn media_began(&self) -> Duration {
+        self.media_began.unwrap_or_default()
+    }
+
+    /// A client asks to join over its path; media may begin at once where it has begun for others.
+    pub fn join(&mut self, plan: Plan, path: Path) -> ClientId {
+        let id = self.places.len();
+        let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
+        let client = Client::new(self.base, self.now, plan, id as u16, self.random.random());
+        let (up, down) = (Link::new(path.up, self.random.random()), Link::new(path.down, self.random.random()));
+        let address = self.draw_address(id);
+        self.places.push(Place {
+            client,
+            up,
+            down,
+            up_tap: Tap::default(),
+            down_tap: Tap::default(),
+            address,
+            events,
+            timer: None,
+            sends: false,
+        });
+        let join = self.join_request(id).map(|request| Message::Join {
+            seat: SeatId(id as u64),
+            request: Box::new(request),
+            events: sender,
+        });
+        join.into_iter().for_each(|join| self.signal(id, join));
+        id
+    }
+
+    fn draw_address(&mut self, id: ClientId) -> SocketAddr {
+        self.last_address += 1;
+        let [_, a, b, c] = self.last_address.to_be_bytes();
+        let address = SocketAddr::from(([10, a, b, c], 50_000));
+        self.addresses.insert(address, id);
+        address
+    }
+
+    fn join_request(&mut self, id: ClientId) -> Option<JoinRequest> {
+        let negotiation = &mut self.places.get_mut(id)?.client.negotiation;
+        let (offer_id, sdp) = negotiation.offer(self.certificate.fingerprint())?;
+        let announcement = |(kind, track): (Kind, &str)| Announcement {
+            client_id: track.to_owned(),
+            kind: if kind == Kind::Audio { MediaKind::Audio } else { MediaKind::Video },
+            source: if kind == Kind::Audio { TrackSource::Microphone } else { TrackSource::Camera },
+            muted: false,
+            layers: Vec::new(),
+            mime_type: None,
+            backup: None,
+            opaque: Bytes::new(),
+        };
+        let announcements = negotiation.tracks().map(announcement).collect();
+        let place = self.places.get(id)?;
+        Some(JoinRequest {
+            room: RoomName::new("room"),
+            identity: Identity::new(&place.client.plan.identity),
+            name: String::new(),
+            metadata: String::new(),
+            attributes: BTreeMap::new(),
+            grants: everything(),
+            auto_subscribe: true,
+            auto_subscribe_data: false,
+            follow: None,
+            offer: Some(Offer { id: offer_id, sdp }),
+            announcements,
+            opaque: Bytes::new(),
+            data_protocol: Arc::new(NoData),
+        })
+    }
+
+    /// A message reaches the server after the delay of the client's way there; signalling itself loses nothing.
+    fn signal(&mut self, id: ClientId, message: Message) {
+        let delay = self.places.get(id).map_or(Duration::ZERO, |place| place.up.config().delay);
+        self.schedule(self.now + delay, Happening::Signal(message));
+    }
+
+    fn schedule(&mut self, at: Duration, what: Happening) {
+        self.made += 1;
+        self.happenings.push(Reverse(Scheduled { at, number: self.made, what }));
+    }
+
+    /// From now on the client's path is another one.
+    pub fn set_path(&mut self, id: ClientId, path: Path) {
+        if let Some(place) = self.places.get_mut(id) {
+            place.up.set(path.up);
+            place.down.set(path.down);
+        }
+    }
+
+    /// The client has another address from now on, and knows it.
+    pub fn move_client(&mut self, id: ClientId) {
+        let address = self.draw_address(id);
+        let Some(place) = self.places.get_mut(id) else { return };
+        self.addresses.remove(&std::mem::replace(&mut place.address, address));
+        let now = self.base + self.now;
+        place.client.connection.iter_mut().for_each(|connection| connection.moved(now));
+        self.pump_client(id);
+    }
+
+    /// Whoever is connected begins to send; so will those who connect later. The trace begins.
+    pub fn begin_media(&mut self) {
+        self.media_began = Some(self.now);
+        self.trace.begin();
+        (0..self.places.len()).for_each(|id| self.begin_if_connected(id));
+    }
+
+    fn begin_if_connected(&mut self, id: ClientId) {
+        let Some(place) = self.places.get_mut(id) else { return };
+        if self.media_began.is_some() && !place.sends && place.client.is_connected() {
+            place.sends = true;
+            place.client.begin(self.now);
+            self.arm(id);
+        }
+    }
+
+    /// Everything that happens before `until` happens.
+    pub fn run_until(&mut self, until: Duration) {
+        while let Some(next) = self.next().filter(|next| *next < until) {
+            self.now = self.now.max(next);
+            self.step();
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// When something happens next.
+    fn next(&self) -> Option<Duration> {
+        let happening = self.happenings.peek().map(|Reverse(scheduled)| scheduled.at);
+        let shard = self.shard.poll_timeout().map(|at| at.saturating_duration_since(self.base));
+        let client = self.timers.first().map(|(at, _)| *at);
+        [happening, shard, client].into_iter().flatten().min()
+    }
+
+    fn step(&mut self) {
+        let mut heard = false;
+        while self.happenings.peek().is_some_and(|Reverse(scheduled)| scheduled.at <= self.now) {
+            let Some(Reverse(scheduled)) = self.happenings.pop() else { break };
+            heard |= self.happen(scheduled.what);
+        }
+        let now = self.base + self.now;
+        if self.shard.poll_timeout().is_some_and(|at| at <= now) {
+            self.shard.handle_timeout(now);
+            heard = true;
+        }
+        if heard {
+            self.pump_shard();
+        }
+        while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.timers.pop_first();
+            let Some(place) = self.places.get_mut(id) else { continue };
+            place.timer = None;
+            place.client.on_timeout(self.now);
+            self.pump_client(id);
+        }
+    }
+
+    /// True when the server heard something.
+    fn happen(&mut self, what: Happening) -> bool {
+        let now = self.base + self.now;
+        match what {
+            Happening::ToServer(from, mut datagram) => {
+                self.shard.handle_datagram(now, Arrival { from, socket: 0, local_ip: None }, &mut datagram);
+                true
+            }
+            Happening::Signal(message) => {
+                self.shard.handle_message(now, message);
+                true
+            }
+            Happening::ToClient(id, address, mut datagram) => {
+                // What was under way to an address that the client left is lost.
+                if let Some(place) = self.places.get_mut(id).filter(|place| place.address == address) {
+                    place.client.handle(self.now, &mut datagram);
+                    self.pump_client(id);
+                }
+                false
+            }
+            Happening::Event(id, event) => {
+                self.on_event(id, event);
+                false
+            }
+        }
+    }
+
+    /// Sends what the server wants sent, and tells clients what it tells them.
+    fn pump_shard(&mut self) {
+        let now = self.base + self.now;
+        loop {
+            let more = self.shard.forward(now);
+            let batch = self.shard.outgoing();
+            let mut datagrams = Vec::new();
+            for transmit in batch.transmits() {
+                let contents = batch.contents(transmit);
+                let to = transmit.route.to;
+                datagrams.extend(contents.chunks(transmit.segment.max(1)).map(|datagram| (to, datagram.to_vec())));
+            }
+            batch.clear();
+            for (to, datagram) in datagrams {
+                // An address that a client left leads nowhere.
+                if let Some(id) = self.addresses.get(&to).copied() {
+                    self.transmit(Direction::Down, id, datagram);
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        for id in 0..self.places.len() {
+            while let Some(event) = self.places.get_mut(id).and_then(|place| place.events.try_recv().ok()) {
+                let delay = self.places.get(id).map_or(Duration::ZERO, |place| place.down.config().delay);
+                if is_heard(&event) {
+                    self.schedule(self.now + delay, Happening::Event(id, event));
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, id: ClientId, event: Event) {
+        let Some(place) = self.places.get_mut(id) else { return };
+        match event {
+            Event::Answer { id: offer, sdp, .. } => {
+                if let Err(fault) = place.client.answered(self.now, &self.certificate, offer, &sdp) {
+                    self.faults.push(format!("{}: {fault}", place.client.plan.identity));
+                }
+            }
+            Event::SectionsNeeded { audio, video } => {
+                place.client.negotiation.ask(audio as usize, video as usize);
+            }
+            other => self.faults.push(format!("{}: {other:?}", place.client.plan.identity)),
+        }
+        self.offer(id);
+        self.pump_client(id);
+    }
+
+    /// Makes the next offer, where one was asked for.
+    fn offer(&mut self, id: ClientId) {
+        let Some(place) = self.places.get_mut(id) else { return };
+        if let Some((offer, sdp)) = place.client.negotiation.offer(self.certificate.fingerprint()) {
+            let command = Command::Offer(Offer { id: offer, sdp });
+            self.signal(id, Message::Command { seat: SeatId(id as u64), command });
+        }
+    }
+
+    /// Sends what a client wants sent, notes what it decoded, and when it is to be called again.
+    fn pump_client(&mut self, id: ClientId) {
+        self.begin_if_connected(id);
+        let Some(place) = self.places.get_mut(id) else { return };
+        for datagram in std::mem::take(&mut place.client.out) {
+            self.transmit(Direction::Up, id, datagram);
+        }
+        self.note_frames(id);
+        self.arm(id);
+    }
+
+    fn arm(&mut self, id: ClientId) {
+        let Some(place) = self.places.get_mut(id) else { return };
+        let due = place.client.due().map(|due| due.max(self.now));
+        if due == place.timer {
+            return;
+        }
+        if let Some(timer) = place.timer {
+            self.timers.remove(&(timer, id));
+        }
+        place.timer = due;
+        self.timers.extend(due.map(|due| (due, id)));
+    }
+
+    fn transmit(&mut self, direction: Direction, id: ClientId, datagram: Vec<u8>) {
+        let Some(place) = self.places.get_mut(id) else { return };
+        let (link, tap, mark) = match direction {
+            Direction::Up => (&mut place.up, &mut place.up_tap, Mark::Uplink),
+            Direction::Down => (&mut place.down, &mut place.down_tap, Mark::Downlink),
+        };
+        let arrivals = link.send(self.now, datagram.len());
+        if let Some(header) = tap.note(self.now, &datagram, arrivals) {
+            let time = |at: Option<Duration>| at.map_or(u64::MAX, nanoseconds);
+            let fate = [time(arrivals.first), time(arrivals.second)];
+            self.trace.record(mark, self.now, &[&[id as u64, datagram.len() as u64], &header[..], &fate].concat());
+        }
+        let address = place.address;
+        let happening = |datagram| match direction {
+            Direction::Up => Happening::ToServer(address, datagram),
+            Direction::Down => Happening::ToClient(id, address, datagram),
+        };
+        if let Some(at) = arrivals.second {
+            self.schedule(at, happening(datagram.clone()));
+        }
+        if let Some(at) = arrivals.first {
+            self.schedule(at, happening(datagram));
+        }
+    }
+
+    fn note_frames(&mut self, id: ClientId) {
+        let Some(client) = self.places.get_mut(id).map(|place| &mut place.client) else { return };
+        if let Some(video) = &mut client.video {
+            self.encoded.extend(video.encoded.drain(..).map(|frame| (frame.sent, frame.bytes)));
+        }
+        for receiver in client.receivers.values_mut().filter(|receiver| !receiver.decoded.is_empty()) {
+            for decoded in receiver.decoded.drain(..) {
+                let frame = decoded.frame;
+                self.wrong_frames += u64::from(self.encoded.get(&frame.sent) != Some(&frame.bytes));
+                let words = [id as u64, frame.timestamp.into(), frame.bytes as u64, frame.keyframe.into()];
+                self.trace.record(Mark::Frame, self.now, &words);
+                decoded.shown.into_iter().for_each(|at| self.trace.record(Mark::Rendered, at, &[id as u64]));
+                if self.keep_frames {
+                    self.frames.push(Watched { client: id, decoded });
+                }
+            }
+        }
+    }
+
+    /// The call ends: pictures that stand still count as frozen.
+    pub fn end(&mut self) {
+        let now = self.now;
+        let receivers = self.places.iter_mut().flat_map(|place| place.client.receivers.values_mut());
+        receivers.flat_map(|receiver| &mut receiver.playouts).for_each(|playout| playout.freezes.end(now));
+    }
+}
+
+/// What clients act on.
+fn is_heard(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Answer { .. }
+            | Event::SectionsNeeded { .. }
+            | Event::Refused(_)
+            | Event::OfferRefused { .. }
+            | Event::SubscriptionFailed { .. }
+            | Event::Removed(_)
+    )
+}
+
+fn everything() -> Grants {
+    Grants {
+        publish: true,
+        publish_sources: Vec::new(),
+        publish_data: false,
+        subscribe: true,
+        update_own_metadata: false,
+        hidden: false,
+        recorder: false,
+        agent: false,
+    }
+}
+
+/// There are no data channels here.
+struct NoData;
+
+impl DataProtocol for NoData {
+    fn channel_kind(&self, _: &str) -> Option<DataChannelKind> {
+        None
+    }
+
+    fn route(&self, _: DataSender<'_>, _: DataChannelKind, _: &[u8]) -> Result<RoutedData, DataError> {
+        Err(DataError::Malformed)
+    }
+
+    fn track_handle(&self, _: &[u8]) -> Option<u16> {
+        None
+    }
+
+    fn with_track_handle(&self, _: &[u8], _: u16) -> Bytes {
+        Bytes::new()
+    }
+}
