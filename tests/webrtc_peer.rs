@@ -8,10 +8,12 @@
 mod support;
 
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::{DataPacket, ParticipantInfo, UserPacket, data_packet};
+use sfumato::media::catch_up::JOIN_REACH;
 use support::eventually;
 use support::media::{check_opus, check_vp8, in_order, keyframes};
 use support::peer::publish::{AUDIO_CID, VIDEO_CID};
@@ -71,8 +73,12 @@ async fn lose_and_recover(server: &mut Server, role: Role) {
     let subscriber = Peer::join(server, "loss", "subscriber", Role::Subscriber).await;
     let video = subscriber.track(true).await;
     video.more(10).await;
+    let on_joining = publisher.keyframe_requests.load(SeqCst);
+    video.request_keyframe().await;
+    requests(&publisher, on_joining + 1).await;
+    video.more(10).await;
     let requests_before = publisher.keyframe_requests.load(SeqCst);
-    let relay = publisher.relay.as_ref().expect("the publisher is relayed");
+    let Some(relay) = &publisher.relay else { panic!("the publisher is not relayed") };
     relay.lose_video(5);
     video.more(2 * VIDEO_PACKETS).await;
     relay.lose_video(0);
@@ -92,6 +98,8 @@ async fn lose_and_recover(server: &mut Server, role: Role) {
 async fn a_keyframe_request_reaches_the_publisher_when_a_subscriber_joins_and_when_one_asks(server: &mut Server) {
     let publisher = Peer::join(server, "keyframes", "publisher", Role::Publisher).await;
     published(&publisher).await;
+    // The keyframe that the publisher began with would do for one who joins sooner.
+    tokio::time::sleep(JOIN_REACH + Duration::from_millis(100)).await;
     let subscriber = Peer::join(server, "keyframes", "subscriber", Role::Subscriber).await;
     let video = subscriber.track(true).await;
     let on_joining = requests(&publisher, 1).await;

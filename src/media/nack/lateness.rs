@@ -91,7 +91,7 @@ mod tests {
         let ms = Duration::from_millis;
         lateness.suspect(ms(40));
         let mut waits = || (0..16).map(|_| lateness.tolerance(now)).collect::<Vec<_>>();
-        let expected = |n: u32| if n % TRIAL == 0 { ms(50) } else { LEAST };
+        let expected = |n: u32| if n.is_multiple_of(TRIAL) { ms(50) } else { LEAST };
         assert_eq!(waits(), (0..16).map(expected).collect::<Vec<_>>());
     }
 }
