@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rand::rngs::StdRng;
 use sfumato::media::forward::{Packet, SendStream, Target};
+use sfumato::media::layers::Selection;
 use sfumato::media::receive::ReceiveStream;
 use sfumato::wire::codec::{Codec, inspect};
 use sfumato::wire::extension::ExtensionMap;
@@ -67,7 +68,7 @@ impl Forwarder {
 
     /// What the subscriber wants from now on; `None` pauses.
     pub fn select(&mut self, encoding: Option<usize>) {
-        self.stream.select(encoding);
+        self.stream.select(encoding.map(Selection::all));
     }
 
     /// The encoding that the server says is forwarded.
@@ -79,7 +80,7 @@ impl Forwarder {
     pub fn handle(&mut self, now: Instant, encoding: usize, packet: &[u8]) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
         let header = Header::parse(packet)?;
         let receiver = self.receivers.get_mut(encoding).ok_or("no such encoding")?;
-        let mut info = inspect(self.codec, header.payload(packet)?, None);
+        let mut info = inspect(self.codec, header.payload(packet)?, None, &mut None);
         if self.fault == Fault::NoKeyframe {
             info.starts_keyframe = true;
         }
