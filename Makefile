@@ -11,11 +11,13 @@
 #   make bench          what each step of a packet costs (criterion; BENCH=srtp for one of benches/)
 #   make lint           cargo fmt --check and clippy, warnings are errors
 #   make load           what a forwarded packet costs: a short set of load tests against servers they start (load-tests/README.md)
+#   make sim            the scoreboard of media quality in virtual time: one line a case (docs/media-quality.md)
+#   make sim ARGS=...   a part of it, for example ARGS="S5 --cell viewer-even5-rtt100 --seed 7 --verbose"
 #   make clean          remove everything that was built or installed here
 #   make help           this text
 
 .DEFAULT_GOAL := help
-.PHONY: run build page test test-unit test-clients test-decoders bench lint load clean help
+.PHONY: run build page test test-unit test-clients test-decoders bench lint load sim clean help
 
 run: build
 	@exec target/release/sfumato --dev $(ARGS)
@@ -54,6 +56,11 @@ load:
 	@scripts/setup-system build
 	cargo build --locked --release --package sfumato --package sfumato-load
 	target/release/sfumato-load suite --server target/release/sfumato --server-cores 0 --cores 1 --out target/load $(ARGS)
+
+sim:
+	@scripts/setup-system build
+	cargo build --locked --release --package sfumato-sim
+	target/release/sfumato-sim $(ARGS)
 
 clean:
 	cargo clean

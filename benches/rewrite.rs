@@ -1,4 +1,5 @@
-//! What it costs to rewrite a packet for a subscriber (header, extensions, VP8 counters), and to keep it in the cache.
+//! What it costs to rewrite a packet for a subscriber (header, extensions, VP8 counters), to remember it for retransmission, and
+//! to keep it in the cache; and what a NACK costs that names a thousand packets and gets none.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot begin has failed")]
 
@@ -10,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sfumato::media::cache::PacketCache;
-use sfumato::media::forward::{SendStream, Target};
+use sfumato::media::forward::{RtxTarget, SendStream, Target};
 use sfumato::wire::codec::Codec;
 use sfumato::wire::{Mid, PayloadType, Ssrc};
 
@@ -45,6 +46,34 @@ fn rewrite(criterion: &mut Criterion) {
     });
 }
 
+/// As to a subscriber that may ask again: 250 packets a second.
+fn remembered(criterion: &mut Criterion) {
+    let source = support::extensions();
+    let start = Instant::now();
+    let packets: Vec<_> = (0..PACKETS).map(|n| support::video(n, support::VIDEO_BYTES)).collect();
+    let mut stream = SendStream::new(target(), &mut StdRng::seed_from_u64(1));
+    let rtx = RtxTarget { ssrc: Ssrc(10), payload_types: vec![(PayloadType(100), PayloadType(101))] };
+    stream.retransmit_to(rtx, &mut StdRng::seed_from_u64(1));
+    stream.select(Some(0));
+    let (mut sequence, mut newest) = (0, 0);
+    criterion.bench_function("rewrite/vp8, remembered for retransmission", |b| {
+        b.iter(|| {
+            let packet = &packets[sequence as usize % packets.len()];
+            let mut record = support::record(packet, 0).expect("a record");
+            record.extended_sequence = 70_000 + sequence;
+            let now = start + Duration::from_millis(4 * sequence);
+            sequence += 1;
+            newest = stream.forward(now, &record, &source, packet, 0).map_or(newest, |out| out.extended_sequence);
+        });
+    });
+    // Each was sent again a moment ago, or is not there.
+    let now = start + Duration::from_millis(4 * sequence);
+    let asked = |stream: &mut SendStream| {
+        (0..1_024u16).filter(|back| stream.find_lost(now, (newest as u16).wrapping_sub(*back)).is_ok()).count()
+    };
+    criterion.bench_function("nack/1,024 packets", |b| b.iter(|| asked(&mut stream)));
+}
+
 fn cache(criterion: &mut Criterion) {
     let start = Instant::now();
     let packet = support::video(1, support::VIDEO_BYTES);
@@ -69,5 +98,5 @@ fn cache(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = benches; config = support::criterion(); targets = rewrite, cache }
+criterion_group! { name = benches; config = support::criterion(); targets = rewrite, remembered, cache }
 criterion_main!(benches);

@@ -8,10 +8,12 @@
 mod support;
 
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use livekit_protocol::participant_info::State;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::{DataPacket, ParticipantInfo, UserPacket, data_packet};
+use sfumato::media::catch_up::JOIN_REACH;
 use support::eventually;
 use support::media::{check_opus, check_vp8, in_order, keyframes};
 use support::peer::publish::{AUDIO_CID, VIDEO_CID};
@@ -96,6 +98,8 @@ async fn lose_and_recover(server: &mut Server, role: Role) {
 async fn a_keyframe_request_reaches_the_publisher_when_a_subscriber_joins_and_when_one_asks(server: &mut Server) {
     let publisher = Peer::join(server, "keyframes", "publisher", Role::Publisher).await;
     published(&publisher).await;
+    // The keyframe that the publisher began with would do for one who joins sooner.
+    tokio::time::sleep(JOIN_REACH + Duration::from_millis(100)).await;
     let subscriber = Peer::join(server, "keyframes", "subscriber", Role::Subscriber).await;
     let video = subscriber.track(true).await;
     let on_joining = requests(&publisher, 1).await;

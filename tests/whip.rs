@@ -9,7 +9,7 @@ mod support;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::{ParticipantInfo, TrackSource, TrackType};
 use support::eventually;
-use support::media::{Received, check_opus, check_vp8, parts};
+use support::media::{Received, check_opus, check_vp8, in_order, parts};
 use support::peer::{Peer, Role};
 use support::server::Server;
 use support::stream::Streamer;
@@ -139,7 +139,7 @@ async fn ice_restarts_at_both_ends_while_media_flows(server: &mut Server) {
         video.more(2 * VIDEO_PACKETS).await;
         assert_ne!(streamer.media_port().await, port);
     }
-    check_vp8(&video.packets());
+    check_vp8(&in_order(&video.packets()));
     assert_eq!(server.metric("sfumato_http_ice_restarts_total"), 2);
     server.assert_alive();
 }

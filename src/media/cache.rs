@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use super::catch_up::Beginning;
 use super::forward::Packet;
-use super::ring::{ByteRing, Place, RETENTION};
+pub use super::ring::RETENTION;
+use super::ring::{ByteRing, Place};
 use crate::limits;
 
 /// Bytes of a ring at its start; it doubles from here.

@@ -76,10 +76,7 @@ pub enum Effect {
         publisher: ParticipantKey,
         track: TrackId,
         rendition: Rendition,
-        mid: Mid,
-        layers: Vec<Layer>,
-        /// MIME type of the other rendition, where subscribers may come to get that instead.
-        other: Option<String>,
+        media: MatchedMedia,
     },
     StopSource {
         publisher: ParticipantKey,
@@ -107,6 +104,16 @@ pub enum Effect {
     Close {
         participant: ParticipantKey,
     },
+}
+
+/// Where media of a rendition is found, and what it consists of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MatchedMedia {
+    pub mid: Mid,
+    /// Encodings low to high, as announced.
+    pub layers: Vec<Layer>,
+    /// MIME type of the other rendition, where subscribers may come to get that instead.
+    pub other: Option<String>,
 }
 
 /// The moment a decision is made.

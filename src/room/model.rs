@@ -131,7 +131,7 @@ pub struct TrackInfo {
     /// The announcement in its adaptor's own form; opaque to the room.
     pub opaque: Bytes,
     /// The same track in a second codec, once that is announced.
-    pub backup: Option<BackupInfo>,
+    pub backup: Option<Box<BackupInfo>>,
 }
 
 /// One of the codecs a publisher sends a track in.

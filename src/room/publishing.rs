@@ -11,7 +11,7 @@ use super::model::*;
 use super::news::Urgency;
 use super::participant::ParticipantKey;
 use super::publication::{CodecPreference, OfferedTrack, Publication, ended_by, match_offered};
-use super::{Effect, Room, ids};
+use super::{Effect, MatchedMedia, Room, ids};
 use crate::limits;
 
 impl Room {
@@ -222,8 +222,10 @@ fn start_source(publisher: ParticipantKey, publication: &Publication, rendition:
         publisher,
         track: publication.info.id.clone(),
         rendition,
-        mid: publication.mid_of(rendition)?,
-        layers: publication.layers_of(rendition).to_vec(),
-        other: other.map(str::to_owned),
+        media: MatchedMedia {
+            mid: publication.mid_of(rendition)?,
+            layers: publication.layers_of(rendition).to_vec(),
+            other: other.map(str::to_owned),
+        },
     })
 }

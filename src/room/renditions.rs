@@ -37,12 +37,12 @@ impl Room {
                 Some(backup) if backup.mid.is_some() => Err(RequestRefusal::Duplicate),
                 Some(backup) => {
                     backup.layers = layers;
-                    publication.info.backup = Some(BackupInfo {
+                    publication.info.backup = Some(Box::new(BackupInfo {
                         client_id: client_id.clone(),
                         mime_type: backup.plan.mime_type,
                         mid: None,
                         opaque,
-                    });
+                    }));
                     publication.info.version += 1;
                     Ok(publication.info.clone())
                 }

@@ -8,13 +8,11 @@ use super::home::HomeSource;
 use super::leg::{LegMessage, Order, RoomKey, ShardId, SourceDescription, SourceId};
 use super::sessions::codec_of;
 use super::timers::Owner;
-use crate::media::layers::{Layer, Wanted};
-use crate::room::Effect;
+use crate::media::layers::Wanted;
 use crate::room::event::Event;
 use crate::room::model::{Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
-use crate::wire::Mid;
-use crate::wire::codec::Codec;
+use crate::room::{Effect, MatchedMedia};
 
 impl Shard {
     /// Carries out a room's effects until it has none, puts out whoever they doomed, and arms the room's timer.
@@ -45,9 +43,8 @@ impl Shard {
                 }
                 self.order_to(now, serial, to, Order::Tell { participant: to, event });
             }
-            Effect::StartSource { publisher, track, rendition, mid, layers, other } => {
-                let other = other.and_then(|mime| codec_of(&mime));
-                self.start_source(now, serial, publisher, (track, rendition), mid, layers, other);
+            Effect::StartSource { publisher, track, rendition, media } => {
+                self.start_source(now, serial, publisher, (track, rendition), media);
             }
             Effect::StopSource { track, rendition, .. } => self.stop_source(now, serial, &(track, rendition)),
             Effect::StartForwarding { subscriber, track, rendition, wanted, .. } => {
@@ -91,10 +88,10 @@ impl Shard {
         serial: u64,
         publisher: ParticipantKey,
         key: (TrackId, Rendition),
-        mid: Mid,
-        layers: Vec<Layer>,
-        other: Option<Codec>,
+        matched: MatchedMedia,
     ) {
+        let MatchedMedia { mid, layers, other } = matched;
+        let other = other.and_then(|mime| codec_of(&mime));
         let id = SourceId { home: self.id, serial: self.draw_serial() };
         let Some(home) = self.homes.get_mut(&serial) else { return };
         let (Some(host), Some(section)) = (home.host_of(publisher), home.section(publisher, mid)) else {

@@ -167,6 +167,7 @@ impl Shard {
             next_nack: None,
             next_feedback: None,
             answered: false,
+            settled: None,
             leaving: false,
             last_batch: 0,
         });

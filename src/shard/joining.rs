@@ -4,15 +4,24 @@
 //! What always holds: a packet that was sent from the cache is not forwarded again when its batch is; of whoever waits, none is
 //! forgotten, since what no keyframe came for is asked for again with every report.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Shard;
 use super::inbound::SourceKey;
+use super::outbound::Subscription;
 use super::outlet::{Cached, Outlet};
 use crate::media::keyframe::Wish;
 
+/// From the end of a handshake until a client takes media in. Browsers do at once; stacks that set SRTP up beside the handshake
+/// (webrtc-rs, Pion) drop what comes in between, and a keyframe that is dropped is missed for longer than this.
+pub(super) const CONNECTED_SETTLING: Duration = Duration::from_millis(50);
+/// From an answer until a client that is connected already takes media in the sections it fills: the answer travels by another
+/// way than media and has to be applied first.
+pub(super) const ANSWERED_SETTLING: Duration = Duration::from_millis(100);
+
 impl Shard {
-    /// A subscription waits for a keyframe of an encoding.
+    /// A subscription waits for a keyframe of an encoding. One that is in the cache waits until the client has settled; of one that
+    /// is not, the publisher is asked at once, since that takes its time.
     pub(super) fn begin_picture(
         &mut self,
         now: Instant,
@@ -21,6 +30,9 @@ impl Shard {
         source: SourceKey,
         encoding: usize,
     ) {
+        if self.begins_when_settled(now, room, subscriber, source, encoding) {
+            return;
+        }
         if self.begin_from_cache(now, room, subscriber, source, encoding).is_some() {
             self.counters.keyframes_reused.add(1);
             return;
@@ -28,6 +40,35 @@ impl Shard {
         let subscription = self.peers.get_mut(subscriber).and_then(|peer| peer.outbound.get_mut(source));
         let wish = subscription.map_or(Wish::First, |subscription| subscription.stream.wish(now));
         self.request_keyframe(now, room, source, encoding, wish);
+    }
+
+    fn begins_when_settled(
+        &mut self,
+        now: Instant,
+        room: usize,
+        subscriber: usize,
+        source: SourceKey,
+        encoding: usize,
+    ) -> bool {
+        let Some(peer) = self.peers.get_mut(subscriber).filter(|peer| peer.is_settling(now)) else { return false };
+        let Some(reach) = peer.outbound.get_mut(source).map(|subscription| subscription.stream.reach()) else {
+            return false;
+        };
+        let source = self.rooms.get(room).and_then(|entry| entry.sources.get(source));
+        let cache = source.and_then(|source| source.encodings.get(encoding)).map(|encoding| &encoding.cache);
+        cache.is_some_and(|cache| cache.since_keyframe(now, reach).is_some())
+    }
+
+    /// A peer came back under another address after a silence longer than the cache reaches: what it missed cannot be sent again,
+    /// and by itself it would wait for seconds before it asks.
+    pub(super) fn renew_pictures(&mut self, now: Instant, key: usize) {
+        let Some(peer) = self.peers.get(key).filter(|peer| peer.transport.is_connected()) else { return };
+        let room = peer.room;
+        let needed = |subscription: &Subscription| Some((subscription.source, subscription.keyframe_needed()?));
+        let broken: Vec<_> = peer.outbound.subscriptions().filter_map(needed).collect();
+        for (source, encoding) in broken {
+            self.request_keyframe(now, room, source, encoding, Wish::First);
+        }
     }
 
     /// Sends the newest keyframe in the cache and all that followed. `None` when there is none near enough, or it does not serve:

@@ -243,8 +243,12 @@ impl Shard {
         }
         let feedback_due = peer.next_feedback.is_some_and(|at| at <= now);
         let nack_due = peer.next_nack.is_some_and(|at| at <= now);
+        let settled = peer.settled.take_if(|at| *at <= now).is_some();
         self.flush(now, key);
         self.repeat_keyframe_requests(now, key);
+        if settled {
+            self.request_awaited_keyframes(now, key);
+        }
         if nack_due {
             self.ask_again(now, key);
         }

@@ -52,6 +52,8 @@ pub struct Peer {
     pub leaving: bool,
     /// An offer was answered.
     pub answered: bool,
+    /// When its client should be able to take in what it was told of last; `None` once that was looked at.
+    pub settled: Option<Instant>,
 }
 
 impl Peer {
@@ -79,13 +81,22 @@ impl Peer {
         self.round_trip.retry_after(reported.min())
     }
 
+    /// Gives its client time to take media in: none is sent from a cache for so long.
+    pub fn settle_until(&mut self, at: Instant) {
+        self.settled = Some(self.settled.map_or(at, |before| before.max(at)));
+    }
+
+    pub fn is_settling(&self, now: Instant) -> bool {
+        self.settled.is_some_and(|at| now < at)
+    }
+
     /// When the peer wants to be called next.
     pub fn poll_timeout(&self) -> Instant {
         let transport = self.transport.poll_timeout();
         if !self.transport.is_connected() {
             return transport.unwrap_or(self.next_report);
         }
-        let own = [self.next_feedback, self.next_nack, transport];
+        let own = [self.next_feedback, self.next_nack, self.settled, transport];
         own.into_iter().flatten().fold(self.next_report, Instant::min)
     }
 }

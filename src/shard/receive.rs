@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::gather::Arrived;
 use super::inbound::{Route as Destination, SourceKey};
+use super::joining::CONNECTED_SETTLING;
 use super::leg::Report;
 use super::send::{LocalEnd, Route};
 use super::source::repair_of;
@@ -11,6 +12,7 @@ use super::timers::Owner;
 use super::{Arrival, Shard};
 use crate::congestion::feedback::FEEDBACK_INTERVAL;
 use crate::media::audio_level::LevelSample;
+use crate::media::cache::RETENTION;
 use crate::media::forward::Packet;
 use crate::room::model::LeaveReason;
 use crate::transport::ice::local_ufrag;
@@ -150,7 +152,9 @@ impl Shard {
             return Err(DropReason::StunUnauthenticated);
         };
         let peer = self.peers.get_mut(key).ok_or(DropReason::StunUnauthenticated)?;
+        let (before, last_heard) = (peer.transport.remote_address(), peer.transport.last_heard());
         peer.transport.handle_stun(now, arrival.from, datagram)?;
+        let moved = before.is_some() && peer.transport.remote_address() != before;
         let local = LocalEnd { socket: arrival.socket, ip: arrival.local_ip };
         if peer.transport.knows_address(arrival.from) {
             peer.learn_path(arrival.from, local);
@@ -161,6 +165,9 @@ impl Shard {
             self.batch.push_bytes(Route { to: arrival.from, local }, &answer.bytes);
         }
         self.flush(now, key);
+        if moved && now.saturating_duration_since(last_heard) >= RETENTION {
+            self.renew_pictures(now, key);
+        }
         Ok(())
     }
 
@@ -241,6 +248,9 @@ impl Shard {
         self.settle(now, room);
         // The last words of the handshake go before media from the cache, which the peer could not open yet.
         self.flush_transmits(now, key);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.settle_until(now + CONNECTED_SETTLING);
+        }
         self.request_awaited_keyframes(now, key);
     }
 }

@@ -15,10 +15,11 @@ const DATAGRAM_BYTES: usize = limits::DATAGRAM_BYTES + WRITTEN_HEADER_BYTES + MA
 /// The buffer grows by this, bytes: a run fits.
 const GROWTH: usize = 64 * 1024;
 
-/// Most datagrams in one run (the kernel's UDP_MAX_SEGMENTS is 64 on older kernels).
-const RUN_DATAGRAMS: usize = 64;
-/// Most bytes in one run: the largest UDP payload over IPv4.
-const RUN_BYTES: usize = 65_507;
+/// Most datagrams in one run. The kernel takes 64, but 16 cost hardly more each (62 ns to 46), shallow queues on the way take
+/// them, and webrtc-rs loses what comes in longer runs before it has announced the track.
+const RUN_DATAGRAMS: usize = 16;
+// The largest UDP payload over IPv4 holds any run.
+const _: () = assert!(RUN_DATAGRAMS * DATAGRAM_BYTES <= 65_507);
 
 /// The local end of a path: which socket of the shard, and which address of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -104,7 +105,6 @@ impl SendBatch {
             && !run.closed
             && len <= run.segment
             && run.datagrams < RUN_DATAGRAMS
-            && run.range.len() + len <= RUN_BYTES
         {
             run.range.end = range.end;
             run.datagrams += 1;
@@ -157,11 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn a_run_keeps_the_bounds_on_count_and_bytes() {
+    fn a_run_keeps_the_bound_on_its_count_and_so_on_its_bytes() {
         let mut batch = SendBatch::default();
-        (0..65).for_each(|_| batch.push_bytes(route(1), &[0; 10]));
-        (0..44).for_each(|_| batch.push_bytes(route(2), &[0; 1500]));
-        assert_eq!(runs(&batch), [(1, 64, 640), (1, 1, 10), (2, 43, 64_500), (2, 1, 1500)]);
+        (0..17).for_each(|_| batch.push_bytes(route(1), &[0; 1500]));
+        assert_eq!(runs(&batch), [(1, 16, 24_000), (1, 1, 1500)]);
     }
 
     #[test]

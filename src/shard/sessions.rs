@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Shard;
+use super::joining::ANSWERED_SETTLING;
 use super::leg::{OfferedSection, Report, SectionMedia};
 use super::outbound::{Placed, Waiting};
 use crate::negotiation::{LocalParameters, MediaKind, OfferError, Section, Session};
@@ -55,6 +56,9 @@ impl Shard {
         prefer_codecs(&mut peer.session, codecs);
         peer.inbound.update(peer.session.sections());
         peer.outbound.offered();
+        if peer.transport.is_connected() {
+            peer.settle_until(now + ANSWERED_SETTLING);
+        }
         self.register_ufrag(key);
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod joining;
 mod legs;
 mod paused_layers;
+mod red;
 mod renditions;
 mod resend;
 mod standing;

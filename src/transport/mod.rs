@@ -195,6 +195,11 @@ impl Transport {
         self.srtp.is_some() && !self.is_closed
     }
 
+    /// When something authenticated came last.
+    pub fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
     /// Where media goes now: the nominated address (the latest nomination wins: renomination is followed).
     pub fn remote_address(&self) -> Option<SocketAddr> {
         self.ice.selected()

@@ -253,7 +253,7 @@ mod tests {
         assert!(history.find(63_000).is_none(), "not sent yet");
         assert!(history.find(60_000).is_none(), "too long ago");
         // 250 packets a second of 25 bytes.
-        assert!(history.capacity() <= 512 * 40 + 16 * 1024, "{}", history.capacity());
+        assert_eq!(history.capacity(), 256 * 40 + 8 * 1024);
     }
 
     #[test]

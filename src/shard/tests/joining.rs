@@ -1,5 +1,6 @@
 //! Scenarios of coming to a picture: with a keyframe of a while ago where the cache has it, else by asking the publisher.
 
+use super::super::joining::ANSWERED_SETTLING;
 use super::super::leg::Origin;
 use super::*;
 use crate::media::layers::{Quality, Wanted};
@@ -66,6 +67,30 @@ fn a_second_viewer_begins_with_the_keyframe_of_a_while_ago_and_nobody_is_asked()
     assert_eq!(next[0].0.timestamp.wrapping_sub(last.timestamp), 3_000);
     assert_eq!(next[0].0.sequence_number, last.sequence_number.wrapping_add(1));
     assert_eq!(world.bert_received().len(), 1, "the others' stream is as it was");
+}
+
+#[test]
+fn media_from_the_cache_waits_until_a_client_that_was_just_answered_can_take_it() {
+    for (age, asked, begun) in [(FRAME, 0, vec![1, 2, 3]), (Duration::from_secs(3), 1, Vec::new())] {
+        let mut world = watched(3);
+        world.now += age;
+        let joins = request("cleo", "recvonly", Vec::new());
+        let (events, mut cleo) = enter(&mut world.shard, world.now, 2, joins, Connected::new(3));
+        world.events.push(events);
+        let key = world.shard.peer_of(SeatId(2));
+        let settled = world.now + ANSWERED_SETTLING;
+        world.shard.peers[key].settle_until(settled);
+        world.shard.request_awaited_keyframes(world.now, key);
+        world.shard.arm_peer(key);
+        assert!(world.received_by(&mut cleo).is_empty());
+        assert_eq!(world.asked(), asked, "the publisher is asked at once for what is not in the cache");
+        while world.now < settled {
+            world.now = world.shard.poll_timeout().unwrap().min(settled);
+            world.shard.handle_timeout(world.now);
+        }
+        assert_eq!(fills(&world.received_by(&mut cleo)), begun);
+        assert_eq!((world.asked(), world.reused()), (asked, 1 - asked));
+    }
 }
 
 #[test]

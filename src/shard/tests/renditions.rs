@@ -9,8 +9,11 @@ use crate::room::renditions::BackupAnnouncement;
 const VP8: PayloadType = PayloadType(96);
 const VP9: PayloadType = PayloadType(98);
 
-/// An offer of sections: what each has after its `m=` line, by payload types and codecs.
-fn offer_of(id: u32, sections: &[(&str, &[(PayloadType, &str)], &str)]) -> Offer {
+/// A section by its direction, codecs and track.
+type Section<'a> = (&'a str, &'a [(PayloadType, &'a str)], &'a str);
+
+/// An offer of sections.
+fn offer_of(id: u32, sections: &[Section]) -> Offer {
     let digest = ["AB"; 32].join(":");
     let mids: Vec<String> = (0..sections.len()).map(|mid| mid.to_string()).collect();
     let mut sdp = format!("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\n", mids.join(" "));
@@ -45,8 +48,7 @@ struct Scene {
 fn scene(shards: usize, policy: BackupPolicy) -> Scene {
     let mut legs = Legs::new(shards);
     let backup = Some(BackupPlan { mime_type: "video/VP8", policy });
-    let sections: [(&str, &[_], &str); 2] =
-        [("sendonly", &[(VP9, "VP9")], "cam"), ("sendonly", &[(VP8, "VP8")], "cam-vp8")];
+    let sections: [Section; 2] = [("sendonly", &[(VP9, "VP9")], "cam"), ("sendonly", &[(VP8, "VP8")], "cam-vp8")];
     legs.ask_to_join(joining("anna", offer_of(1, &sections), vec![Announcement { backup, ..camera() }]));
     let reads_vp8 = |id| offer_of(id, &[("recvonly", &[(VP8, "VP8")], "-")]);
     legs.ask_to_join(joining("bert", reads_vp8(1), Vec::new()));
@@ -235,7 +237,7 @@ fn another_offer_leaves_the_codec_of_a_track_as_it_is() {
         mime_type: Some(mime),
         ..camera()
     });
-    let sections: [(&str, &[_], &str); 2] = [("sendonly", both, "cam2"), ("sendonly", both, "cam")];
+    let sections: [Section; 2] = [("sendonly", both, "cam2"), ("sendonly", both, "cam")];
     legs.ask_to_join(joining("anna", offer_of(1, &sections), announcements.to_vec()));
     legs.tell_home(Message::Command { seat: ANNA, command: Command::Offer(offer_of(2, &sections)) });
     let formats = |sdp: &str| -> Vec<String> {

@@ -288,7 +288,7 @@ fn codecs(info: &TrackInfo, request: &AddTrackRequest) -> Vec<proto::SimulcastCo
             proto::SimulcastCodecInfo {
                 mid: if negotiated { mid() } else { backup_mid.unwrap_or_default() },
                 cid: backup.map_or_else(|| codec.cid.clone(), |backup| backup.client_id.clone()),
-                layers: backup.map_or_else(|| layers(given), backup_layers),
+                layers: backup.map_or_else(|| layers(given), |backup| backup_layers(backup)),
                 video_layer_mode: layer_mode(info.kind, &mime_type, codec.video_layer_mode()).into(),
                 mime_type,
                 sdp_cid: String::new(),

@@ -84,7 +84,7 @@ fn wishes() -> Wishes {
         cases: matches.get_many("case").map(|cases| cases.cloned().collect()).unwrap_or_default(),
         cell: matches.get_one("cell").cloned(),
         seeds: if seeds.is_empty() { vec![1, 2, 3] } else { seeds },
-        options: Options { without_recovery: matches.get_flag("without-recovery"), keep_frames: false },
+        options: Options { without_recovery: matches.get_flag("without-recovery"), ..Options::default() },
         verbose: matches.get_flag("verbose"),
         plots: matches.get_one("plots").cloned(),
     }

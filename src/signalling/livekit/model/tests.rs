@@ -243,11 +243,11 @@ fn a_track_lists_both_codecs_with_their_sections() {
     assert_eq!(listed(&info), [primary.clone(), row("video/VP8", "", "", 3)]);
     let mut announced = AddTrackRequest { sid: info.id.to_string(), cid: "cam2".into(), ..video_request() };
     announced.layers.truncate(2);
-    info.backup = Some(BackupInfo {
+    info.backup = Some(Box::new(BackupInfo {
         client_id: "cam2".into(),
         mime_type: "video/VP8",
         mid: Some("5".into()),
         opaque: announced.encode_to_vec().into(),
-    });
+    }));
     assert_eq!(listed(&info), [primary, row("video/VP8", "5", "cam2", 2)]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sfumato_load::link::{LinkConfig, Loss};
 
-use super::{Case, Options, frozen_percent, info, judge, scene};
+use super::{Case, Options, frozen_percent, info, judge, scene, seconds};
 use crate::client::Plan;
 use crate::outcome::{Bar, Figure, Outcome};
 use crate::world::{Path, World};
@@ -29,7 +29,7 @@ fn run(cell: &str, seed: u64, options: Options) -> (Outcome, World) {
         (plan, Path { up: link, down: link })
     };
     let mut world = scene(seed, options, (0..PEOPLE).map(member).collect());
-    let end = world.now() + DURATION;
+    let end = world.now() + options.duration.unwrap_or(DURATION);
     world.run_until(end);
     world.end();
     let figures = figures(&world);
@@ -40,7 +40,7 @@ fn figures(world: &World) -> Vec<Figure> {
     let receivers = || world.places.iter().flat_map(|place| place.client.receivers.values());
     let frozen = receivers().map(|receiver| frozen_percent(world, Some(receiver), 0)).fold(0.0, f64::max);
     let frames = receivers().filter_map(|receiver| Some(receiver.playouts.first()?.freezes.frames));
-    let fewest = frames.min().unwrap_or_default() as f64 / DURATION.as_secs_f64();
+    let fewest = frames.min().unwrap_or_default() as f64 / seconds(world);
     let packets: u64 =
         world.places.iter().map(|place| place.down_tap.video.packets + place.down_tap.audio.packets).sum();
     vec![

@@ -17,7 +17,7 @@ pub const CASE: Case = Case {
     run,
 };
 
-const DURATION: Duration = Duration::from_secs(60);
+const DURATION: Duration = Duration::from_secs(120);
 const RATE: u64 = 1_000_000;
 /// Mean length of a burst.
 const BURST: f64 = 5.0;
@@ -87,7 +87,7 @@ fn run(name: &str, seed: u64, options: Options) -> (Outcome, World) {
     let (first, second) = if cell.to_viewer { (good, cell.path()) } else { (cell.path(), good) };
     let publisher = Plan { audios: 1, ..Plan::publisher("anna", RATE) };
     let mut world = scene(seed, options, vec![(publisher, first), (Plan::viewer("bert", 1).speaking(), second)]);
-    let end = world.now() + DURATION;
+    let end = world.now() + options.duration.unwrap_or(DURATION);
     world.run_until(end);
     world.end();
     let figures = figures(&world, cell);

@@ -25,6 +25,8 @@ pub struct Options {
     pub without_recovery: bool,
     /// Frames are kept, for plots.
     pub keep_frames: bool,
+    /// How long media lasts, where a case's own time is too long.
+    pub duration: Option<Duration>,
 }
 
 /// A case of the scoreboard.
@@ -95,7 +97,7 @@ fn video(world: &World, id: ClientId) -> Option<&VideoReceiver> {
 
 /// Share of the time since media began in which a picture stood still, percent; all of it where there never was one.
 fn frozen_percent(world: &World, receiver: Option<&VideoReceiver>, playout: usize) -> f64 {
-    let time = (world.now() - world.media_began()).as_secs_f64();
+    let time = seconds(world);
     let playout = receiver.and_then(|receiver| receiver.playouts.get(playout));
     playout
         .filter(|playout| playout.freezes.frames > 1)
@@ -112,6 +114,11 @@ fn latency_ms(playout: &Playout) -> f64 {
 fn keyframe_requests(world: &World, id: ClientId, after: Duration) -> usize {
     let video = world.places.get(id).and_then(|place| place.client.video.as_ref());
     video.map_or(0, |video| video.requested_after(world.instant(after)))
+}
+
+/// How long media has lasted, seconds.
+fn seconds(world: &World) -> f64 {
+    (world.now() - world.media_began()).as_secs_f64()
 }
 
 fn info(name: &str, value: f64, unit: &'static str) -> Figure {

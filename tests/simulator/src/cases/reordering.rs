@@ -31,7 +31,7 @@ fn run(cell: &str, seed: u64, options: Options) -> (Outcome, World) {
     };
     let publisher = Plan { audios: 1, adapts: true, ..Plan::publisher("anna", RATE) };
     let mut world = scene(seed, options, vec![(publisher, first), (Plan::viewer("bert", 1).speaking(), second)]);
-    let end = world.now() + DURATION;
+    let end = world.now() + options.duration.unwrap_or(DURATION);
     world.run_until(end);
     world.end();
     let figures = figures(&world);

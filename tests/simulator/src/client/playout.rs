@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_millis(1_500);
 /// What any jitter buffer adds: decoding and rendering take time.
 const LEAST: Duration = Duration::from_millis(10);
 /// For how long lateness is remembered, in seconds.
-const MEMORY: usize = 20;
+const MEMORY: usize = 60;
 /// A delay shrinks by this share of the time, so that nobody sees it.
 const SHRINKING: f64 = 0.1;
 /// Frames that the mean of the freeze's definition is taken of.

@@ -9,7 +9,7 @@ use sfumato::wire::codec::vp8;
 use sfumato::wire::rtcp::ReceptionReport;
 use sfumato_load::client::format::Kind;
 use sfumato_load::client::payload::{HEAD_BYTES, Head, Picture, stamp};
-use sfumato_load::client::receive::{Arrival, ReceiveStream};
+use sfumato_load::client::receive::ReceiveStream;
 use sfumato_load::client::send::FILLER;
 
 use super::EPOCH;
@@ -102,10 +102,8 @@ impl VideoReceiver {
 
     pub fn receive(&mut self, now: Duration, packet: Packet<'_>, round_trip_time: Duration) -> Wishes {
         if !packet.repaired {
-            let arrival = self.statistics.accept(packet.sequence, packet.timestamp, now);
-            if arrival == Arrival::Duplicate {
-                return Wishes::default();
-            }
+            // What it takes for a duplicate may be a packet that is very late: the frames tell.
+            self.statistics.accept(packet.sequence, packet.timestamp, now);
         }
         self.packets += 1;
         self.bytes += packet.payload.len() as u64;

@@ -1,0 +1,82 @@
+//! The part of the scoreboard that there is time for in every test run: each case once, what must fail, and that a seed is
+//! all a run depends on.
+
+use std::time::Duration;
+
+use sfumato_sim::cases::{CANARY, CASES, Case, Options};
+use sfumato_sim::outcome::Outcome;
+
+fn case(name: &str) -> &'static Case {
+    CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no case {name}"))
+}
+
+/// A short run: the whole is for `make sim`.
+fn run(name: &str, cell: &str, seed: u64, seconds: u64) -> Outcome {
+    let options = Options { duration: Some(Duration::from_secs(seconds)), ..Options::default() };
+    (case(name).run)(cell, seed, options).0
+}
+
+fn assert_passes(name: &str, cell: &str) {
+    let seconds = if name == "S5" { 60 } else { 20 };
+    let outcome = run(name, cell, 1, seconds);
+    assert!(outcome.passes(), "{outcome}\nagain: {}", outcome.replay());
+}
+
+#[test]
+fn one_bad_viewer_is_its_own_problem() {
+    assert_passes("S4", "");
+}
+
+#[test]
+fn what_is_lost_on_the_way_to_a_viewer_is_sent_again() {
+    for cell in ["viewer-even5-rtt20", "viewer-even5-rtt100", "viewer-bursts20-rtt100"] {
+        assert_passes("S5", cell);
+    }
+}
+
+#[test]
+fn what_is_lost_on_the_way_from_a_publisher_is_asked_for() {
+    for cell in ["publisher-even5-rtt20", "publisher-even5-rtt100", "publisher-bursts20-rtt100"] {
+        assert_passes("S5", cell);
+    }
+}
+
+#[test]
+fn reordering_costs_no_keyframe_and_no_rate() {
+    for cell in ["viewer", "publisher"] {
+        assert_passes("S6", cell);
+    }
+}
+
+#[test]
+fn a_hundred_who_join_at_once_see_a_picture_soon() {
+    assert_passes("S7", "");
+}
+
+#[test]
+fn a_viewer_sees_video_soon_after_it_came_back_elsewhere() {
+    assert_passes("S8", "");
+}
+
+#[test]
+fn without_recovery_loss_fails() {
+    let (case, cell) = CANARY;
+    let (outcome, _) = (case.run)(
+        cell,
+        1,
+        Options { without_recovery: true, duration: Some(Duration::from_secs(20)), ..Options::default() },
+    );
+    assert!(!outcome.passes(), "{outcome}");
+    let missed: Vec<&str> =
+        outcome.figures.iter().filter(|figure| !figure.is_met()).map(|figure| figure.name.as_str()).collect();
+    assert_eq!((missed.first(), outcome.faults.len()), (Some(&"frozen"), 0), "for the right reason: {outcome}");
+}
+
+#[test]
+fn one_seed_gives_one_trace_and_another_a_different_one() {
+    for (name, cell) in [("S5", "viewer-bursts20-rtt200"), ("S5", "publisher-even20-rtt20"), ("S7", ""), ("S8", "")] {
+        let hashes = [7, 7, 7, 8].map(|seed| run(name, cell, seed, 10).hash);
+        assert_eq!((hashes[0], hashes[0]), (hashes[1], hashes[2]), "{name} {cell}");
+        assert_ne!(hashes[0], hashes[3], "{name} {cell}");
+    }
+}
