@@ -24,6 +24,7 @@ use crate::wire::{Mid, PayloadType, Ssrc};
 
 mod budget;
 mod catch_up;
+mod cushion;
 mod filter;
 mod history;
 mod picture;
@@ -34,6 +35,7 @@ mod timestamp;
 mod write;
 
 use catch_up::Squeeze;
+use cushion::Cushion;
 use filter::LayerFilter;
 pub use history::Remembered;
 use picture::{Counters, PictureMap, Place};
@@ -142,6 +144,7 @@ pub struct SendStream {
     last_keyframe: Option<Instant>,
     /// Where the subscriber may have packets sent again.
     recovery: Option<Box<Recovery>>,
+    cushion: Cushion,
     mid_known: bool,
     packets: u64,
     bytes: u64,
@@ -171,6 +174,7 @@ impl SendStream {
             squeeze: None,
             last_keyframe: None,
             recovery: None,
+            cushion: Cushion::default(),
             mid_known: false,
             packets: 0,
             bytes: 0,
@@ -436,6 +440,14 @@ impl SendStream {
         if let Some((_, sent)) = answered {
             let elapsed = now.saturating_duration_since(*sent);
             self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
+        }
+    }
+
+    /// After a report of a subscriber that sends nothing: where it loses packets, it is asked to hold pictures back for long enough
+    /// to get them again.
+    pub fn hold_back(&mut self, now: Instant) {
+        if self.video {
+            self.cushion.reported(now, self.fraction_lost, self.round_trip_time.unwrap_or_default());
         }
     }
 

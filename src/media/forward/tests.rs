@@ -19,6 +19,7 @@ const MID: u8 = 1;
 const LEVEL: u8 = 2;
 const DEPENDENCY: u8 = 3;
 const ABS_SEND_TIME: u8 = 4;
+const PLAYOUT_DELAY: u8 = 7;
 const VP8: (Codec, PayloadType) = (Codec::Vp8, PayloadType(100));
 const OPUS: (Codec, PayloadType) = (Codec::Opus, PayloadType(109));
 const RED: (Codec, PayloadType) = (Codec::Red, PayloadType(63));
@@ -40,6 +41,7 @@ fn send_stream(payload_types: &[(Codec, PayloadType)], seed: u64) -> SendStream 
     extensions.insert(LEVEL, Extension::AudioLevel);
     extensions.insert(DEPENDENCY, Extension::DependencyDescriptor);
     extensions.insert(ABS_SEND_TIME, Extension::AbsSendTime);
+    extensions.insert(PLAYOUT_DELAY, Extension::PlayoutDelay);
     let video = payload_types.iter().any(|(codec, _)| codec.is_video());
     let target = Target {
         ssrc: SSRC,

@@ -83,11 +83,14 @@ impl SendStream {
         self.write_extensions(record, rewritten, source, packet);
     }
 
-    /// Mid, and the end-to-end extensions under the subscriber's ids.
+    /// Mid, how long to hold pictures back, and the end-to-end extensions, under the subscriber's ids.
     fn write_extensions(&mut self, record: &Packet, rewritten: &Rewritten, source: &ExtensionMap, packet: &[u8]) {
         let own = &self.target.extensions;
         if let Some(id) = own.id(Extension::Mid).filter(|_| !self.mid_known) {
             self.header.extension(id, self.target.mid.as_str().as_bytes());
+        }
+        if let (Some(id), Some(delay)) = (own.id(Extension::PlayoutDelay), self.cushion.value()) {
+            self.header.extension(id, &delay);
         }
         for (id, value) in record.header.extensions(packet) {
             let known = source.extension(id).filter(|extension| extension.end_to_end());
