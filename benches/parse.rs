@@ -23,7 +23,7 @@ fn parse(criterion: &mut Criterion) {
         b.iter(|| header.extension(black_box(&packet), &map, Extension::TransportCc));
     });
     group.bench_function("vp8 descriptor", |b| {
-        b.iter(|| inspect(Codec::Vp8, black_box(&packet[header.len..]), None));
+        b.iter(|| inspect(Codec::Vp8, black_box(&packet[header.len..]), None, &mut None));
     });
     let bytes = bytes::Bytes::from(packet.clone());
     group.bench_function("rtc-rtp, packet", |b| {

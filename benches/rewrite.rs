@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sfumato::media::cache::PacketCache;
 use sfumato::media::forward::{RtxTarget, SendStream, Target};
+use sfumato::media::layers::Selection;
 use sfumato::wire::codec::Codec;
 use sfumato::wire::{Mid, PayloadType, Ssrc};
 
@@ -33,7 +34,7 @@ fn rewrite(criterion: &mut Criterion) {
     let now = Instant::now();
     let packets: Vec<_> = (0..PACKETS).map(|n| support::video(n, support::VIDEO_BYTES)).collect();
     let mut stream = SendStream::new(target(), &mut StdRng::seed_from_u64(1));
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let mut sequence = 0;
     criterion.bench_function("rewrite/vp8 for one subscriber", |b| {
         b.iter(|| {
@@ -54,7 +55,7 @@ fn remembered(criterion: &mut Criterion) {
     let mut stream = SendStream::new(target(), &mut StdRng::seed_from_u64(1));
     let rtx = RtxTarget { ssrc: Ssrc(10), payload_types: vec![(PayloadType(100), PayloadType(101))] };
     stream.retransmit_to(rtx, &mut StdRng::seed_from_u64(1));
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let (mut sequence, mut newest) = (0, 0);
     criterion.bench_function("rewrite/vp8, remembered for retransmission", |b| {
         b.iter(|| {

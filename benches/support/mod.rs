@@ -54,6 +54,6 @@ pub fn video(sequence: u64, len: usize) -> Vec<u8> {
 /// What the receive path makes of it.
 pub fn record(packet: &[u8], sequence: u64) -> Option<Packet> {
     let header = Header::parse(packet).ok()?;
-    let info = inspect(Codec::Vp8, header.payload(packet).ok()?, None);
+    let info = inspect(Codec::Vp8, header.payload(packet).ok()?, None, &mut None);
     Some(Packet { encoding: 0, header, extended_sequence: 70_000 + sequence, codec: Codec::Vp8, info, clock: None })
 }

@@ -2,7 +2,8 @@
 //! (RFC 7667, section 3.7).
 //!
 //! What always holds: per subscriber an extended sequence number is given once; a gap in it is a gap in the source; a new encoding
-//! begins at a keyframe, later in time than all before it; [`SendStream::forward`] allocates nothing and reads no clock.
+//! begins at a keyframe, later in time than all before it; of an encoding with layers whole frames are forwarded, and with a frame
+//! all it refers to; [`SendStream::forward`] allocates nothing and reads no clock.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -12,8 +13,10 @@ use rand::RngCore;
 use super::catch_up::{CatchUp, JOIN_REACH, SWITCH_REACH};
 use super::clock;
 use super::keyframe::{RECENTLY_SERVED, Wish};
+use super::layers::Selection;
 use super::receive::ClockReference;
-use crate::wire::codec::{Codec, PayloadInfo, Vp8Descriptor, dependency_descriptor, red, write_vp8};
+use crate::wire::codec::dependency_descriptor::attached_structure;
+use crate::wire::codec::{Codec, PayloadInfo, red};
 use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::rtcp::{ReceptionReport, SenderInfo};
 use crate::wire::rtp::{Header, HeaderWriter};
@@ -21,18 +24,25 @@ use crate::wire::{Mid, PayloadType, Ssrc};
 
 mod budget;
 mod catch_up;
+mod cushion;
+mod filter;
 mod history;
 mod picture;
 mod recovery;
 mod sequence;
+mod templates;
 mod timestamp;
+mod write;
 
 use catch_up::Squeeze;
+use cushion::Cushion;
+use filter::LayerFilter;
 pub use history::Remembered;
-use picture::{PictureMap, Place};
+use picture::{Counters, PictureMap, Place};
 use recovery::Recovery;
 pub use recovery::{Refusal, RtxTarget};
 use sequence::SequenceMap;
+use templates::Templates;
 use timestamp::TimestampMap;
 
 /// Sender reports remembered for the round trip time: a report may be answered after the next was sent.
@@ -100,25 +110,17 @@ enum Fate {
     Continues,
 }
 
-/// What of a packet is forwarded.
-struct Content<'a> {
-    payload_type: PayloadType,
-    payload: &'a [u8],
-    /// Where the payload ends in the packet.
-    end: usize,
-    rewrite: Rewrite<'a>,
-}
-
-/// What the prefix is made of.
-enum Rewrite<'a> {
-    Nothing,
-    Vp8(Vp8Descriptor),
-    /// The payload type inside RED's block headers is the publisher's.
-    Red {
-        headers: &'a [u8],
-        from: PayloadType,
-        to: PayloadType,
-    },
+/// What a packet becomes for the subscriber, beside what is copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Rewritten {
+    extended_sequence: u64,
+    timestamp: u32,
+    marker: bool,
+    counters: Counters,
+    /// Added to template ids of the dependency descriptor.
+    template_shift: u8,
+    /// The highest spatial layer that is forwarded, where the packet has to tell it.
+    announced: Option<u8>,
 }
 
 /// Rewrites a source's packets for one subscriber.
@@ -126,7 +128,7 @@ pub struct SendStream {
     target: Target,
     /// Video starts at keyframes.
     video: bool,
-    wanted: Option<usize>,
+    wanted: Option<Selection>,
     /// What is forwarded, or was before the pause.
     joined: Option<Origin>,
     paused: bool,
@@ -135,11 +137,14 @@ pub struct SendStream {
     sequence: SequenceMap,
     timestamp: TimestampMap,
     pictures: PictureMap,
+    templates: Templates,
+    filter: LayerFilter,
     /// What is forwarded is sent at once, from a keyframe of a while ago on.
     squeeze: Option<Squeeze>,
     last_keyframe: Option<Instant>,
     /// Where the subscriber may have packets sent again.
     recovery: Option<Box<Recovery>>,
+    cushion: Cushion,
     mid_known: bool,
     packets: u64,
     bytes: u64,
@@ -164,9 +169,12 @@ impl SendStream {
             sequence: SequenceMap::new(first_sequence),
             timestamp: TimestampMap::new(target.clock_rate, random.next_u32()),
             pictures: PictureMap::default(),
+            templates: Templates::new(),
+            filter: LayerFilter::new(),
             squeeze: None,
             last_keyframe: None,
             recovery: None,
+            cushion: Cushion::default(),
             mid_known: false,
             packets: 0,
             bytes: 0,
@@ -207,13 +215,14 @@ impl SendStream {
         self.select(None);
     }
 
-    /// The encoding that should be forwarded; `None` pauses. A switch happens at a keyframe of the new encoding, the old one running until then.
-    /// Audio has one encoding, 0, and needs no keyframe.
-    pub fn select(&mut self, encoding: Option<usize>) {
-        self.wanted = encoding;
-        if encoding.is_none() {
-            self.paused = true;
-            self.interrupted = false;
+    /// What should be forwarded; `None` pauses. A switch happens at a keyframe of the new encoding, the old one running until then; layers
+    /// of the encoding change where the stream allows it. Audio has one encoding, 0, and needs no keyframe.
+    pub fn select(&mut self, selection: Option<Selection>) {
+        self.wanted = selection;
+        match selection {
+            None => (self.paused, self.interrupted) = (true, false),
+            Some(selection) if self.current() == Some(selection.encoding) => self.filter.want(selection.layers),
+            Some(_) => {}
         }
     }
 
@@ -222,16 +231,26 @@ impl SendStream {
         self.origin().map(|origin| origin.encoding)
     }
 
-    /// The encoding a keyframe is waited for, if any (video at the start, after a pause, during a switch).
+    /// What is forwarded now; layers the encoding does not have may be named.
+    pub fn selected(&self) -> Option<Selection> {
+        self.current().map(|encoding| Selection { encoding, layers: self.filter.layers() })
+    }
+
+    /// The encoding a keyframe is waited for, if any (video at the start, after a pause, during a switch, and where spatial layers cannot change
+    /// without).
     ///
     /// A request for one may get lost: ask the keyframe gate again as long as this is `Some`.
     pub fn awaits_keyframe(&self) -> Option<usize> {
-        self.wanted.filter(|wanted| self.video && (self.interrupted || self.current() != Some(*wanted)))
+        let wanted = self.wanted.filter(|_| self.video)?.encoding;
+        let waits = self.interrupted || self.current() != Some(wanted) || self.filter.awaits_keyframe();
+        waits.then_some(wanted)
     }
 
-    /// How old a keyframe may be for the stream to begin with, when one is waited for.
-    pub fn reach(&self) -> Duration {
-        if self.current().is_some() { SWITCH_REACH } else { JOIN_REACH }
+    /// How old a keyframe may be for the stream to begin with, when one is waited for; `None` while the encoding is forwarded
+    /// already, and only layers of it wait.
+    pub fn reach(&self) -> Option<Duration> {
+        let joins = self.interrupted || self.wanted.is_some_and(|wanted| self.current() != Some(wanted.encoding));
+        joins.then_some(if self.current().is_some() { SWITCH_REACH } else { JOIN_REACH })
     }
 
     /// What is forwarded until [`end_catch_up`](Self::end_catch_up) is this, all at once.
@@ -249,7 +268,7 @@ impl SendStream {
         if served { Wish::Again } else { Wish::First }
     }
 
-    /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding, waiting for a keyframe, older than the switch, unknown codec).
+    /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding or layer, waiting for a keyframe, older than the switch, unknown codec).
     /// `packet` is the whole plain packet, `source` its publisher's extension map, `padding` the bytes that will be padded
     /// (RFC 3550, section 5.1).
     pub fn forward(
@@ -270,24 +289,20 @@ impl SendStream {
             }
             return None;
         };
-        let (extended_sequence, timestamp, place) = self.renumber(now, record, fate)?;
-        self.header.restart(
-            record.header.marker,
-            content.payload_type,
-            extended_sequence as u16,
-            timestamp,
-            self.target.ssrc,
-        );
-        if padding > 0 {
-            self.header.set_padding();
+        if fate == Fate::Continues && self.video && !self.filter.admits(record) {
+            self.sequence.skip(record.extended_sequence);
+            self.pictures.withhold(&record.info);
+            return None;
         }
-        self.write_extensions(place, record, source, packet);
-        let prefix_len = self.write_prefix(place, &content);
+        let rewritten = self.rewrite(now, record, fate, source, packet)?;
+        self.write_header(record, &rewritten, content.payload_type, padding > 0, source, packet);
+        let prefix_len = self.write_prefix(&rewritten, &content);
         if record.info.starts_keyframe {
             self.last_keyframe = Some(now);
         }
         self.packets += 1;
         self.bytes += content.payload.len() as u64;
+        let extended_sequence = rewritten.extended_sequence;
         let payload = content.end.checked_sub(content.payload.len())?..content.end;
         let (header, prefix) = (self.header.finish(), self.prefix.get_mut(..prefix_len)?);
         if let Some(recovery) = &mut self.recovery {
@@ -318,7 +333,7 @@ impl SendStream {
             self.interrupted = false; // what seemed to replace this stream was a straggler
             return Fate::Continues;
         }
-        if self.wanted != Some(record.encoding) {
+        if self.wanted.is_none_or(|wanted| wanted.encoding != record.encoding) {
             return Fate::Ignored;
         }
         if self.video && !record.info.starts_keyframe {
@@ -332,37 +347,52 @@ impl SendStream {
         Fate::Joins
     }
 
-    /// What to forward of a packet; `None` when there is nothing: only padding, or a codec the subscriber does not have.
-    fn content<'a>(&self, record: &Packet, packet: &'a [u8]) -> Option<Content<'a>> {
-        let payload = record.header.payload(packet).ok()?;
-        let own = self.target.payload_type(record.codec);
-        let (payload_type, content, rewrite) = match record.codec {
-            Codec::Red => self.red_content(payload, own)?,
-            _ => (own?, payload, record.info.vp8.map_or(Rewrite::Nothing, Rewrite::Vp8)),
+    /// What a packet becomes; `None` for a duplicate or one that is too late.
+    fn rewrite(
+        &mut self,
+        now: Instant,
+        record: &Packet,
+        fate: Fate,
+        source: &ExtensionMap,
+        packet: &[u8],
+    ) -> Option<Rewritten> {
+        let (extended_sequence, timestamp, place) = self.renumber(now, record, fate)?;
+        let mut rewritten = Rewritten {
+            extended_sequence,
+            timestamp,
+            marker: record.header.marker,
+            counters: Counters::default(),
+            template_shift: 0,
+            announced: None,
         };
-        let end = record.header.len + payload.len();
-        (!content.is_empty()).then_some(Content { payload_type, payload: content, end, rewrite })
+        if self.video {
+            if record.info.starts_keyframe && place != Place::Late {
+                self.take_structure(record, place, source, packet);
+            }
+            rewritten.marker |= self.filter.ends_picture(record);
+            rewritten.counters = self.pictures.map(place, &record.info);
+            rewritten.template_shift = self.templates.shift;
+            rewritten.announced = self.announced(record);
+        }
+        Some(rewritten)
     }
 
-    /// RED as it is where the subscriber has it, else its primary encoding alone, which comes last in it.
-    fn red_content<'a>(
-        &self,
-        payload: &'a [u8],
-        own: Option<PayloadType>,
-    ) -> Option<(PayloadType, &'a [u8], Rewrite<'a>)> {
-        let red = red::parse(payload)?;
-        let opus = self.target.payload_type(Codec::Opus);
-        let (payload_type, payload) = match own {
-            Some(own) => (own, payload),
-            None => (opus?, red.primary),
-        };
-        let rewrite = match opus {
-            Some(to) if own.is_some() && to != red.payload_type => {
-                Rewrite::Red { headers: red.headers, from: red.payload_type, to }
-            }
-            _ => Rewrite::Nothing,
-        };
-        Some((payload_type, payload, rewrite))
+    /// Keeps of the structure that comes with a keyframe what the subscriber's descriptors need.
+    fn take_structure(&mut self, record: &Packet, place: Place, source: &ExtensionMap, packet: &[u8]) {
+        let value = record.header.extension(packet, source, Extension::DependencyDescriptor);
+        if let Some(structure) = value.and_then(attached_structure) {
+            self.templates.take(&structure, place == Place::Switch);
+        }
+    }
+
+    /// A keyframe tells which spatial layers there are, and so does the first frame after a change.
+    fn announced(&self, record: &Packet) -> Option<u8> {
+        record.info.dependency.as_ref().filter(|dependency| dependency.starts_frame)?;
+        let highest = self.filter.layers().spatial;
+        if record.info.starts_keyframe {
+            return Some(highest).filter(|highest| self.templates.reach_above(*highest));
+        }
+        self.filter.announces(record)
     }
 
     /// The subscriber's sequence number and timestamp for a packet; `None` for a duplicate or one that is too late.
@@ -374,6 +404,9 @@ impl SendStream {
             self.joined = Some(origin);
             self.paused = false;
             self.interrupted = false;
+            if let Some(wanted) = self.wanted.filter(|_| self.video) {
+                self.filter.join(record, wanted.layers);
+            }
             let (anchor, before) = self.squeeze.map_or((timestamp, 0), |squeeze| squeeze.anchor());
             let placed = self.timestamp.start(now, anchor, before, resumes, record.clock);
             let ticks = self.squeeze.as_mut().and_then(|squeeze| squeeze.ticks_before(timestamp));
@@ -386,50 +419,6 @@ impl SendStream {
             None => self.timestamp.map(now, timestamp, newest, record.clock),
         };
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
-    }
-
-    /// Mid, and the end-to-end extensions under the subscriber's ids.
-    fn write_extensions(&mut self, place: Place, record: &Packet, source: &ExtensionMap, packet: &[u8]) {
-        let own = &self.target.extensions;
-        if let Some(id) = own.id(Extension::Mid).filter(|_| !self.mid_known) {
-            self.header.extension(id, self.target.mid.as_str().as_bytes());
-        }
-        for (id, value) in record.header.extensions(packet) {
-            let known = source.extension(id).filter(|extension| extension.end_to_end());
-            let Some((extension, id)) = known.and_then(|extension| Some((extension, own.id(extension)?))) else {
-                continue;
-            };
-            let written = self.header.element(id, value);
-            if let (Extension::DependencyDescriptor, Some(written)) = (extension, written)
-                && let Some(number) = dependency_descriptor::frame_number(value)
-            {
-                dependency_descriptor::set_frame_number(written, self.pictures.frame_number(place, number));
-            }
-        }
-    }
-
-    /// Fills the prefix with the rewritten first bytes of the payload and gives their number, 0 when the payload stays as it is.
-    fn write_prefix(&mut self, place: Place, content: &Content<'_>) -> usize {
-        let original = match &content.rewrite {
-            Rewrite::Nothing => return 0,
-            Rewrite::Vp8(descriptor) => content.payload.get(..descriptor.len),
-            Rewrite::Red { headers, .. } => Some(*headers),
-        };
-        let copy = original.and_then(|bytes| Some((self.prefix.get_mut(..bytes.len())?, bytes)));
-        let Some((prefix, bytes)) = copy else { return 0 };
-        prefix.copy_from_slice(bytes);
-        match content.rewrite {
-            Rewrite::Vp8(descriptor) => {
-                let rewritten = self.pictures.vp8(place, &descriptor);
-                if rewritten == descriptor {
-                    return 0;
-                }
-                write_vp8(&rewritten, prefix);
-            }
-            Rewrite::Red { from, to, .. } => red::set_payload_type(prefix, from, to),
-            Rewrite::Nothing => {}
-        }
-        bytes.len()
     }
 
     /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored.
@@ -451,6 +440,14 @@ impl SendStream {
         if let Some((_, sent)) = answered {
             let elapsed = now.saturating_duration_since(*sent);
             self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
+        }
+    }
+
+    /// After a report of a subscriber that sends nothing: where it loses packets, it is asked to hold pictures back for long enough
+    /// to get them again.
+    pub fn hold_back(&mut self, now: Instant) {
+        if self.video {
+            self.cushion.reported(now, self.fraction_lost, self.round_trip_time.unwrap_or_default());
         }
     }
 

@@ -1,4 +1,7 @@
-//! Which encoding of a simulcast source fits what a subscriber wants, among those that are flowing.
+//! Which encoding of a source, and which layers of it, fit what a subscriber wants, among those that are flowing.
+
+use super::scalability::{SPATIAL_LAYERS, Scalability};
+use crate::wire::codec::Layer as LayerId;
 
 /// The named qualities of a simulcast source.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -49,14 +52,81 @@ pub struct Layer {
     pub height: u32,
 }
 
-/// The encoding to forward, of `active` flags ordered low to high: the wanted one; while it does not flow the best below
-/// it, else the lowest above it. `None` when nothing is wanted. With nothing flowing yet, the wanted one.
-pub fn choose(wanted: Wanted, layers: &[Layer], active: &[bool]) -> Option<usize> {
-    let ideal = ideal(wanted, layers, active.len())?;
-    let flows = |index: &usize| active.get(*index).copied().unwrap_or(false);
-    let below = (0..=ideal).rev().find(flows);
-    let above = || (ideal + 1..active.len()).find(flows);
-    Some(below.or_else(above).unwrap_or(ideal))
+/// An encoding of a source, and how much of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Selection {
+    /// 0 is the lowest.
+    pub encoding: usize,
+    /// The highest layers; an encoding may have fewer.
+    pub layers: LayerId,
+}
+
+impl Selection {
+    /// An encoding with all its layers.
+    pub const fn all(encoding: usize) -> Selection {
+        Selection { encoding, layers: ALL_LAYERS }
+    }
+}
+
+/// Above every layer there may be.
+const ALL_LAYERS: LayerId = LayerId { spatial: 7, temporal: 7 };
+
+/// Pictures a second that are assumed of an encoding until they were counted.
+const ASSUMED_FRAME_RATE: u32 = 30;
+
+/// What there is of an encoding.
+pub struct Flow<'a> {
+    /// Packets come.
+    pub active: bool,
+    pub scalability: &'a Scalability,
+}
+
+/// What to forward of `encodings`, ordered low to high: of simulcast the wanted encoding, of a single one the wanted spatial layer; and the
+/// temporal layers that make up the wanted frame rate. What does not flow is replaced by the best below it, else the lowest above it.
+/// `None` when nothing is wanted. With nothing flowing yet, the wanted one.
+pub fn choose(wanted: Wanted, announced: &[Layer], encodings: &[Flow<'_>]) -> Option<Selection> {
+    let (encoding, spatial) = match encodings {
+        [single] => (0, choose_spatial(wanted, announced, single.scalability)?),
+        _ => {
+            let flows = |index: usize| encodings.get(index).is_some_and(|encoding| encoding.active);
+            let ideal = ideal(wanted, announced, encodings.len())?;
+            (best_flowing(ideal, encodings.len(), flows), ALL_LAYERS.spatial)
+        }
+    };
+    let scalability = encodings.get(encoding)?.scalability;
+    Some(Selection { encoding, layers: LayerId { spatial, temporal: choose_temporal(wanted, scalability) } })
+}
+
+fn best_flowing(ideal: usize, count: usize, flows: impl Fn(usize) -> bool) -> usize {
+    let below = (0..=ideal).rev().find(|index| flows(*index));
+    below.or_else(|| (ideal + 1..count).find(|index| flows(*index))).unwrap_or(ideal)
+}
+
+/// The highest spatial layer to forward. All there are when the highest is wanted, whatever their number: more may appear.
+fn choose_spatial(wanted: Wanted, announced: &[Layer], scalability: &Scalability) -> Option<u8> {
+    let count = scalability.spatial_layers();
+    let mut layers = [Layer { quality: Quality::High, width: 0, height: 0 }; SPATIAL_LAYERS];
+    let layers = layers.get_mut(..count)?;
+    for (spatial, layer) in layers.iter_mut().enumerate() {
+        // The sizes of the stream are the truth; what was announced fits where there is one for each layer.
+        let said = announced.get(spatial).filter(|_| announced.len() == count);
+        match scalability.size(spatial) {
+            Some((width, height)) => (layer.width, layer.height) = (width, height),
+            None => *layer = *said.unwrap_or(layer),
+        }
+    }
+    let ideal = ideal(wanted, layers, count)?;
+    let chosen = best_flowing(ideal, count, |spatial| scalability.flows(spatial));
+    Some(if chosen + 1 == count { ALL_LAYERS.spatial } else { chosen as u8 })
+}
+
+/// The lowest temporal layer that has enough pictures: each layer doubles their number.
+fn choose_temporal(wanted: Wanted, scalability: &Scalability) -> u8 {
+    let Some(wanted) = wanted.frame_rate else { return ALL_LAYERS.temporal };
+    let full = scalability.frame_rate().unwrap_or(ASSUMED_FRAME_RATE);
+    let highest = scalability.temporal_layers().saturating_sub(1);
+    let enough = (0..highest).find(|temporal| full >> (highest - temporal) >= wanted);
+    enough.unwrap_or(ALL_LAYERS.temporal)
 }
 
 /// The lowest quality of `layers`, ordered low to high, that serves what is wanted; `None` when nothing is. The publisher may
@@ -89,7 +159,13 @@ fn ideal(wanted: Wanted, layers: &[Layer], encodings: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::media::forward::Packet;
+    use crate::wire::codec::{Codec, PayloadDescriptor, PayloadInfo, Vp9Descriptor};
+    use crate::wire::rtp::{Header, HeaderWriter};
+    use crate::wire::{PayloadType, Ssrc};
 
     const LAYERS: [Layer; 3] = [
         Layer { quality: Quality::Low, width: 320, height: 180 },
@@ -97,10 +173,18 @@ mod tests {
         Layer { quality: Quality::High, width: 1280, height: 720 },
     ];
     const ALL: [bool; 3] = [true; 3];
+    const HIGH: Wanted = Wanted::quality(Quality::High);
+
+    /// The chosen one of several encodings of one layer each.
+    fn chosen(wanted: Wanted, layers: &[Layer], active: &[bool]) -> Option<usize> {
+        let scalability = Scalability::default();
+        let flows: Vec<_> = active.iter().map(|active| Flow { active: *active, scalability: &scalability }).collect();
+        choose(wanted, layers, &flows).map(|selection| selection.encoding)
+    }
 
     #[test]
     fn the_smallest_encoding_that_is_large_enough_is_chosen() {
-        let size = |width, height| choose(Wanted::size(width, height), &LAYERS, &ALL);
+        let size = |width, height| chosen(Wanted::size(width, height), &LAYERS, &ALL);
         assert_eq!(size(160, 90), Some(0));
         assert_eq!(size(320, 180), Some(0));
         assert_eq!(size(321, 181), Some(1));
@@ -110,19 +194,80 @@ mod tests {
 
     #[test]
     fn an_encoding_that_does_not_flow_is_replaced_by_the_best_below_then_above() {
-        let high = Wanted::quality(Quality::High);
-        assert_eq!(choose(high, &LAYERS, &[true, true, false]), Some(1));
-        assert_eq!(choose(Wanted::quality(Quality::Low), &LAYERS, &[false, true, true]), Some(1));
-        assert_eq!(choose(high, &LAYERS, &[false; 3]), Some(2), "nothing flows yet");
+        assert_eq!(chosen(HIGH, &LAYERS, &[true, true, false]), Some(1));
+        assert_eq!(chosen(Wanted::quality(Quality::Low), &LAYERS, &[false, true, true]), Some(1));
+        assert_eq!(chosen(HIGH, &LAYERS, &[false; 3]), Some(2), "nothing flows yet");
     }
 
     #[test]
     fn two_encodings_serve_three_qualities_and_nothing_is_nothing() {
         let two = [true; 2];
-        assert_eq!(choose(Wanted::quality(Quality::Medium), &LAYERS, &two), Some(1));
-        assert_eq!(choose(Wanted::quality(Quality::High), &LAYERS, &two), Some(1));
-        assert_eq!(choose(Wanted::NOTHING, &LAYERS, &ALL), None);
-        assert_eq!(choose(Wanted::quality(Quality::High), &[], &[]), None);
+        assert_eq!(chosen(Wanted::quality(Quality::Medium), &LAYERS, &two), Some(1));
+        assert_eq!(chosen(HIGH, &LAYERS, &two), Some(1));
+        assert_eq!(chosen(Wanted::NOTHING, &LAYERS, &ALL), None);
+        assert_eq!(chosen(HIGH, &[], &[]), None);
+    }
+
+    #[test]
+    fn of_one_encoding_the_spatial_layer_is_chosen() {
+        let start = Instant::now();
+        let mut scalability = Scalability::default();
+        let layers = |wanted, announced: &[Layer], scalability: &Scalability| {
+            let selection = choose(wanted, announced, &[Flow { active: true, scalability }]).unwrap();
+            assert_eq!(selection.encoding, 0);
+            selection.layers.spatial
+        };
+        assert_eq!(layers(Wanted::size(320, 180), &LAYERS, &scalability), 7, "no layers are known yet: all");
+        for spatial in 0..3 {
+            scalability.observe(start, &packet(spatial, 0, 0));
+        }
+        let low = Wanted::quality(Quality::Low);
+        assert_eq!(layers(low, &[], &scalability), 0);
+        assert_eq!(layers(Wanted::quality(Quality::Medium), &[], &scalability), 1);
+        assert_eq!(layers(HIGH, &[], &scalability), 7);
+        assert_eq!(layers(Wanted::size(500, 300), &LAYERS, &scalability), 1, "by the sizes that were announced");
+        assert_eq!(
+            layers(Wanted::size(500, 300), &LAYERS[..2], &scalability),
+            7,
+            "those of something else say nothing"
+        );
+        let later = start + Duration::from_secs(2);
+        let rest = [0, 1].map(|spatial| scalability.observe(later, &packet(spatial, 0, 9)));
+        assert_eq!(rest, [false; 2]);
+        assert!(scalability.review() && !scalability.review());
+        assert_eq!(layers(HIGH, &LAYERS, &scalability), 1, "the highest fell silent");
+        scalability.observe(later, &packet(2, 0, 9));
+        assert!(scalability.review());
+        assert_eq!(layers(HIGH, &LAYERS, &scalability), 7);
+    }
+
+    #[test]
+    fn the_frame_rate_is_that_of_the_lowest_temporal_layer_with_enough() {
+        let start = Instant::now();
+        let mut scalability = Scalability::default();
+        let temporal = |rate, scalability: &Scalability| {
+            let wanted = Wanted { frame_rate: rate, ..HIGH };
+            choose(wanted, &[], &[Flow { active: true, scalability }]).unwrap().layers.temporal
+        };
+        assert_eq!(temporal(Some(5), &scalability), 7, "there are none to leave out");
+        scalability.observe(start, &packet(0, 2, 0));
+        assert_eq!([7, 8, 15, 16].map(|rate| temporal(Some(rate), &scalability)), [0, 1, 1, 7], "of 30, assumed");
+        assert_eq!(temporal(None, &scalability), 7);
+        for n in 1..=61 {
+            scalability.observe(start, &packet(0, 0, n * 1_500));
+        }
+        assert_eq!(scalability.frame_rate(), Some(60));
+        assert_eq!([7, 15, 16, 30, 31].map(|rate| temporal(Some(rate), &scalability)), [0, 0, 1, 1, 7]);
+    }
+
+    /// A packet of some layers.
+    fn packet(spatial: u8, temporal: u8, timestamp: u32) -> Packet {
+        let mut writer = HeaderWriter::new(true, PayloadType(96), 1, timestamp, Ssrc(1));
+        let header = Header::parse(writer.finish()).unwrap();
+        let layer = LayerId { spatial, temporal };
+        let descriptor = PayloadDescriptor::Vp9(Vp9Descriptor { layer, ..Vp9Descriptor::default() });
+        let info = PayloadInfo { descriptor, ..PayloadInfo::default() };
+        Packet { encoding: 0, header, extended_sequence: 70_000, codec: Codec::Vp9, info, clock: None }
     }
 
     #[test]

@@ -14,3 +14,4 @@ pub mod nack;
 pub mod receive;
 mod ring;
 pub mod round_trip;
+pub mod scalability;

@@ -51,7 +51,7 @@ impl Shard {
         encoding: usize,
     ) -> bool {
         let Some(peer) = self.peers.get_mut(subscriber).filter(|peer| peer.is_settling(now)) else { return false };
-        let Some(reach) = peer.outbound.get_mut(source).map(|subscription| subscription.stream.reach()) else {
+        let Some(reach) = peer.outbound.get_mut(source).and_then(|subscription| subscription.stream.reach()) else {
             return false;
         };
         let source = self.rooms.get(room).and_then(|entry| entry.sources.get(source));
@@ -86,7 +86,7 @@ impl Shard {
         let (mut outlet, outbound) = Outlet::of(peer, &mut self.batch, &self.counters)?;
         let stream = &mut outbound.get_mut(source)?.stream;
         let cache = &source_here.encodings.get(encoding)?.cache;
-        let catch_up = cache.since_keyframe(now, stream.reach())?;
+        let catch_up = cache.since_keyframe(now, stream.reach()?)?;
         stream.begin_catch_up(&catch_up);
         let (mut packets, mut bytes) = (0, 0);
         for extended_sequence in catch_up.numbers {

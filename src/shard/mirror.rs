@@ -52,7 +52,7 @@ impl Shard {
         let Some(source) = entry.sources.get_mut(key).filter(|source| source.origin == Origin::Shard(from)) else {
             return;
         };
-        source.mark_active(handed.packet.encoding, handed.packet.info.starts_keyframe);
+        source.observe(now, &handed.packet, plain);
         let Some(encoding) = source.encodings.get_mut(handed.packet.encoding) else { return };
         encoding.mirrored(now, handed.packet.header.ssrc, handed.fraction_lost);
         encoding.cache.insert(now, handed.packet, plain);

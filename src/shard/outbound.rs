@@ -333,7 +333,7 @@ impl Subscription {
 
     /// Chooses the encoding anew. Gives the encoding a keyframe is needed of.
     pub fn select(&mut self, source: &Source) -> Option<usize> {
-        self.stream.select(choose(self.wanted, &source.layers, &source.active()));
+        self.stream.select(choose(self.wanted, &source.layers, &source.flows()));
         self.stream.awaits_keyframe()
     }
 

@@ -14,6 +14,7 @@ use crate::congestion::feedback::FEEDBACK_INTERVAL;
 use crate::media::audio_level::LevelSample;
 use crate::media::cache::RETENTION;
 use crate::media::forward::Packet;
+use crate::media::receive::ReceiveStream;
 use crate::room::model::LeaveReason;
 use crate::transport::ice::local_ufrag;
 use crate::transport::{CloseReason, DropReason, TransportEvent};
@@ -102,14 +103,14 @@ impl Shard {
         {
             source.level.observe(now, sample.level, sample.voice);
         }
-        let info = source.inspect(codec, &header, packet).map_err(|_| DropReason::Malformed)?;
-        source.mark_active(index, info.starts_keyframe);
+        let (dependency, payload) = source.described(&header, packet).map_err(|_| DropReason::Malformed)?;
         let encoding = source.encodings.get_mut(index).ok_or(DropReason::TooManyStreams)?;
         let stream = encoding.stream_for(header.ssrc, clock_rate, repair);
         let extended_sequence = stream.receive(now, &header, packet.len());
         let clock = stream.clock_reference();
+        let info = encoding.inspect(codec, extended_sequence, dependency, payload);
         let (mut again, mut due) = (None, None);
-        if let Some(missing) = stream.missing() {
+        if let Some(missing) = encoding.stream.as_mut().and_then(ReceiveStream::missing) {
             again = missing.arrived(now, extended_sequence);
             if info.starts_keyframe {
                 missing.keyframe_began(extended_sequence, header.timestamp);
@@ -117,6 +118,7 @@ impl Shard {
             due = missing.poll_timeout();
         }
         let record = Packet { encoding: index, header, extended_sequence, codec, info, clock };
+        source.observe(now, &record, packet);
         self.keep(now, place, record, packet, again.is_some());
         if let Some(recovered) = again {
             self.came_again(place.publisher, &recovered);

@@ -89,7 +89,9 @@ impl Shard {
         let (extended_sequence, recovered) = stream.recover(now, sequence_number).ok_or(Useless::NotMissing)?;
         let (ssrc, clock) = (stream.ssrc(), stream.clock_reference());
         let (header, packet) = rtx::restore(header, packet, payload_type, ssrc)?;
-        let info = source.inspect(codec, &header, packet)?;
+        let (dependency, payload) = source.described(&header, packet)?;
+        let encoding = source.encodings.get_mut(index).ok_or(Useless::NotMissing)?;
+        let info = encoding.inspect(codec, extended_sequence, dependency, payload);
         if info.starts_keyframe
             && let Some(missing) = source.stream_of(ssrc).and_then(|stream| stream.missing())
         {

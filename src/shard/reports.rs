@@ -62,8 +62,12 @@ impl Shard {
                 }
             }
             Report::Reception { report, .. } => {
+                let only_watches = peer.inbound.sources().next().is_none();
                 if let Some(subscription) = peer.outbound.by_ssrc(Ssrc(report.ssrc)) {
                     subscription.stream.handle_report(now, &report);
+                    if only_watches && subscription.stream.target().ssrc.0 == report.ssrc {
+                        subscription.stream.hold_back(now);
+                    }
                 }
             }
             Report::KeyframeRequest { media, .. } => {

@@ -6,13 +6,16 @@ use super::inbound::Repaired;
 use super::leg::{Origin, ShardId, SourceDescription, SourceId};
 use crate::media::audio_level::AudioLevel;
 use crate::media::cache::PacketCache;
+use crate::media::forward::Packet;
 use crate::media::keyframe::KeyframeGate;
-use crate::media::layers::Layer;
+use crate::media::layers::{Flow, Layer};
 use crate::media::nack::Repair;
 use crate::media::receive::ReceiveStream;
+use crate::media::scalability::Scalability;
 use crate::negotiation::{CodecDescription, MediaKind};
 use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
+use crate::wire::codec::dependency_descriptor::{Structure, attached_structure, starts_keyframe};
 use crate::wire::codec::{Codec, PayloadInfo, inspect};
 use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::rtp::{Header, RtpError};
@@ -30,6 +33,10 @@ pub struct Encoding {
     /// Packets of `stream`.
     pub cache: PacketCache,
     pub keyframes: KeyframeGate,
+    /// The newest structure of its dependency descriptors, and the number of the packet that brought it.
+    structure: Option<Box<Structure>>,
+    described_by: u64,
+    scalability: Scalability,
     /// In place of `stream` where another shard hands the packets over.
     mirrored: Option<Mirrored>,
     active: bool,
@@ -126,10 +133,10 @@ impl Source {
         self.codecs.iter().find(|codec| codec.rtx == Some(payload_type))
     }
 
-    /// What the forwarding of a plain packet needs to know of its payload.
-    pub fn inspect(&self, codec: Codec, header: &Header, packet: &[u8]) -> Result<PayloadInfo, RtpError> {
+    /// The dependency descriptor of a plain packet, where it has one, and its payload.
+    pub fn described<'a>(&self, header: &Header, packet: &'a [u8]) -> Result<(Option<&'a [u8]>, &'a [u8]), RtpError> {
         let dependency = header.extension(packet, &self.extensions, Extension::DependencyDescriptor);
-        Ok(inspect(codec, header.payload(packet)?, dependency))
+        Ok((dependency, header.payload(packet)?))
     }
 
     /// Somebody receives it, here or on another shard.
@@ -151,24 +158,28 @@ impl Source {
         self.encodings.iter().map(|encoding| f32::from(share(encoding)) / 256.0).fold(0.0, f32::max)
     }
 
-    /// Which encodings flow, low to high.
-    pub fn active(&self) -> Vec<bool> {
-        self.encodings.iter().map(|encoding| encoding.active).collect()
+    /// What there is of each encoding, low to high.
+    pub fn flows(&self) -> Vec<Flow<'_>> {
+        let encodings = self.encodings.iter();
+        encodings.map(|encoding| Flow { active: encoding.active, scalability: &encoding.scalability }).collect()
     }
 
-    /// An encoding that had ceased begins to flow with the packet that is here, which may start a keyframe.
-    pub fn mark_active(&mut self, index: usize, starts_keyframe: bool) {
+    /// A packet of an encoding is here: the encoding flows, and so does its layer.
+    pub fn observe(&mut self, now: Instant, packet: &Packet, plain: &[u8]) {
         let began = self.encodings.iter().all(|encoding| !encoding.active);
-        if let Some(encoding) = self.encodings.get_mut(index)
-            && !encoding.active
-        {
-            encoding.active = true;
-            self.layers_changed = true;
+        let Some(encoding) = self.encodings.get_mut(packet.encoding) else { return };
+        let mut changed = !std::mem::replace(&mut encoding.active, true);
+        if changed {
             self.began |= began;
-            if starts_keyframe {
-                self.opened = Some(index);
+            if packet.info.starts_keyframe {
+                self.opened = Some(packet.encoding);
             }
         }
+        if packet.info.starts_keyframe {
+            changed |= encoding.describe(now, packet, &self.extensions, plain);
+        }
+        changed |= encoding.scalability.observe(now, packet);
+        self.layers_changed |= changed;
     }
 
     /// Layers are chosen anew. Gives the encoding of which a keyframe is about to be forwarded.
@@ -177,8 +188,11 @@ impl Source {
         self.opened.take()
     }
 
-    /// Notices encodings that fell silent.
+    /// Notices encodings that fell silent, and what changed in the layers of those that flow.
     pub fn look_for_silence(&mut self, now: Instant) {
+        for encoding in &mut self.encodings {
+            self.layers_changed |= encoding.scalability.review();
+        }
         for encoding in &mut self.encodings {
             let flows =
                 encoding.last_arrival().is_some_and(|last| now.saturating_duration_since(last) < ENCODING_SILENCE);
@@ -199,6 +213,7 @@ impl Encoding {
     pub fn stream_for(&mut self, ssrc: Ssrc, clock_rate: u32, repair: Repair) -> &mut ReceiveStream {
         if self.stream.as_ref().is_some_and(|stream| stream.ssrc() != ssrc) {
             self.stream = None;
+            (self.structure, self.described_by) = (None, 0);
             self.cache.clear();
         }
         self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate).with_repair(repair))
@@ -214,6 +229,32 @@ impl Encoding {
             self.cache.clear();
         }
         self.mirrored = Some(Mirrored { ssrc, last_arrival: now, fraction_lost });
+    }
+
+    /// What the forwarding of a packet needs to know of its payload. One that comes late does not bring an old structure back.
+    pub fn inspect(
+        &mut self,
+        codec: Codec,
+        extended_sequence: u64,
+        dependency: Option<&[u8]>,
+        payload: &[u8],
+    ) -> PayloadInfo {
+        let brings = dependency.and_then(starts_keyframe).unwrap_or(false);
+        if brings && extended_sequence < self.described_by {
+            return inspect(codec, payload, dependency, &mut None);
+        }
+        if brings {
+            self.described_by = extended_sequence;
+        }
+        inspect(codec, payload, dependency, &mut self.structure)
+    }
+
+    /// What a keyframe says of layers.
+    fn describe(&mut self, now: Instant, packet: &Packet, extensions: &ExtensionMap, plain: &[u8]) -> bool {
+        let value = packet.header.extension(plain, extensions, Extension::DependencyDescriptor);
+        let structure = value.and_then(attached_structure);
+        let payload = packet.header.payload(plain).unwrap_or_default();
+        self.scalability.describe(now, packet, structure.as_ref(), payload)
     }
 
     fn last_arrival(&self) -> Option<Instant> {
@@ -237,6 +278,9 @@ impl Encoding {
             stream: None,
             cache: PacketCache::default(),
             keyframes: KeyframeGate::new(),
+            structure: None,
+            described_by: 0,
+            scalability: Scalability::default(),
             mirrored: None,
             active: false,
         }

@@ -1,78 +1,50 @@
 // Owns a track in two codecs, as a stock browser SDK publishes it (`backupCodec`): Chromium sends VP9, and VP8 as well once a
 // viewer comes that decodes VP8 alone. By the publisher's policy each gets what it can decode, or everybody VP8.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
-import { launch, newPage, skipWithout } from './harness/browser.mjs';
-import { serveBarePage } from './harness/http.mjs';
+import { skipWithout } from './harness/browser.mjs';
+import { barePageForFile, joinRoom, publishCamera } from './harness/client.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { until } from './harness/wait.mjs';
 
 const skip = skipWithout('chromium');
 const { server, test } = serverForFile();
+const bare = barePageForFile(skip);
 /** A viewer fails to get the first codec, the publisher negotiates another section, its encoder starts. */
 const BACKUP_MS = 15_000;
 /** The server waits 5 s before it has a codec paused. */
 const PAUSED_MS = 8_000;
-let browser;
-let bare;
-before(async () => {
-  bare = await serveBarePage();
-  if (!skip) browser = await launch('chromium');
-}, { timeout: 90_000 });
-after(async () => {
-  await browser?.shut();
-  bare.close();
-}, { timeout: 30_000 });
 
-/** `decodes`: the video codecs the page offers to receive, all when not given. */
-async function joins(room, identity, { decodes, ...options } = {}) {
-  const page = await newPage(browser);
-  await page.goto(bare.origin);
-  const { token } = await server.devToken(room, identity);
-  await page.evaluate(
-    async (url, jwt, roomOptions, codecs) => {
-      if (codecs) {
-        const { addTransceiver } = RTCPeerConnection.prototype;
-        RTCPeerConnection.prototype.addTransceiver = function (kind, init) {
-          const transceiver = addTransceiver.call(this, kind, init);
-          if (kind === 'video') {
-            const all = RTCRtpReceiver.getCapabilities('video').codecs;
-            transceiver.setCodecPreferences(all.filter(({ mimeType }) => codecs.includes(mimeType)));
-          }
-          return transceiver;
-        };
+/** Has a page offer to receive VP8 alone, as an older client does. */
+const decodesVp8 = (page) =>
+  page.evaluateOnNewDocument(() => {
+    const { addTransceiver } = RTCPeerConnection.prototype;
+    RTCPeerConnection.prototype.addTransceiver = function (kind, init) {
+      const transceiver = addTransceiver.call(this, kind, init);
+      if (kind === 'video') {
+        const { codecs } = RTCRtpReceiver.getCapabilities('video');
+        transceiver.setCodecPreferences(codecs.filter(({ mimeType }) => ['video/VP8', 'video/rtx'].includes(mimeType)));
       }
-      globalThis.room = new LivekitClient.Room(roomOptions);
-      globalThis.subscribed = 0;
-      room.on('trackSubscribed', (track) => {
-        subscribed += 1;
-        document.body.append(track.attach());
-      });
-      await room.connect(url, jwt);
-    },
-    server.wsUrl,
-    token,
-    { adaptiveStream: false, ...options },
-    decodes,
-  );
-  return page;
-}
+      return transceiver;
+    };
+  });
+
+const joins = (room, identity) => joinRoom(bare, server, room, identity);
+const joinsDecodingVp8 = (room, identity) => joinRoom(bare, server, room, identity, { prepare: decodesVp8 });
+const joinsToPublish = (room) => joinRoom(bare, server, room, 'publisher', { options: { dynacast: true } });
 
 const publishes = (page, backupCodecPolicy) =>
-  page.evaluate(async (policy) => {
-    const track = await LivekitClient.createLocalVideoTrack({ resolution: { width: 640, height: 360, frameRate: 15 } });
-    await room.localParticipant.publishTrack(track, {
-      videoCodec: 'vp9',
-      backupCodec: { codec: 'vp8', encoding: { maxBitrate: 400_000, maxFramerate: 15 } },
-      backupCodecPolicy: policy,
-      videoEncoding: { maxBitrate: 400_000, maxFramerate: 15 },
-    });
-  }, backupCodecPolicy);
+  publishCamera(page, { width: 640, height: 360, frameRate: 15 }, {
+    videoCodec: 'vp9',
+    backupCodec: { codec: 'vp8', encoding: { maxBitrate: 400_000, maxFramerate: 15 } },
+    backupCodecPolicy,
+    videoEncoding: { maxBitrate: 400_000, maxFramerate: 15 },
+  });
 
 /** What a page receives now. */
 const received = (page) =>
   page.evaluate(async () => {
     const track = [...room.remoteParticipants.values()][0]?.videoTrackPublications.values().next().value?.track;
+    const subscribed = document.querySelectorAll('video').length;
     let seen = { codec: null, frames: 0, subscribed };
     (await track?.getRTCStatsReport())?.forEach((one, _, report) => {
       if (one.type === 'inbound-rtp' && one.kind === 'video') {
@@ -103,14 +75,14 @@ const sees = (page, codec, frames = 0) => async () => {
 };
 
 test('each viewer gets the codec it decodes, and the backup stops with the last that needs it', { timeout: 150_000, skip }, async (t) => {
-  const publisher = await joins('both', 'publisher', { dynacast: true });
+  const publisher = await joinsToPublish('both');
   await publishes(publisher, 1 /* SIMULCAST */);
   const modern = await joins('both', 'modern');
   await until('VP9', sees(modern, 'video/VP9', 10), { ms: BACKUP_MS, describe: () => received(modern) });
   assert.deepEqual(Object.keys(await sent(publisher)), ['video/VP9'], 'nobody needs the backup yet');
 
   const start = Date.now();
-  const old = await joins('both', 'old', { decodes: ['video/VP8', 'video/rtx'] });
+  const old = await joinsDecodingVp8('both', 'old');
   await until('VP8', sees(old, 'video/VP8'), { ms: BACKUP_MS, everyMs: 20, describe: () => received(old) });
   t.diagnostic(`first VP8 frame ${Date.now() - start} ms after its viewer began to join`);
   const { frames } = await received(modern);
@@ -123,17 +95,17 @@ test('each viewer gets the codec it decodes, and the backup stops with the last 
   await old.evaluate(() => room.disconnect());
   await until('VP9 alone', async () => Object.keys(await sent(publisher)).join() === 'video/VP9', { ms: PAUSED_MS, describe: () => sent(publisher) });
   const again = Date.now();
-  const older = await joins('both', 'older', { decodes: ['video/VP8', 'video/rtx'] });
+  const older = await joinsDecodingVp8('both', 'older');
   await until('VP8 again', sees(older, 'video/VP8'), { ms: BACKUP_MS, everyMs: 20, describe: () => received(older) });
   t.diagnostic(`VP8 again ${Date.now() - again} ms after its viewer began to join`);
 });
 
 test('with regression everybody comes to see the backup, and the first codec stops', { timeout: 150_000, skip }, async (t) => {
-  const publisher = await joins('regression', 'publisher', { dynacast: true });
+  const publisher = await joinsToPublish('regression');
   await publishes(publisher, undefined /* the default, PREFER_REGRESSION */);
   const modern = await joins('regression', 'modern');
   await until('VP9', sees(modern, 'video/VP9', 10), { ms: BACKUP_MS, describe: () => received(modern) });
-  const old = await joins('regression', 'old', { decodes: ['video/VP8', 'video/rtx'] });
+  const old = await joinsDecodingVp8('regression', 'old');
   await until('VP8', sees(old, 'video/VP8', 10), { ms: BACKUP_MS, describe: () => received(old) });
   const changed = await until('VP8 for the other too', sees(modern, 'video/VP8'), { ms: BACKUP_MS, everyMs: 20, describe: () => received(modern) });
   const later = await until('more of it', sees(modern, 'video/VP8', changed.frames + 30), { ms: BACKUP_MS, describe: () => received(modern) });

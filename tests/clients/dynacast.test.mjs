@@ -2,60 +2,23 @@
 // encodings; its upper ones fall silent some seconds after the only viewer asks for the low one, and come back when it asks for
 // the high one; all stop when nobody is subscribed, and a new viewer gets a picture.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
-import { launch, newPage, skipWithout } from './harness/browser.mjs';
-import { serveBarePage } from './harness/http.mjs';
+import { skipWithout } from './harness/browser.mjs';
+import { askQuality, barePageForFile, joinRoom, publishCamera, receivedVideo, sentVideo } from './harness/client.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { delay, until } from './harness/wait.mjs';
 
 const skip = skipWithout('chromium');
 const { server, test } = serverForFile();
+const bare = barePageForFile(skip);
 /** The sender's own bandwidth estimate has to climb before it adds the upper encodings. */
 const ALL_ENCODINGS_MS = 60_000;
 /** The server waits 5 s before it has a layer paused. */
 const PAUSED_MS = 7_500;
 /** A paused encoding is switched on, encodes a keyframe, and the viewer switches to it; the estimate may have to climb again. */
 const RESUMED_MS = 10_000;
-let browser;
-let bare;
-before(async () => {
-  bare = await serveBarePage();
-  if (!skip) browser = await launch('chromium');
-}, { timeout: 90_000 });
-after(async () => {
-  await browser?.shut();
-  bare.close();
-}, { timeout: 30_000 });
-
-async function joins(room, identity, options) {
-  const page = await newPage(browser);
-  await page.goto(bare.origin);
-  const { token } = await server.devToken(room, identity);
-  await page.evaluate(
-    async (url, jwt, roomOptions) => {
-      globalThis.room = new LivekitClient.Room(roomOptions);
-      room.on('trackSubscribed', (track) => document.body.append(track.attach()));
-      await room.connect(url, jwt);
-    },
-    server.wsUrl,
-    token,
-    options,
-  );
-  return page;
-}
 
 /** The publisher's encodings: `rid` -> {active, frames}. */
-const sent = (page) =>
-  page.evaluate(async () => {
-    const track = [...room.localParticipant.videoTrackPublications.values()][0]?.track;
-    const encodings = {};
-    (await track?.getRTCStatsReport())?.forEach((one) => {
-      if (one.type === 'outbound-rtp' && one.kind === 'video' && one.rid) {
-        encodings[one.rid] = { active: one.active, frames: one.framesEncoded ?? 0 };
-      }
-    });
-    return encodings;
-  });
+const sent = async (page) => Object.fromEntries((await sentVideo(page)).map((one) => [one.rid, { active: one.active, frames: one.framesEncoded ?? 0 }]));
 
 /** The rids of which frames were sent within a second. */
 async function flowing(page) {
@@ -71,45 +34,28 @@ const flows = async (page, rids) => {
 };
 
 /** What a subscriber receives now. */
-const received = (page) =>
-  page.evaluate(async () => {
-    const track = [...room.remoteParticipants.values()][0]?.videoTrackPublications.values().next().value?.track;
-    let seen = { height: 0, frames: 0 };
-    (await track?.getRTCStatsReport())?.forEach((one) => {
-      if (one.type === 'inbound-rtp' && one.kind === 'video') {
-        seen = { height: one.frameHeight ?? 0, frames: one.framesDecoded ?? 0, freezes: one.freezeCount, plis: one.pliCount };
-      }
-    });
-    return seen;
-  });
-
-const asks = (page, quality) =>
-  page.evaluate((wanted) => {
-    const publication = [...room.remoteParticipants.values()][0].videoTrackPublications.values().next().value;
-    publication.setVideoQuality(LivekitClient.VideoQuality[wanted]);
-  }, quality);
+const received = async (page) => {
+  const one = (await receivedVideo(page)) ?? {};
+  return { height: one.frameHeight ?? 0, frames: one.framesDecoded ?? 0, freezes: one.freezeCount, plis: one.pliCount };
+};
 
 test('layers that nobody shows are paused at the publisher, and come back', { timeout: 180_000, skip }, async (t) => {
-  const publisher = await joins('dynacast', 'publisher', { adaptiveStream: false, dynacast: true });
-  await publisher.evaluate(async () => {
-    const { createLocalVideoTrack, VideoPreset } = LivekitClient;
-    const track = await createLocalVideoTrack({ resolution: { width: 1280, height: 720, frameRate: 15 } });
-    await room.localParticipant.publishTrack(track, {
-      simulcast: true,
-      videoCodec: 'vp8',
-      videoEncoding: { maxBitrate: 700_000, maxFramerate: 15 },
-      // Small bit rates, so that an estimate that starts at 300 kbit/s soon has room for all three.
-      videoSimulcastLayers: [new VideoPreset(320, 180, 100_000, 15), new VideoPreset(640, 360, 220_000, 15)],
-      degradationPreference: 'maintain-resolution',
-    });
+  const publisher = await joinRoom(bare, server, 'dynacast', 'publisher', { options: { dynacast: true } });
+  await publishCamera(publisher, { width: 1280, height: 720, frameRate: 15 }, {
+    simulcast: true,
+    videoCodec: 'vp8',
+    videoEncoding: { maxBitrate: 700_000, maxFramerate: 15 },
+    // Small bit rates, so that an estimate that starts at 300 kbit/s soon has room for all three.
+    videoSimulcastLayers: [[320, 180, 100_000, 15], [640, 360, 220_000, 15]],
+    degradationPreference: 'maintain-resolution',
   });
-  const viewer = await joins('dynacast', 'viewer', { adaptiveStream: false });
+  const viewer = await joinRoom(bare, server, 'dynacast', 'viewer');
   await until('three encodings sent', () => flows(publisher, ['f', 'h', 'q']), { ms: ALL_ENCODINGS_MS, everyMs: 100, describe: () => sent(publisher) });
   await until('720 lines', async () => (await received(viewer)).height === 720, { ms: RESUMED_MS, describe: () => received(viewer) });
 
   // Low: the upper encodings are paused, not before five seconds, and the picture goes on.
   let start = Date.now();
-  await asks(viewer, 'LOW');
+  await askQuality(viewer, 'LOW');
   await until('180 lines', async () => (await received(viewer)).height === 180, { ms: 4_000, describe: () => received(viewer) });
   const inactive = async () => Object.values(await sent(publisher)).filter((one) => !one.active).length === 2;
   await until('two encodings switched off', inactive, { ms: PAUSED_MS, everyMs: 50, describe: () => sent(publisher) });
@@ -122,7 +68,7 @@ test('layers that nobody shows are paused at the publisher, and come back', { ti
 
   // High again.
   start = Date.now();
-  await asks(viewer, 'HIGH');
+  await askQuality(viewer, 'HIGH');
   await until('three encodings switched on', async () => Object.values(await sent(publisher)).every((one) => one.active), { ms: 2_000, everyMs: 20, describe: () => sent(publisher) });
   t.diagnostic(`upper encodings on after ${Date.now() - start} ms`);
   await until('720 lines again', async () => (await received(viewer)).height === 720, { ms: RESUMED_MS, everyMs: 50, describe: () => received(viewer) });
@@ -137,7 +83,7 @@ test('layers that nobody shows are paused at the publisher, and come back', { ti
 
   // A new viewer gets a picture.
   start = Date.now();
-  const second = await joins('dynacast', 'second viewer', { adaptiveStream: false });
+  const second = await joinRoom(bare, server, 'dynacast', 'second viewer');
   await until('a picture', async () => (await received(second)).frames > 0, { ms: RESUMED_MS, everyMs: 20, describe: () => received(second) });
   t.diagnostic(`a new viewer's first frame ${Date.now() - start} ms after it began to join`);
   await until('720 lines', async () => (await received(second)).height === 720, { ms: ALL_ENCODINGS_MS, describe: () => received(second) });

@@ -2,7 +2,7 @@
 // Recovery of all three encodings is judged by the server's figures, of the one that is watched by the viewer's statistics.
 import assert from 'node:assert/strict';
 import { skipWithout } from './harness/browser.mjs';
-import { barePageForFile, joinRoom, publishCamera, receivedVideo, sentVideo } from './harness/client.mjs';
+import { askQuality, barePageForFile, joinRoom, publishCamera, receivedVideo, sentVideo } from './harness/client.mjs';
 import { Relay, redirect } from './harness/relay.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { delay, until } from './harness/wait.mjs';
@@ -41,15 +41,19 @@ const seen = async (page) => {
   return { framesDecoded, packetsReceived, packetsLost, freezeCount, nackCount, pliCount };
 };
 
+/** Frames of the low encoding, which the viewer gets. */
+const encoded = async (page) => ({ frames: (await sentVideo(page)).find((one) => one.rid === 'q').framesEncoded });
+
 /** What happened while `during` lasted. */
-async function over(subscriber, during) {
-  const [before, viewed] = [await figures(), await seen(subscriber)];
+async function over(publisher, subscriber, during) {
+  const [before, sent, viewed] = [await figures(), await encoded(publisher), await seen(subscriber)];
   await during();
-  return { ...minus(await figures(), before), viewer: minus(await seen(subscriber), viewed) };
+  const publisherSent = minus(await encoded(publisher), sent);
+  return { ...minus(await figures(), before), publisher: publisherSent, viewer: minus(await seen(subscriber), viewed) };
 }
 
 test('what the way from a browser loses comes again, and what is late is waited for', { timeout: 180_000, skip }, async (t) => {
-  const port = Number(server.log().match(/UDP (\d+)/)[1]);
+  const port = server.mediaPort;
   const relay = await new Relay(port).start();
   t.after(() => relay.close());
   relay.delayMs = DELAY_MS;
@@ -65,8 +69,12 @@ test('what the way from a browser loses comes again, and what is late is waited 
   const flowing = async () => (await sentVideo(publisher)).filter((one) => (one.framesEncoded ?? 0) > 15 && one.frameWidth).length;
   await until('three encodings sent', async () => (await flowing()) === 3, { ms: ALL_ENCODINGS_MS, everyMs: 500, describe: flowing });
   await until('pictures', async () => (await seen(subscriber)).framesDecoded > 30);
+  // The one encoding that a busy machine does not make Chromium leave out: going to another would need a keyframe.
+  await askQuality(subscriber, 'LOW');
+  await until('the low encoding', async () => (await receivedVideo(subscriber))?.frameHeight === 180);
+  await delay(2_000);
 
-  const lossy = await over(subscriber, async () => {
+  const lossy = await over(publisher, subscriber, async () => {
     relay.loss = 0.05;
     await delay(LOSSY_MS);
     relay.loss = 0;
@@ -78,10 +86,10 @@ test('what the way from a browser loses comes again, and what is late is waited 
   assert.equal(lossy.givenUp, 0);
   assert.equal(lossy.malformed, 0);
   assert.ok(lossy.viewer.packetsLost <= 2, 'the viewer lost nothing');
-  assert.ok(lossy.viewer.framesDecoded >= (LOSSY_MS / 1_000) * 15 * 0.9, 'and saw every frame');
-  assert.ok(lossy.keyframes <= 2, 'nobody needed a keyframe');
+  assert.ok(lossy.viewer.framesDecoded >= lossy.publisher.frames * 0.9, 'and saw every frame');
+  assert.equal(lossy.keyframes, 0, 'nobody needed a keyframe');
 
-  const reordered = await over(subscriber, async () => {
+  const reordered = await over(publisher, subscriber, async () => {
     relay.late = { share: 0.01, ms: 50 };
     await delay(LOSSY_MS);
     relay.late = { share: 0, ms: 0 };

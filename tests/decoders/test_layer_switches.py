@@ -120,12 +120,34 @@ def test_late_packets_cost_pictures_but_never_show_a_mosaic(program: Path, sourc
     assert len(run.pictures) > 0.5 * run.summary["positions"]
 
 
+@pytest.mark.parametrize("late", ["0", "0.02"])
+@pytest.mark.parametrize("source", ["vp8", "vp9"], indirect=True)
+def test_temporal_layers_come_and_go_without_a_mosaic(program: Path, source: Source, tmp_path: Path, late: str) -> None:
+    run = drive(program, source, tmp_path, "--temporal", "--late", late, "--seed", "3")
+    print(run.summary)
+    assert faults(source, run) == []
+    assert run.summary["switches"] >= SWITCHES
+    assert run.summary["layer_changes"] >= SWITCHES / 2
+    if late == "0":
+        assert (run.summary["missing"], run.summary["held_back"]) == (0, 0)
+    shown = [coding.PERIOD[position % len(coding.PERIOD)] for position, _, _ in run.pictures]
+    # Of the whole a quarter is of layer 0, a quarter of layer 1: what is withheld is of the upper ones.
+    assert shown.count(0) > 1.2 * shown.count(1) > 0
+    assert shown.count(2) > 0
+
+
 def test_a_switch_without_keyframe_is_found(program: Path, source: Source, tmp_path: Path) -> None:
     found = faults(source, drive(program, source, tmp_path, "--fault", "no-keyframe"))
     assert len(found) > SWITCHES / 2, found[:5]
 
 
-@pytest.mark.parametrize("source", ["vp8"], indirect=True)
+@pytest.mark.parametrize("source", ["vp8", "vp9"], indirect=True)
+def test_withheld_pictures_that_others_refer_to_are_found(program: Path, source: Source, tmp_path: Path) -> None:
+    found = faults(source, drive(program, source, tmp_path, "--temporal", "--fault", "wrong-layers"))
+    assert len(found) > SWITCHES / 2, found
+
+
+@pytest.mark.parametrize("source", ["vp8", "vp9"], indirect=True)
 def test_picture_ids_that_do_not_go_on_are_found(program: Path, source: Source, tmp_path: Path) -> None:
     run = drive(program, source, tmp_path, "--fault", "no-picture-ids")
     assert run.summary["picture_ids"] > SWITCHES / 2

@@ -139,7 +139,7 @@ mod tests {
             let mut head = Head::video(picture, SENT);
             let read = vp8::parse(head.bytes_mut()).unwrap();
             assert_eq!((read.picture_id, read.tl0_pic_idx, read.temporal_id), (Some(300), Some(9), Some(0)));
-            assert_eq!(read.len, DESCRIPTOR_BYTES);
+            assert_eq!(usize::from(read.len), DESCRIPTOR_BYTES);
             assert_eq!(vp8::starts_keyframe(&read, head.bytes_mut()), first && keyframe);
         }
     }

@@ -4,17 +4,22 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::wire::codec;
+use crate::wire::codec::dependency_descriptor::writing::{WrittenFrame, WrittenStructure, WrittenTemplate};
+use crate::wire::codec::dependency_descriptor::{self, Indication};
+use crate::wire::codec::{self, Layer};
 
 mod catch_up;
+mod encoder;
 mod hostile;
 mod model;
 mod recovery;
+mod scalable;
 
 const MID: u8 = 1;
 const LEVEL: u8 = 2;
 const DEPENDENCY: u8 = 3;
 const ABS_SEND_TIME: u8 = 4;
+const PLAYOUT_DELAY: u8 = 7;
 const VP8: (Codec, PayloadType) = (Codec::Vp8, PayloadType(100));
 const OPUS: (Codec, PayloadType) = (Codec::Opus, PayloadType(109));
 const RED: (Codec, PayloadType) = (Codec::Red, PayloadType(63));
@@ -36,6 +41,7 @@ fn send_stream(payload_types: &[(Codec, PayloadType)], seed: u64) -> SendStream 
     extensions.insert(LEVEL, Extension::AudioLevel);
     extensions.insert(DEPENDENCY, Extension::DependencyDescriptor);
     extensions.insert(ABS_SEND_TIME, Extension::AbsSendTime);
+    extensions.insert(PLAYOUT_DELAY, Extension::PlayoutDelay);
     let video = payload_types.iter().any(|(codec, _)| codec.is_video());
     let target = Target {
         ssrc: SSRC,
@@ -60,6 +66,8 @@ struct Sent {
     payload: Vec<u8>,
     padding: u8,
     clock: Option<ClockReference>,
+    /// What the server knows of the payload, where it takes more than this packet.
+    info: Option<PayloadInfo>,
 }
 
 impl Sent {
@@ -75,6 +83,7 @@ impl Sent {
             payload: payload.to_vec(),
             padding: 0,
             clock: None,
+            info: None,
         }
     }
 
@@ -97,12 +106,13 @@ impl Sent {
     fn record(&self, packet: &[u8]) -> Packet {
         let header = Header::parse(packet).unwrap();
         let descriptor = header.extension(packet, &source_map(), Extension::DependencyDescriptor);
+        let payload = header.payload(packet).unwrap();
         Packet {
             encoding: self.encoding,
             header,
             extended_sequence: self.sequence,
             codec: self.codec,
-            info: codec::inspect(self.codec, header.payload(packet).unwrap(), descriptor),
+            info: self.info.unwrap_or_else(|| codec::inspect(self.codec, payload, descriptor, &mut None)),
             clock: self.clock,
         }
     }
@@ -125,7 +135,8 @@ fn forward(stream: &mut SendStream, now: Instant, sent: &Sent) -> Option<Receive
     let header = Header::parse(outgoing.header).unwrap();
     assert_eq!(header.len, outgoing.header.len());
     assert_eq!(header.sequence_number, outgoing.extended_sequence as u16);
-    assert_eq!((header.ssrc, header.has_padding, header.marker), (SSRC, false, sent.marker));
+    assert_eq!((header.ssrc, header.has_padding), (SSRC, false));
+    assert!(header.marker || !sent.marker, "a marker is never lost");
     Some(Received {
         sequence: outgoing.extended_sequence,
         header: *outgoing.header.first_chunk().unwrap(),
@@ -159,7 +170,7 @@ fn sequence_numbers_begin_below_the_first_rollover() {
     let firsts: Vec<_> = (0..200)
         .map(|seed| {
             let mut stream = send_stream(&[OPUS], seed);
-            stream.select(Some(0));
+            stream.select(Some(Selection::all(0)));
             forward(&mut stream, now, &Sent::new(0, Codec::Opus, 130_000, &[1])).unwrap().sequence
         })
         .collect();
@@ -172,7 +183,7 @@ fn video_begins_at_a_keyframe_of_the_wanted_encoding() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
     assert_eq!(forward(&mut stream, now, &key(0, 70_000)), None, "nothing is selected");
-    stream.select(Some(1));
+    stream.select(Some(Selection::all(1)));
     assert_eq!((stream.current(), stream.awaits_keyframe()), (None, Some(1)));
     assert_eq!(forward(&mut stream, now, &delta(1, 70_000)), None);
     assert_eq!(forward(&mut stream, now, &key(0, 70_000)), None, "another encoding's");
@@ -186,7 +197,7 @@ fn video_begins_at_a_keyframe_of_the_wanted_encoding() {
 fn audio_begins_at_once() {
     let now = Instant::now();
     let mut stream = send_stream(&[OPUS], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     assert_eq!(stream.awaits_keyframe(), None);
     let mut sent = Sent::new(0, Codec::Opus, 70_000, &[1, 2, 3]);
     sent.marker = true;
@@ -199,9 +210,9 @@ fn audio_begins_at_once() {
 fn the_old_encoding_runs_until_the_keyframe_of_the_new_one() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let first = forward(&mut stream, now, &key(0, 70_000)).unwrap();
-    stream.select(Some(2));
+    stream.select(Some(Selection::all(2)));
     assert_eq!((stream.current(), stream.awaits_keyframe()), (Some(0), Some(2)));
     let second = forward(&mut stream, now, &delta(0, 70_001)).unwrap();
     assert_eq!(forward(&mut stream, now, &delta(2, 90_000)), None);
@@ -217,10 +228,10 @@ fn the_old_encoding_runs_until_the_keyframe_of_the_new_one() {
 fn a_switch_can_be_taken_back_while_it_waits() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     forward(&mut stream, now, &key(0, 70_000)).unwrap();
-    stream.select(Some(1));
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(1)));
+    stream.select(Some(Selection::all(0)));
     assert_eq!(stream.awaits_keyframe(), None);
     assert_eq!(forward(&mut stream, now, &key(1, 70_000)), None);
     assert!(forward(&mut stream, now, &delta(0, 70_001)).is_some());
@@ -230,12 +241,12 @@ fn a_switch_can_be_taken_back_while_it_waits() {
 fn a_pause_ends_at_a_keyframe_without_a_gap() {
     let start = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let before = forward(&mut stream, start, &key(0, 70_000)).unwrap();
     stream.select(None);
     assert_eq!((stream.current(), stream.awaits_keyframe()), (None, None));
     assert_eq!(forward(&mut stream, start, &key(0, 70_001)), None);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     assert_eq!(stream.awaits_keyframe(), Some(0));
     assert_eq!(forward(&mut stream, start, &delta(0, 70_500)), None);
     assert_eq!(forward(&mut stream, start, &key(0, 69_999)), None, "a late one of before");
@@ -252,7 +263,7 @@ fn a_pause_ends_at_a_keyframe_without_a_gap() {
 fn an_encoding_that_changes_its_ssrc_waits_for_a_keyframe() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let before = forward(&mut stream, now, &key(0, 90_000)).unwrap();
     let mut sent = delta(0, 66_000); // far below: a new stream has its own numbers
     sent.ssrc = Ssrc(4242);
@@ -269,7 +280,7 @@ fn an_encoding_that_changes_its_ssrc_waits_for_a_keyframe() {
 fn a_straggler_under_the_old_ssrc_does_not_ask_for_keyframes_for_ever() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     forward(&mut stream, now, &key(0, 90_000)).unwrap();
     let mut straggler = delta(0, 66_000);
     straggler.ssrc = Ssrc(4242);
@@ -282,7 +293,7 @@ fn a_straggler_under_the_old_ssrc_does_not_ask_for_keyframes_for_ever() {
 fn padding_is_dropped_and_padding_alone_leaves_no_gap() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let mut sent = key(0, 70_000);
     sent.padding = 9;
     let first = forward(&mut stream, now, &sent).unwrap();
@@ -298,7 +309,7 @@ fn padding_is_dropped_and_padding_alone_leaves_no_gap() {
 fn malformed_padding_is_dropped_without_harm() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let first = forward(&mut stream, now, &key(0, 70_000)).unwrap();
     let sent = delta(0, 70_001);
     let mut packet = sent.bytes();
@@ -315,7 +326,7 @@ fn malformed_padding_is_dropped_without_harm() {
 fn a_codec_the_subscriber_lacks_is_not_forwarded_and_leaves_no_gap() {
     let now = Instant::now();
     let mut stream = send_stream(&[OPUS], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let foreign = Sent::new(0, Codec::G722, 69_999, &[1]);
     assert_eq!(forward(&mut stream, now, &foreign), None);
     let first = forward(&mut stream, now, &Sent::new(0, Codec::Opus, 70_000, &[1])).unwrap();
@@ -328,9 +339,9 @@ fn a_codec_the_subscriber_lacks_is_not_forwarded_and_leaves_no_gap() {
 fn a_keyframe_in_a_foreign_codec_does_not_disturb_the_encoding_that_runs() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let first = forward(&mut stream, now, &key(0, 70_000)).unwrap();
-    stream.select(Some(1));
+    stream.select(Some(Selection::all(1)));
     assert_eq!(forward(&mut stream, now, &Sent::new(1, Codec::H264, 90_000, &[0x67, 0])), None);
     assert_eq!(stream.awaits_keyframe(), Some(1));
     let next = forward(&mut stream, now, &delta(0, 70_001)).unwrap();
@@ -341,7 +352,7 @@ fn a_keyframe_in_a_foreign_codec_does_not_disturb_the_encoding_that_runs() {
 fn red_is_cut_to_its_primary_for_a_subscriber_that_has_only_opus() {
     let now = Instant::now();
     let mut stream = send_stream(&[OPUS], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let payload = [0x80 | 111, 0x0f, 0x00, 2, 111, 10, 11, 20, 30];
     let first = forward(&mut stream, now, &Sent::new(0, Codec::Red, 70_000, &payload)).unwrap();
     assert_eq!((first.payload.as_slice(), first.header[1]), ([20, 30].as_slice(), OPUS.1.0));
@@ -356,7 +367,7 @@ fn red_is_cut_to_its_primary_for_a_subscriber_that_has_only_opus() {
 fn red_goes_as_red_with_the_subscribers_opus_inside() {
     let now = Instant::now();
     let mut stream = send_stream(&[RED, OPUS], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let payload = [0x80 | 111, 0x0f, 0x00, 2, 111, 10, 11, 20, 30];
     let received = forward(&mut stream, now, &Sent::new(0, Codec::Red, 70_000, &payload)).unwrap();
     let (opus, expected_len) = (OPUS.1.0, payload.len());
@@ -364,7 +375,7 @@ fn red_goes_as_red_with_the_subscribers_opus_inside() {
     assert_eq!(received.payload, [0x80 | opus, 0x0f, 0x00, 2, opus, 10, 11, 20, 30]);
     assert_eq!(stream.bytes(), expected_len as u64);
     let mut same = send_stream(&[RED, (Codec::Opus, PayloadType(111))], 1);
-    same.select(Some(0));
+    same.select(Some(Selection::all(0)));
     let received = forward(&mut same, now, &Sent::new(0, Codec::Red, 70_000, &payload)).unwrap();
     assert_eq!(received.payload, payload);
     let received = forward(&mut same, now, &Sent::new(0, Codec::Opus, 70_001, &[9])).unwrap();
@@ -375,7 +386,7 @@ fn red_goes_as_red_with_the_subscribers_opus_inside() {
 fn end_to_end_extensions_are_copied_under_the_subscribers_ids() {
     let now = Instant::now();
     let mut stream = send_stream(&[OPUS], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let mut sent = Sent::new(0, Codec::Opus, 70_000, &[1]);
     sent.extensions = vec![
         (11, b"0".to_vec()),   // the publisher's mid
@@ -391,7 +402,7 @@ fn end_to_end_extensions_are_copied_under_the_subscribers_ids() {
 fn mid_is_written_until_the_first_report_on_this_ssrc() {
     let now = Instant::now();
     let mut stream = send_stream(&[OPUS], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let mids = |stream: &mut SendStream, sequence| {
         let received = forward(stream, now, &Sent::new(0, Codec::Opus, sequence, &[1])).unwrap();
         received.extensions.len()
@@ -405,38 +416,48 @@ fn mid_is_written_until_the_first_report_on_this_ssrc() {
 }
 
 #[test]
-fn frame_numbers_of_the_dependency_descriptor_go_on_after_a_switch() {
+fn frame_numbers_and_templates_of_the_dependency_descriptor_go_on_after_a_switch() {
     let now = Instant::now();
     let mut stream = send_stream(&[(Codec::Av1, PayloadType(41))], 1);
-    let frame = |encoding, sequence, number: u16, structure: bool| {
+    let structure = WrittenStructure {
+        offset: 0,
+        templates: vec![WrittenTemplate {
+            layer: Layer::default(),
+            indications: vec![Indication::Switch],
+            references: vec![1],
+        }],
+        sizes: vec![],
+    };
+    let value = WrittenFrame { structure: Some(&structure), ..WrittenFrame::new(0, 0) };
+    let mut known = None;
+    dependency_descriptor::read(&value.bytes(), &mut known).unwrap();
+    let frame = |encoding, sequence, number, key: bool| {
         let mut sent = Sent::new(encoding, Codec::Av1, sequence, &[0x10, 0x30, 1]);
-        let [high, low] = number.to_be_bytes();
-        let mut value = vec![0xc0, high, low];
-        if structure {
-            value.extend([0x80; 40]);
-        }
-        sent.extensions = vec![(13, value)];
+        let structure = Some(&structure).filter(|_| key);
+        let value = WrittenFrame { structure, ..WrittenFrame::new(0, number) };
+        sent.extensions = vec![(13, value.bytes())];
+        sent.info = Some(codec::inspect(Codec::Av1, &sent.payload, Some(&value.bytes()), &mut known.clone()));
         sent
     };
     let number = |received: Received| {
         let (_, value) = received.extensions.into_iter().find(|(id, _)| *id == DEPENDENCY).unwrap();
-        (dependency_descriptor::frame_number(&value).unwrap(), value.len())
+        (dependency_descriptor::frame_number(&value).unwrap(), value[0] & 0x3f)
     };
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let next = |stream: &mut SendStream, sent: Sent| forward(stream, now, &sent).map(&number);
     assert_eq!(next(&mut stream, frame(0, 70_000, 500, false)), None);
-    assert_eq!(next(&mut stream, frame(0, 70_001, 501, true)), Some((501, 43)));
-    assert_eq!(next(&mut stream, frame(0, 70_002, 502, false)), Some((502, 3)));
-    stream.select(Some(1));
-    assert_eq!(next(&mut stream, frame(1, 70_002, 9, true)), Some((503, 43)));
-    assert_eq!(next(&mut stream, frame(1, 70_003, 10, false)), Some((504, 3)));
+    assert_eq!(next(&mut stream, frame(0, 70_001, 501, true)), Some((501, 0)));
+    assert_eq!(next(&mut stream, frame(0, 70_002, 502, false)), Some((502, 0)));
+    stream.select(Some(Selection::all(1)));
+    assert_eq!(next(&mut stream, frame(1, 70_002, 9, true)), Some((503, 1)), "and template ids do not meet");
+    assert_eq!(next(&mut stream, frame(1, 70_003, 10, false)), Some((504, 1)));
 }
 
 #[test]
 fn sender_reports_count_what_was_sent_and_lead_to_the_round_trip_time() {
     let start = Instant::now();
     let mut stream = send_stream(&[OPUS], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     assert_eq!(stream.sender_report(start, 5 << 32), None);
     let received = forward(&mut stream, start, &Sent::new(0, Codec::Opus, 70_000, &[1, 2, 3])).unwrap();
     let first = stream.sender_report(start, 5 << 32).unwrap();
@@ -465,7 +486,7 @@ fn forwarding_allocates_nothing() {
     let start = Instant::now();
     let mut video = send_stream(&[VP8], 1);
     let mut audio = send_stream(&[RED, OPUS], 1);
-    audio.select(Some(0));
+    audio.select(Some(Selection::all(0)));
     let source = source_map();
     let mut packets: Vec<(Sent, Vec<u8>)> = Vec::new();
     for n in 0..100 {
@@ -483,7 +504,7 @@ fn forwarding_allocates_nothing() {
     let mut forwarded = 0;
     let counts = allocation_counter::measure(|| {
         for (n, (sent, packet)) in packets.iter().enumerate() {
-            video.select(Some(n / 70 % 2));
+            video.select(Some(Selection::all(n / 70 % 2)));
             let record = sent.record(packet);
             let stream = if sent.codec == Codec::Red { &mut audio } else { &mut video };
             let now = start + Duration::from_millis(n as u64);

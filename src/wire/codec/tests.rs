@@ -36,10 +36,11 @@ fn random_vp8_descriptors_read_as_the_oracle_reads_them() {
         let mut oracle = Vp8Packet::default();
         let rest = oracle.depacketize(&Bytes::from(payload.clone())).unwrap();
         let descriptor = vp8::parse(&payload).unwrap();
-        assert_eq!(descriptor.len, payload.len() - rest.len());
+        assert_eq!(usize::from(descriptor.len), payload.len() - rest.len());
         assert_eq!(descriptor.picture_id, (oracle.i == 1).then_some(oracle.picture_id));
         assert_eq!(descriptor.tl0_pic_idx, (oracle.l == 1).then_some(oracle.tl0_pic_idx));
         assert_eq!(descriptor.temporal_id, (oracle.t == 1).then_some(oracle.tid));
+        assert_eq!(descriptor.layer_sync, oracle.t == 1 && oracle.y == 1);
         assert_eq!(descriptor.starts_frame, oracle.s == 1 && oracle.pid == 0);
     }
 }
@@ -55,8 +56,28 @@ fn random_vp9_descriptors_start_keyframes_as_the_oracle_reads_them() {
             continue; // a layer number or structure the oracle bounds
         }
         let expected = !oracle.p && oracle.b && (!oracle.l || oracle.sid == 0);
-        assert_eq!(vp9::starts_keyframe(&payload), expected);
+        let descriptor = vp9::parse(&payload).unwrap();
+        assert_eq!(vp9::starts_keyframe(&descriptor), expected);
         starts += usize::from(expected);
+        assert_eq!(descriptor.picture_id, oracle.i.then_some(oracle.picture_id));
+        assert_eq!(descriptor.tl0_pic_idx, (oracle.l && !oracle.f).then_some(oracle.tl0picidx));
+        assert_eq!((descriptor.starts_frame, descriptor.ends_frame), (oracle.b, oracle.e));
+        assert_eq!((descriptor.inter_picture, descriptor.not_reference_above), (oracle.p, oracle.z));
+        if oracle.l {
+            assert_eq!(descriptor.layer, Layer { spatial: oracle.sid, temporal: oracle.tid });
+            assert_eq!((descriptor.switching_up, descriptor.inter_layer), (oracle.u, oracle.d));
+        }
+        let references: Vec<_> = vp9::references(&payload).into_iter().take(oracle.pdiff.len()).collect();
+        assert_eq!(references, oracle.pdiff);
+        let structure = vp9::scalability_structure(&payload);
+        assert_eq!(structure.is_some(), oracle.v);
+        if let Some(structure) = structure {
+            assert_eq!(structure.spatial_layers, oracle.ns + 1);
+            // The oracle takes the reserved bits for the G bit too.
+            assert!(structure.pictures == oracle.ng || structure.pictures == 0);
+            let sizes: Vec<_> = structure.sizes.iter().flatten().copied().collect();
+            assert_eq!(sizes, oracle.width.into_iter().zip(oracle.height).collect::<Vec<_>>());
+        }
     }
     assert!(starts > 500, "keyframes are met: {starts}");
 }
@@ -69,19 +90,17 @@ fn payloads_of_every_length_are_read_whatever_they_hold() {
         let descriptor_len = random.random_range(0..8);
         let descriptor = noise(&mut random, descriptor_len);
         for codec in CODECS {
-            let info = inspect(codec, &payload, None);
+            let info = inspect(codec, &payload, None, &mut None);
             assert!(!info.starts_keyframe || codec.is_video());
-            assert!(info.vp8.is_none_or(|vp8| codec == Codec::Vp8 && vp8.len <= len));
-            inspect(codec, &payload, Some(&descriptor));
+            assert!(info.descriptor.counters_len() <= len.min(red::HEADERS_BYTES));
+            let mut copy = payload.clone();
+            info.descriptor.write(&mut copy);
+            assert_eq!(copy, payload, "writing what was read changes nothing");
+            info.descriptor.write(copy.get_mut(..len / 2).unwrap());
+            inspect(codec, &payload, Some(&descriptor), &mut None);
         }
         if let Some(red) = red::parse(&payload) {
             assert!(red.headers.len() + red.primary.len() <= len);
-        }
-        let mut copy = payload.clone();
-        if let Some(descriptor) = vp8::parse(&payload) {
-            write_vp8(&descriptor, &mut copy);
-            assert_eq!(copy[descriptor.len..], payload[descriptor.len..]);
-            write_vp8(&descriptor, copy.get_mut(..len / 2).unwrap());
         }
     }
 }
@@ -90,10 +109,11 @@ fn payloads_of_every_length_are_read_whatever_they_hold() {
 fn a_dependency_descriptor_decides_over_an_opaque_payload() {
     let (starts, continues) = ([0x80, 0, 1, 0x80].as_slice(), [0x80, 0, 1].as_slice());
     let (key, delta) = ([0x67, 0].as_slice(), [0x41, 0].as_slice());
-    assert!(inspect(Codec::H264, delta, Some(starts)).starts_keyframe);
-    assert!(!inspect(Codec::H264, key, Some(continues)).starts_keyframe);
-    assert!(inspect(Codec::H264, key, Some(&[0x80])).starts_keyframe, "too short to decide");
-    assert!(!inspect(Codec::Opus, key, Some(starts)).starts_keyframe, "audio has none");
-    let vp8 = inspect(Codec::Vp8, &[0x90, 0x80, 0x05, 0x01], Some(starts));
-    assert_eq!(vp8.vp8.and_then(|descriptor| descriptor.picture_id), Some(5), "counters are read all the same");
+    assert!(inspect(Codec::H264, delta, Some(starts), &mut None).starts_keyframe);
+    assert!(!inspect(Codec::H264, key, Some(continues), &mut None).starts_keyframe);
+    assert!(inspect(Codec::H264, key, Some(&[0x80]), &mut None).starts_keyframe, "too short to decide");
+    assert!(!inspect(Codec::Opus, key, Some(starts), &mut None).starts_keyframe, "audio has none");
+    let vp8 = inspect(Codec::Vp8, &[0x90, 0x80, 0x05, 0x01], Some(starts), &mut None);
+    let PayloadDescriptor::Vp8(vp8) = vp8.descriptor else { panic!("{vp8:?}") };
+    assert_eq!(vp8.picture_id, Some(5), "counters are read all the same");
 }

@@ -9,13 +9,15 @@ pub const DESCRIPTOR_BYTES: usize = 6;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Vp8Descriptor {
     /// Bytes of the descriptor.
-    pub len: usize,
+    pub len: u8,
     /// 7 or 15 bits.
     pub picture_id: Option<u16>,
     /// True when `picture_id` takes 15 bits (the M bit).
     pub long_picture_id: bool,
     pub tl0_pic_idx: Option<u8>,
     pub temporal_id: Option<u8>,
+    /// The frame depends on no frames but those of temporal layer 0 (the Y bit).
+    pub layer_sync: bool,
     pub starts_frame: bool,
 }
 
@@ -52,14 +54,15 @@ pub fn parse(payload: &[u8]) -> Option<Vp8Descriptor> {
         let layer = *payload.get(at)?;
         at += 1;
         descriptor.temporal_id = (flags & 0x20 != 0).then_some(layer >> 6);
+        descriptor.layer_sync = flags & 0x20 != 0 && layer & 0x20 != 0;
     }
-    descriptor.len = at;
+    descriptor.len = at as u8; // DESCRIPTOR_BYTES at most
     Some(descriptor)
 }
 
 /// Whether the packet starts a keyframe: the frame's first packet, with the P bit of the VP8 payload header (section 4.3) at 0.
 pub fn starts_keyframe(descriptor: &Vp8Descriptor, payload: &[u8]) -> bool {
-    descriptor.starts_frame && payload.get(descriptor.len).is_some_and(|byte| byte & 0x01 == 0)
+    descriptor.starts_frame && payload.get(usize::from(descriptor.len)).is_some_and(|byte| byte & 0x01 == 0)
 }
 
 /// Writes picture id and TL0PICIDX of `descriptor` over those of `payload`. What the payload has no field for is not written.
@@ -108,11 +111,13 @@ mod tests {
     fn all_fields_are_read() {
         let payload = [0x90, 0xf0, 0x92, 0x34, 0x56, 0x80, 0x00];
         let descriptor = parse(&payload).unwrap();
-        assert_eq!(descriptor.len, DESCRIPTOR_BYTES);
+        assert_eq!(usize::from(descriptor.len), DESCRIPTOR_BYTES);
         assert_eq!(descriptor.picture_id, Some(0x1234));
         assert!(descriptor.long_picture_id);
         assert_eq!(descriptor.tl0_pic_idx, Some(0x56));
-        assert_eq!(descriptor.temporal_id, Some(2));
+        assert_eq!((descriptor.temporal_id, descriptor.layer_sync), (Some(2), false));
+        assert!(parse(&[0x90, 0x20, 0xa0]).unwrap().layer_sync);
+        assert!(!parse(&[0x90, 0x10, 0xa0]).unwrap().layer_sync, "no T, no Y");
         let short = parse(&[0x90, 0x80, 0x12, 0x00]).unwrap();
         assert_eq!((short.picture_id, short.long_picture_id, short.len), (Some(0x12), false, 3));
     }
@@ -145,7 +150,7 @@ mod tests {
                 descriptor.tl0_pic_idx = descriptor.tl0_pic_idx.map(|_| 0xee);
                 write(&descriptor, &mut payload);
                 assert_eq!(parse(&payload), Some(descriptor), "flags {flags:#x}");
-                assert_eq!(payload[descriptor.len..], before[descriptor.len..], "the rest is untouched");
+                assert_eq!(payload[descriptor.len.into()..], before[descriptor.len.into()..], "the rest is untouched");
             }
         }
     }

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { joinRoom, receivedVideo } from './client.mjs';
 import { end, exited, guard } from './process.mjs';
+import { redirect } from './relay.mjs';
 import { built } from './server.mjs';
 import { delay, until, within } from './wait.mjs';
 
@@ -51,7 +52,7 @@ export class Link {
   }
 
   /** Leads every call of a page through the relay: for `prepare` of joinRoom. */
-  prepare = (page) => page.evaluateOnNewDocument(leadThrough, this.serverPort, this.port);
+  prepare = (page) => redirect(page, this.serverPort, this.port);
 
   /** Ends it. @returns what passed: datagrams and how many were lost, up and down */
   async stop() {
@@ -60,15 +61,6 @@ export class Link {
     if (code !== 0) throw new Error(`sfumato-link ended with ${code}`);
     return JSON.parse(this.printed().trim().split('\n').at(-1));
   }
-}
-
-/** Runs inside the page: answers name the relay's port instead of the server's. */
-function leadThrough(from, to) {
-  const original = RTCPeerConnection.prototype.setRemoteDescription;
-  RTCPeerConnection.prototype.setRemoteDescription = function (description) {
-    const candidate = new RegExp(`^(a=candidate:\\S+ \\d+ udp \\d+ \\S+) ${from} `, 'gim');
-    return original.call(this, { type: description.type, sdp: description.sdp.replace(candidate, `$1 ${to} `) });
-  };
 }
 
 /** What is counted, and grows. */
@@ -83,7 +75,7 @@ export async function countersOf(page) {
   return { at: stats.timestamp ?? 0, ...Object.fromEntries(COUNTERS.map((name) => [name, stats[name] ?? 0])) };
 }
 
-/** What was counted between two cuts; `frozen` is the share of time without new frames, percent. */
+/** What was counted between two cuts; `frozen` is the share of time without new frames, percent (a freeze counts when it ends, so above 100 too). */
 export function between(before, after) {
   const grown = Object.fromEntries(Object.keys(before).map((name) => [name, after[name] - before[name]]));
   const seconds = grown.at / 1_000;
@@ -93,14 +85,17 @@ export function between(before, after) {
 /**
  * A page joins behind a link and watches the first video of the room for so long.
  * @param {Faults} faults
+ * @param {{speaks?: boolean}} [more]  `speaks`: it publishes a microphone. A browser that sends nothing does not know its round trip time,
+ *   and asks for a packet again after 100 ms only.
  * @returns what it counted, and `link`: what passed the relay
  */
-export async function watchBehind(faults, bare, server, room, identity, seconds) {
+export async function watchBehind(faults, bare, server, room, identity, seconds, { speaks = false } = {}) {
   const link = await Link.start(server, faults);
   let page;
   let counted;
   try {
     page = await joinRoom(bare, server, room, identity, { prepare: link.prepare });
+    if (speaks) await page.evaluate(() => globalThis.room.localParticipant.setMicrophoneEnabled(true));
     const playing = async () => (await countersOf(page)).framesDecoded > 30;
     await until('frames behind the link', playing, { ms: FIRST_FRAMES_MS, everyMs: 250, describe: () => countersOf(page) });
     await delay(SETTLE_MS);

@@ -144,7 +144,8 @@ impl Sender {
         flags |= if frame.keyframe { 0 } else { p };
         flags |= if structure { v } else { 0 };
         let [high, low] = (self.picture_id | 0x8000).to_be_bytes();
-        let layer = (frame.temporal << 5) | (u8::from(frame.sync) << 4);
+        // U: in this period no picture refers to one of a higher layer before the last of a lower one.
+        let layer = (frame.temporal << 5) | 0x10;
         let mut payload = vec![flags, high, low, layer, self.tl0_pic_idx];
         if structure {
             payload.extend(self.scalability_structure());
@@ -159,9 +160,8 @@ impl Sender {
         bytes.extend(self.size.0.to_be_bytes());
         bytes.extend(self.size.1.to_be_bytes());
         bytes.push(PERIOD.len() as u8);
-        for (place, (temporal, back)) in PERIOD.into_iter().enumerate() {
-            let up = u8::from(place == 1 || place == 2);
-            bytes.extend([(temporal << 5) | (up << 4) | (1 << 2), back]);
+        for (temporal, back) in PERIOD {
+            bytes.extend([(temporal << 5) | 0x10 | (1 << 2), back]);
         }
         bytes
     }

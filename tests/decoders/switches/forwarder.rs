@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use rand::rngs::StdRng;
 use sfumato::media::forward::{Packet, SendStream, Target};
+use sfumato::media::layers::Selection;
 use sfumato::media::receive::ReceiveStream;
-use sfumato::wire::codec::{Codec, inspect};
+use sfumato::wire::codec::{Codec, Layer, PayloadDescriptor, PayloadInfo, inspect};
 use sfumato::wire::extension::ExtensionMap;
 use sfumato::wire::rtcp::SenderInfo;
 use sfumato::wire::rtp::Header;
@@ -23,6 +24,34 @@ pub enum Fault {
     NoKeyframe,
     /// The publisher's picture ids and TL0PICIDX go out as they are.
     NoPictureIds,
+    /// Temporal layers 1 and 2 are taken for each other.
+    WrongLayers,
+}
+
+impl Fault {
+    fn spoil(self, info: &mut PayloadInfo) {
+        match (self, &mut info.descriptor) {
+            (Fault::NoKeyframe, _) => info.starts_keyframe = true,
+            (Fault::WrongLayers, PayloadDescriptor::Vp8(vp8)) => vp8.temporal_id = vp8.temporal_id.map(swapped),
+            (Fault::WrongLayers, PayloadDescriptor::Vp9(vp9)) => vp9.layer.temporal = swapped(vp9.layer.temporal),
+            _ => {}
+        }
+    }
+}
+
+fn swapped(temporal: u8) -> u8 {
+    match temporal {
+        1 => 2,
+        2 => 1,
+        other => other,
+    }
+}
+
+/// What a subscriber wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wish {
+    pub encoding: usize,
+    pub temporal: u8,
 }
 
 /// The subscriber's stream and what feeds it.
@@ -66,8 +95,14 @@ impl Forwarder {
     }
 
     /// What the subscriber wants from now on; `None` pauses.
-    pub fn select(&mut self, encoding: Option<usize>) {
-        self.stream.select(encoding);
+    pub fn select(&mut self, wish: Option<Wish>) {
+        let layers = |temporal| Layer { spatial: 0, temporal };
+        self.stream.select(wish.map(|wish| Selection { encoding: wish.encoding, layers: layers(wish.temporal) }));
+    }
+
+    /// The highest temporal layer that is forwarded.
+    pub fn temporal(&self) -> Option<u8> {
+        self.stream.selected().map(|selection| selection.layers.temporal)
     }
 
     /// The encoding that the server says is forwarded.
@@ -79,10 +114,8 @@ impl Forwarder {
     pub fn handle(&mut self, now: Instant, encoding: usize, packet: &[u8]) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
         let header = Header::parse(packet)?;
         let receiver = self.receivers.get_mut(encoding).ok_or("no such encoding")?;
-        let mut info = inspect(self.codec, header.payload(packet)?, None);
-        if self.fault == Fault::NoKeyframe {
-            info.starts_keyframe = true;
-        }
+        let mut info = inspect(self.codec, header.payload(packet)?, None, &mut None);
+        self.fault.spoil(&mut info);
         let record = Packet {
             encoding,
             header,

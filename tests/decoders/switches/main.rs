@@ -12,13 +12,13 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sfumato::wire::codec::Codec;
 
 use encoding::{Encoding, Sender};
-use forwarder::{Fault, Forwarder};
+use forwarder::{Fault, Forwarder, Wish};
 use network::Network;
 use receiver::{Origin, Picture, Receiver, Tally};
 
@@ -27,6 +27,8 @@ const FRAME_TIME: Duration = Duration::from_nanos(33_333_333);
 const MOST_FRAMES_A_SWITCH: u32 = 40;
 /// A new wish after up to so many frames.
 const WISH_FRAMES: u32 = 6;
+/// Those of VP8 and VP9.
+const TEMPORAL_LAYERS: u8 = 3;
 /// One wish of so many is to pause.
 const PAUSE_EVERY: u32 = 25;
 
@@ -38,6 +40,8 @@ struct Course {
     switches: u32,
     pauses: u32,
     positions: u32,
+    /// The highest temporal layer that is forwarded became another one, within an encoding.
+    layer_changes: u32,
     /// Packets forwarded of an encoding that is not the one the server says is current.
     strays: u64,
 }
@@ -60,7 +64,13 @@ fn options() -> Command {
         .arg(Arg::new("seed").long("seed").value_parser(value_parser!(u64)).default_value("1"))
         .arg(Arg::new("switches").long("switches").value_parser(value_parser!(u32)).default_value("500"))
         .arg(Arg::new("late").long("late").value_parser(value_parser!(f64)).default_value("0"))
-        .arg(Arg::new("fault").long("fault").default_value("none").help("none, no-keyframe or no-picture-ids"))
+        .arg(Arg::new("temporal").long("temporal").action(ArgAction::SetTrue).help("Wish for temporal layers too"))
+        .arg(
+            Arg::new("fault")
+                .long("fault")
+                .default_value("none")
+                .help("none, no-keyframe, no-picture-ids or wrong-layers"),
+        )
         .arg(Arg::new("output").required(true).value_parser(value_parser!(PathBuf)))
         .arg(Arg::new("input").required(true).num_args(1..).value_parser(value_parser!(PathBuf)))
 }
@@ -84,6 +94,7 @@ fn fault(name: &str) -> Result<Fault, String> {
         "none" => Fault::None,
         "no-keyframe" => Fault::NoKeyframe,
         "no-picture-ids" => Fault::NoPictureIds,
+        "wrong-layers" => Fault::WrongLayers,
         _ => return Err(format!("fault {name}?")),
     })
 }
@@ -99,11 +110,12 @@ fn run(options: &ArgMatches, codec: Codec, encodings: &[Encoding]) -> Result<(Co
     let mut forwarder = Forwarder::new(codec, fault, start, &senders, &mut random).ok_or("no forwarder")?;
     let mut network = Network::new(*required(options, "late")?);
     let (mut course, mut receiver) = (Course::default(), Receiver::new(codec));
-    let (mut next_wish, mut before) = (0, None);
+    let temporal = options.get_flag("temporal");
+    let (mut next_wish, mut before, mut layer) = (0, None, None);
     while course.switches < wanted && course.positions < wanted.saturating_mul(MOST_FRAMES_A_SWITCH) {
         let position = course.positions;
         if position >= next_wish {
-            wish(&mut forwarder, encodings.len(), &mut course, &mut random);
+            forwarder.select(wish(&forwarder, encodings.len(), temporal, &mut course, &mut random));
             next_wish = position + random.random_range(1..=WISH_FRAMES);
         }
         for (encoding, (sender, source)) in senders.iter_mut().zip(encodings).enumerate() {
@@ -118,6 +130,9 @@ fn run(options: &ArgMatches, codec: Codec, encodings: &[Encoding]) -> Result<(Co
                 course.strays += u64::from(current != Some(origin.encoding));
                 receiver.handle(out, origin)?;
             }
+            let top = forwarder.temporal();
+            course.layer_changes += u32::from(current == before && top.is_some() && layer.is_some() && top != layer);
+            layer = top;
             if current.is_some() && current != before {
                 course.switches += u32::from(before.is_some());
                 before = current;
@@ -128,16 +143,26 @@ fn run(options: &ArgMatches, codec: Codec, encodings: &[Encoding]) -> Result<(Co
     Ok((course, receiver))
 }
 
-/// Another encoding than now, or a pause.
-fn wish(forwarder: &mut Forwarder, encodings: usize, course: &mut Course, random: &mut StdRng) {
+/// Another encoding than now or a pause, and any temporal layer; where these are asked for, half of the wishes are for them alone.
+fn wish(
+    forwarder: &Forwarder,
+    encodings: usize,
+    temporal: bool,
+    course: &mut Course,
+    random: &mut StdRng,
+) -> Option<Wish> {
     course.wishes += 1;
     if random.random_ratio(1, PAUSE_EVERY) {
         course.pauses += 1;
-        forwarder.select(None);
-        return;
+        return None;
+    }
+    let top = if temporal { random.random_range(0..TEMPORAL_LAYERS) } else { TEMPORAL_LAYERS - 1 };
+    if let Some(encoding) = forwarder.current().filter(|_| temporal && random.random_bool(0.5)) {
+        return Some(Wish { encoding, temporal: top });
     }
     let others: Vec<usize> = (0..encodings).filter(|encoding| forwarder.current() != Some(*encoding)).collect();
-    forwarder.select(others.get(random.random_range(0..others.len().max(1))).copied());
+    let encoding = *others.get(random.random_range(0..others.len().max(1)))?;
+    Some(Wish { encoding, temporal: top })
 }
 
 /// For each picture: position, encoding, length, bytes.
@@ -153,12 +178,13 @@ fn write(path: &PathBuf, pictures: &[Picture]) -> Result<(), Box<dyn Error>> {
 }
 
 fn report(course: &Course, tally: &Tally, pictures: usize) {
-    let Course { wishes, switches, pauses, positions, strays } = course;
+    let Course { wishes, switches, pauses, positions, layer_changes, strays } = course;
     let Tally { held_back, mixed, timestamps, picture_ids, duplicates, missing } = tally;
     println!(
         "{}",
         serde_json::json!({
-            "wishes": wishes, "switches": switches, "pauses": pauses, "positions": positions, "strays": strays,
+            "wishes": wishes, "switches": switches, "pauses": pauses, "positions": positions,
+            "layer_changes": layer_changes, "strays": strays,
             "pictures": pictures, "held_back": held_back, "mixed": mixed, "timestamps": timestamps,
             "picture_ids": picture_ids, "duplicates": duplicates, "missing": missing,
         })

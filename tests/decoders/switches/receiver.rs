@@ -35,7 +35,7 @@ pub struct Tally {
     pub mixed: u64,
     /// Timestamps that do not grow from one picture to the next.
     pub timestamps: u64,
-    /// Picture ids or TL0PICIDX that do not go on although no packet is missing.
+    /// Picture ids or TL0PICIDX that do not go on as a receiver expects, although no packet is missing.
     pub picture_ids: u64,
     /// Sequence numbers given twice.
     pub duplicates: u64,
@@ -144,12 +144,20 @@ impl Assembly {
         let rest = self.before == Some((origin, timestamp));
         let later = self.before.is_none_or(|(_, before)| (timestamp.wrapping_sub(before) as i32) > 0);
         self.tally.timestamps += u64::from(!later && !rest);
-        self.before = Some((origin, timestamp));
 
         let (begins, counters, data) = depacketize(self.codec, &run)?;
         if let (Some(before), Some(now), true) = (self.counters, counters, self.contiguous) {
-            self.tally.picture_ids += u64::from(!follows(before, now));
+            let passed = self.before.map_or(0, |(before, _)| origin.position.wrapping_sub(before.position));
+            let distances = match self.codec {
+                // A gap would be taken for missing pictures.
+                Codec::Vp8 => [1, 1],
+                // References count in picture ids: withheld pictures keep theirs. A keyframe may begin anew.
+                _ if is_keyframe(self.codec, &data) => [passed, 1],
+                _ => [passed, passed],
+            };
+            self.tally.picture_ids += u64::from(!follows(before, now, distances));
         }
+        self.before = Some((origin, timestamp));
         self.counters = counters;
         self.contiguous = true;
         let whole = begins && ends;
@@ -163,10 +171,11 @@ impl Assembly {
     }
 }
 
-/// The id is the next one, and TL0PICIDX counts the pictures of layer 0.
-fn follows(before: Counters, now: Counters) -> bool {
+/// The id is one of these further, and TL0PICIDX counts the pictures of layer 0.
+fn follows(before: Counters, now: Counters, distances: [u32; 2]) -> bool {
     let tl0 = before.tl0_pic_idx.wrapping_add(u8::from(now.temporal == 0));
-    now.picture_id == (before.picture_id + 1) & 0x7fff && now.tl0_pic_idx == tl0
+    let distance = u32::from(now.picture_id.wrapping_sub(before.picture_id) & 0x7fff);
+    distances.contains(&distance) && now.tl0_pic_idx == tl0
 }
 
 /// Whether the first packet begins a picture, the counters of the first packet, and the payload without descriptors.
@@ -186,7 +195,8 @@ fn depacketize(codec: Codec, run: &[Arrived]) -> Result<(bool, Option<Counters>,
             }
             Codec::Vp9 => {
                 let part = vp9.depacketize(payload)?;
-                (vp9.b, part, None)
+                let own = Counters { picture_id: vp9.picture_id, tl0_pic_idx: vp9.tl0picidx, temporal: vp9.tid };
+                (vp9.b, part, Some(own))
             }
             Codec::H264 => (h264.is_partition_head(payload), h264.depacketize(payload)?, None),
             _ => (av1.is_partition_head(payload), av1.depacketize(payload)?, None),

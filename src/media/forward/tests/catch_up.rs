@@ -20,15 +20,15 @@ fn catch_up(stream: &mut SendStream, now: Instant, encoding: usize, first: u64, 
 fn a_switch_back_to_a_keyframe_goes_on_in_numbers_time_and_counters() {
     let start = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let mut last = None;
     for n in 0..30u32 {
         let sent = if n == 0 { key(0, 70_000) } else { delta(0, 70_000 + u64::from(n)) };
         last = forward(&mut stream, start + n * 33 * MS, &sent);
     }
     let last = last.unwrap();
-    stream.select(Some(1));
-    assert_eq!(stream.reach(), SWITCH_REACH, "a picture is shown");
+    stream.select(Some(Selection::all(1)));
+    assert_eq!(stream.reach(), Some(SWITCH_REACH), "a picture is shown");
     // No sender reports, and the frames come in the very moment of the last one: there is no room but what is made.
     let caught_up = catch_up(&mut stream, start + 29 * 33 * MS, 1, 90_000, 7);
     assert_eq!((caught_up.len(), stream.current(), stream.awaits_keyframe()), (7, Some(1), None));
@@ -48,13 +48,13 @@ fn a_switch_back_to_a_keyframe_goes_on_in_numbers_time_and_counters() {
 fn the_newest_frame_is_placed_by_the_clocks_and_not_the_keyframe() {
     let start = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let clocked = |mut sent: Sent, rtp_timestamp: u32| {
         sent.clock = Some(ClockReference { ntp: 3_900_000_000 << 32, rtp_timestamp, arrival: start });
         sent
     };
     let first = forward(&mut stream, start, &clocked(key(0, 70_000), 3_000 * 70_000)).unwrap();
-    stream.select(Some(1));
+    stream.select(Some(Selection::all(1)));
     // Encoding 1 is at 90,000 when 0 is at 70,000; its keyframe was captured 4 frames after that, 3 more have come.
     let (from, reference) = (90_004, 3_000 * 90_000);
     stream.begin_catch_up(&CatchUp { numbers: from..=from + 3, frames: 4, newest: 3_000 * 90_007 });
@@ -73,8 +73,8 @@ fn the_newest_frame_is_placed_by_the_clocks_and_not_the_keyframe() {
 fn who_was_served_a_moment_ago_wishes_again_and_others_for_the_first_time() {
     let start = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
-    assert_eq!((stream.wish(start), stream.reach()), (Wish::First, JOIN_REACH));
+    stream.select(Some(Selection::all(0)));
+    assert_eq!((stream.wish(start), stream.reach()), (Wish::First, Some(JOIN_REACH)));
     forward(&mut stream, start, &key(0, 70_000));
     assert_eq!(stream.wish(start + RECENTLY_SERVED - MS), Wish::Again);
     assert_eq!(stream.wish(start + RECENTLY_SERVED), Wish::First);

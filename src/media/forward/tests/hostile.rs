@@ -19,7 +19,7 @@ fn mutant(random: &mut StdRng, codec: Codec, sequence: u64, len: usize) -> Vec<u
     payload.resize(len, 0);
     random.fill_bytes(&mut payload[start..]);
     let mut sent = Sent::new(0, codec, sequence, &payload);
-    sent.extensions = vec![(11, vec![b'0']), (12, vec![30]), (13, vec![0x80, 0, 1, 0x80])];
+    sent.extensions = vec![(11, vec![b'0']), (12, vec![30]), (13, descriptor(random, sequence as u16))];
     if random.random_ratio(1, 4) {
         let len = random.random_range(0..=255);
         sent.extensions.push((random.random_range(1..=255), vec![7; len]));
@@ -36,6 +36,23 @@ fn mutant(random: &mut StdRng, codec: Codec, sequence: u64, len: usize) -> Vec<u
     packet
 }
 
+/// A dependency descriptor of three temporal layers, most often with a structure, and sometimes nonsense.
+fn descriptor(random: &mut StdRng, number: u16) -> Vec<u8> {
+    let template = |temporal| WrittenTemplate {
+        layer: Layer { spatial: 0, temporal },
+        indications: vec![Indication::Required; 3],
+        references: vec![1, 3],
+    };
+    let written = WrittenStructure { offset: 7, templates: (0..3).map(template).collect(), sizes: vec![(640, 360)] };
+    let structure = Some(&written).filter(|_| random.random_ratio(3, 4));
+    let mut value = WrittenFrame { structure, ..WrittenFrame::new(random.random_range(6..11), number) }.bytes();
+    if random.random_ratio(1, 3) {
+        let at = random.random_range(0..value.len());
+        value[at] = random.random();
+    }
+    value
+}
+
 #[test]
 fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
     let mut random = StdRng::seed_from_u64(9);
@@ -48,6 +65,7 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
         let mut opus_only = send_stream(&[OPUS], 2);
         let mut receiver = ReceiveStream::new(Ssrc(1000), 90_000);
         let mut given = std::collections::BTreeSet::new();
+        let mut structure = None;
         for (sequence, len) in (70_000..).zip(0..=1500) {
             let packet = mutant(&mut random, codec, sequence, len);
             let Ok(header) = Header::parse(&packet) else { continue };
@@ -58,11 +76,12 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
                 header,
                 extended_sequence: receiver.receive(now, &header, packet.len()),
                 codec,
-                info: codec::inspect(codec, payload, descriptor),
+                info: codec::inspect(codec, payload, descriptor, &mut structure),
                 clock: None,
             };
-            whole.select(Some(0));
-            opus_only.select(Some(0));
+            let layers = Layer { spatial: random.random_range(0..8), temporal: random.random_range(0..8) };
+            whole.select(Some(Selection { encoding: 0, layers }));
+            opus_only.select(Some(Selection::all(0)));
             opus_only.forward(now, &record, &source, &packet, 0);
             if random.random_ratio(1, 4) {
                 let cut = random.random_range(0..=packet.len());

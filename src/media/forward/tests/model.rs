@@ -125,7 +125,7 @@ impl Model {
     }
 
     fn begin(&mut self, under: &Underway, origin: Origin, received: Received) {
-        assert!(codec::inspect(Codec::Vp8, &under.sent.payload, None).starts_keyframe);
+        assert!(codec::inspect(Codec::Vp8, &under.sent.payload, None, &mut None).starts_keyframe);
         if let Some(newest) = &self.newest {
             assert_eq!(received.sequence, newest.sequence + 1, "no gap at a switch");
             assert!(clock::is_later(received.timestamp, newest.timestamp));
@@ -251,7 +251,7 @@ fn run(odds: &Odds) -> Model {
         }
         if random.random_bool(odds.select) {
             let wanted = random.random_range(0..=ENCODINGS);
-            stream.select(Some(wanted).filter(|wanted| *wanted < ENCODINGS));
+            stream.select(Some(wanted).filter(|wanted| *wanted < ENCODINGS).map(Selection::all));
             model.first_of_run |= stream.current().is_none();
         }
         let later = network.split_off(&(now + FRAME_TIME, 0));

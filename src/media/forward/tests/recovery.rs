@@ -47,7 +47,7 @@ fn a_retransmission_carries_the_counters_and_extensions_as_they_were_rewritten()
     let mut sent = Vec::new();
     for n in 0..60u64 {
         let encoding = (n / 20) as usize % 2;
-        stream.select(Some(encoding));
+        stream.select(Some(Selection::all(encoding)));
         let mut packet = if n % 20 == 0 { key(encoding, 70_000 + n) } else { delta(encoding, 70_000 + n) };
         packet.marker = n % 3 == 0;
         packet.extensions = vec![(13, vec![0x80, 0, n as u8])];
@@ -77,14 +77,14 @@ fn a_retransmission_carries_the_counters_and_extensions_as_they_were_rewritten()
 fn what_another_source_was_sent_is_gone() {
     let now = Instant::now();
     let mut stream = repaired(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let packet = key(0, 70_000);
     let received = forward(&mut stream, now, &packet).unwrap();
     assert!(again(&mut stream, now, &packet, received.sequence).is_ok());
     stream.retarget(90_000, vec![VP8]);
     let later = now + Duration::from_secs(1);
     assert_eq!(again(&mut stream, later, &packet, received.sequence).unwrap_err(), Refusal::Gone);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let packet = key(0, 70_000);
     let received = forward(&mut stream, later, &packet).unwrap();
     assert!(again(&mut stream, later, &packet, received.sequence).is_ok());
@@ -94,7 +94,7 @@ fn what_another_source_was_sent_is_gone() {
 fn the_round_trip_that_was_measured_decides_when_a_packet_may_be_sent_again() {
     let (start, ms) = (Instant::now(), Duration::from_millis);
     let mut stream = repaired(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let packet = key(0, 70_000);
     let received = forward(&mut stream, start, &packet).unwrap();
     let report = stream.sender_report(start, 5 << 32).unwrap();
@@ -112,7 +112,7 @@ fn the_round_trip_that_was_measured_decides_when_a_packet_may_be_sent_again() {
 fn without_a_stream_for_it_nothing_is_sent_again() {
     let now = Instant::now();
     let mut stream = send_stream(&[VP8], 1);
-    stream.select(Some(0));
+    stream.select(Some(Selection::all(0)));
     let received = forward(&mut stream, now, &key(0, 70_000)).unwrap();
     assert_eq!(stream.find_lost(now, received.sequence as u16).unwrap_err(), Refusal::Gone);
     let other = RtxTarget { ssrc: RTX, payload_types: vec![(PayloadType(1), PayloadType(2))] };

@@ -136,8 +136,9 @@ impl VideoReceiver {
         let first = descriptor.starts_frame;
         let picture = Picture { keyframe, first, encoding: stamp.encoding, ..Picture::default() };
         let mut head = Head::video(picture, stamp.sent);
+        let behind = usize::from(descriptor.len);
         // The descriptor's counters are the server's to rewrite; all behind it is the publisher's.
-        let same_head = head.bytes_mut().get(descriptor.len..) == payload.get(descriptor.len..HEAD_BYTES);
+        let same_head = head.bytes_mut().get(behind..) == payload.get(behind..HEAD_BYTES);
         let same_rest = payload.get(HEAD_BYTES..) == FILLER.get(HEAD_BYTES..payload.len());
         (same_head && same_rest).then_some(Piece {
             timestamp,
