@@ -192,6 +192,21 @@ fn the_number_of_requests_is_bounded_too() {
 }
 
 #[test]
+fn where_a_round_trip_is_long_a_packet_is_worth_more_time() {
+    let start = Instant::now();
+    for (retry, given_up_at) in [(ms(50), 500..600), (ms(250), 2_000..2_001), (ms(500), 2_000..2_001)] {
+        let mut missing = MissingPackets::new(Repair::Apart).unwrap();
+        assert_eq!((missing.arrived(start, 1), missing.arrived(start, 3)), (None, None));
+        let ends = std::iter::from_fn(|| {
+            let now = missing.poll_timeout()?;
+            Some((now, missing.poll(now, retry, |_| ()).needs_keyframe))
+        });
+        let end = ends.take(100).find(|(_, wished)| *wished).map(|(now, _)| (now - start).as_millis());
+        assert!(end.is_some_and(|end| given_up_at.contains(&end)), "{retry:?}: {end:?}");
+    }
+}
+
+#[test]
 fn losses_while_a_keyframe_is_awaited_bring_no_further_wish_until_it_is_overdue() {
     let mut world = World::new(Repair::Apart);
     world.arrive([70_000, 70_002]);
@@ -203,6 +218,7 @@ fn losses_while_a_keyframe_is_awaited_bring_no_further_wish_until_it_is_overdue(
         number: 70_002,
         noticed: world.start + ms(100),
         due: world.start + ms(1_100),
+        until: world.now + PATIENCE,
         requests: MAX_REQUESTS,
         requested: world.start,
     });
