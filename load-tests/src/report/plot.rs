@@ -81,7 +81,8 @@ fn share(nines: &f64) -> String {
 
 /// A value as it is.
 pub fn plain(value: &f64) -> String {
-    format!("{value}")
+    // What sums of tenths add behind the digits that count is no part of a label.
+    format!("{}", (value * 1e6).round() / 1e6)
 }
 
 fn power(exponent: &f64) -> String {
@@ -170,6 +171,11 @@ fn fault(error: impl std::fmt::Display) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_has_the_digits_that_count() {
+        assert_eq!([0.1 + 0.2, 40.0, 0.0].map(|value| plain(&value)), ["0.3", "40", "0"]);
+    }
 
     #[test]
     fn nines_are_told_as_shares() {

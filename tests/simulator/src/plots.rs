@@ -51,7 +51,7 @@ fn frozen(path: &Path) -> Result<(), Error> {
         let mut patient = Line { name: format!("RTT {rtt} ms"), points: vec![(0.0, 0.0)] };
         let mut browser = Line { name: format!("RTT {rtt} ms, a browser's own delay"), points: vec![(0.0, 0.0)] };
         for loss in [1, 5, 10, 20, 30] {
-            let (outcome, _) = run("S5", &format!("viewer-even{loss}-rtt{rtt}"), Some(60))?;
+            let (outcome, _) = run("S5", &format!("viewer-even{loss}-rtt{rtt}"), None)?;
             let figure = |name: &str| outcome.figure(name).unwrap_or(f64::NAN);
             patient.points.push((f64::from(loss), figure("frozen")));
             browser.points.push((f64::from(loss), figure("frozen in a browser's buffer")));

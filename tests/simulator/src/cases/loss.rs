@@ -112,9 +112,9 @@ fn figures(world: &World, cell: Cell) -> Vec<Figure> {
     ]
 }
 
-/// Packets sent again for each packet lost, those sent again and lost included: each loss may cost one.
+/// Packets sent again for each packet of the stream that was lost; those that are lost again cost more than one.
 fn retransmitted(tap: &Tap) -> f64 {
-    tap.repair.packets as f64 / (tap.video.lost + tap.repair.lost) as f64
+    tap.repair.packets as f64 / tap.video.lost as f64
 }
 
 #[cfg(test)]
