@@ -14,8 +14,9 @@ use lateness::Lateness;
 
 /// A lost packet is asked for again this often at most: with every third packet lost both ways, one in 700 is left.
 const MAX_REQUESTS: u32 = 10;
-/// How long a packet is worth asking for: what comes later finds the subscribers' jitter buffers past it, and the cache too.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a packet is worth asking for. A browser waits for it for 3 s before it wants a keyframe; that takes a round trip too, and
+/// on a way this bad is itself lost in part.
+pub const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Packets behind the newest that can still be forwarded under their own number.
 const REACH: u64 = 1_000;
 /// A keyframe that was wished for and did not come may be wished for again after this: the request was lost, or it was.

@@ -11,8 +11,8 @@ const FLOOR: u32 = 51;
 const CEILING: u32 = 128;
 /// Saved up at least, bytes: ten packets at once, on a stream of any rate.
 const BURST_BYTES: u32 = 12_000;
-/// Over which the rate is taken, milliseconds: half of what is sent meanwhile is saved up at most, which makes up for an outage
-/// of a quarter of a second.
+/// Over which the rate is taken, milliseconds. As much as is sent meanwhile is saved up at most, which makes up for an outage of
+/// as long: where losses come in bursts, a refusal costs a receiver one of the ten requests it has.
 const WINDOW: u32 = 500;
 
 /// A bucket filled by what is sent.
@@ -50,12 +50,12 @@ impl Budget {
             (self.began, self.before, self.present) = (at, self.present, 0);
         }
         self.present = self.present.saturating_add(bytes);
-        let most = BURST_BYTES.max(self.before.max(self.present) / 2);
+        let most = BURST_BYTES.max(self.before.max(self.present));
         self.saved = (self.saved + u64::from(bytes) * u64::from(self.share)).min(u64::from(most) << 8);
     }
 
-    /// The subscriber reported what share it lost of the stream, of 256. Three halves of that are needed: of what is sent again as
-    /// much is lost.
+    /// The subscriber reported what share it lost of the stream, of 256. Twice that may be needed: of what is sent again as much is
+    /// lost, and for a while more than on average.
     pub fn reported(&mut self, fraction_lost: u8) {
         self.lost = [fraction_lost, self.lost[0]];
         self.settle();
@@ -69,7 +69,7 @@ impl Budget {
 
     fn settle(&mut self) {
         let lost = self.lost.iter().chain(&self.lost_again).copied().max().unwrap_or(0);
-        self.share = (u32::from(lost) * 3 / 2).clamp(FLOOR, CEILING);
+        self.share = (u32::from(lost) * 2).clamp(FLOOR, CEILING);
     }
 
     pub fn allows(&self, bytes: usize) -> bool {
@@ -145,7 +145,7 @@ mod tests {
         assert!(!slow.allows(PACKET));
         let mut fast = Budget::new();
         (0..1_000).for_each(|n| fast.sent(4 * n, PACKET));
-        assert!(fast.allows(60 * PACKET), "a quarter of a second");
-        assert!(!fast.allows(100 * PACKET));
+        assert!(fast.allows(120 * PACKET), "half a second");
+        assert!(!fast.allows(200 * PACKET));
     }
 }
