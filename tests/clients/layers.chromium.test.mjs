@@ -33,7 +33,7 @@ const CASES = [
 
 const canSend = (page, codec) => page.evaluate((mime) => RTCRtpSender.getCapabilities('video').codecs.some((one) => one.mimeType.toLowerCase() === mime), `video/${codec}`);
 
-/** Frames a second that are sent of the largest picture, once all layers are. */
+/** Whether all layers are sent, the largest in full size. */
 async function sendsAll(page) {
   const sent = await sentVideo(page);
   const wide = sent.some((one) => one.frameWidth === SOURCE.width && one.framesEncoded > 15);
