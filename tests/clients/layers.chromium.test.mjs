@@ -1,6 +1,6 @@
-// Owns layer switches as a viewer's browser shows them: Chromium publishes simulcast (VP8, H.264), another page asks for one
-// quality after the other. The size follows each wish, pictures go on without freezes, keyframe requests stay few.
-// LAYER_SWITCHES=500 makes it long.
+// Owns layer switches as a viewer's browser shows them: Chromium publishes simulcast (VP8, H.264) and SVC (VP9, AV1: L3T3_KEY),
+// another page asks for one quality after the other. The size follows each wish, pictures go on without freezes, keyframe
+// requests stay few. LAYER_SWITCHES=500 makes it long.
 import assert from 'node:assert/strict';
 import { skipWithout } from './harness/browser.mjs';
 import { askQuality, barePageForFile, joinRoom, publishCamera, receivedVideo, sentVideo } from './harness/client.mjs';
@@ -23,18 +23,21 @@ const SOURCE = { width: 960, height: 544, frameRate: 15 };
 const SIZES = { LOW: [240, 136], MEDIUM: [480, 272], HIGH: [960, 544] };
 const COMMON = { degradationPreference: 'maintain-resolution', videoEncoding: { maxBitrate: 500_000, maxFramerate: 15 } };
 const SIMULCAST = { ...COMMON, simulcast: true, videoSimulcastLayers: [[240, 136, 60_000, 15], [480, 272, 150_000, 15]] };
+const SVC = { ...COMMON, backupCodec: false, scalabilityMode: 'L3T3_KEY', videoEncoding: { maxBitrate: 2_000_000, maxFramerate: 15 } };
 const CASES = [
   { codec: 'vp8', options: SIMULCAST },
   { codec: 'h264', options: SIMULCAST },
+  { codec: 'vp9', options: SVC },
+  { codec: 'av1', options: SVC },
 ];
 
 const canSend = (page, codec) => page.evaluate((mime) => RTCRtpSender.getCapabilities('video').codecs.some((one) => one.mimeType.toLowerCase() === mime), `video/${codec}`);
 
-/** Frames a second that are sent of the largest picture, once all layers are. */
+/** Whether all layers are sent, the largest in full size. */
 async function sendsAll(page) {
   const sent = await sentVideo(page);
   const wide = sent.some((one) => one.frameWidth === SOURCE.width && one.framesEncoded > 15);
-  return wide && sent.every((one) => one.framesEncoded > 5);
+  return wide && sent.every((one) => one.framesEncoded > 5 && (!one.scalabilityMode || sent.length > 1 || one.scalabilityMode === SVC.scalabilityMode));
 }
 
 /** The next quality to ask for: up, down, over one and back, in a fixed order that visits every pair. */
