@@ -33,9 +33,9 @@ impl Shard {
         let Some(entry) = self.rooms.get_mut(peer.room) else { return };
         let Some((mut outlet, outbound)) = Outlet::of(peer, &mut self.batch, &self.counters) else { return };
         let mut subscription = outbound.by_ssrc(media).filter(|s| s.stream.target().ssrc == media);
+        let (mut packets, mut bytes, mut asked) = (0, 0, 0);
         for number in numbers.take(*left) {
-            *left -= 1;
-            self.counters.nacked_packets.add(1);
+            asked += 1;
             let sent = match &mut subscription {
                 Some(subscription) => match entry.sources.get_mut(subscription.source) {
                     Some(source) => outlet.send_again(now, source, subscription, number),
@@ -44,13 +44,14 @@ impl Shard {
                 None => Err(Refusal::Gone),
             };
             match sent {
-                Ok(bytes) => {
-                    self.counters.rtx_packets_out.add(1);
-                    self.counters.rtx_bytes_out.add(bytes as u64);
-                }
+                Ok(len) => (packets, bytes) = (packets + 1, bytes + len as u64),
                 Err(reason) => self.counters.nacks_refused.count(reason),
             }
         }
+        *left -= asked;
+        self.counters.nacked_packets.add(asked as u64);
+        self.counters.rtx_packets_out.add(packets);
+        self.counters.rtx_bytes_out.add(bytes);
     }
 }
 
