@@ -3,7 +3,7 @@
 //! What always holds: things happen in the order of their times, and of their making where those are equal; the clock is read
 //! once, for the moment that virtual time counts from; everything that is traced follows from the seed.
 
-mod tap;
+pub mod tap;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -22,7 +22,7 @@ use sfumato::room::command::{
     Command, DataChannelKind, DataError, DataProtocol, DataSender, JoinRequest, Offer, RoutedData,
 };
 use sfumato::room::event::Event;
-use sfumato::room::model::{Announcement, Grants, Identity, RoomName, TrackSource};
+use sfumato::room::model::{Announcement, Grants, Identity, Layer, Quality, RoomName, TrackId, TrackSource, Wanted};
 use sfumato::shard::directory::Directory;
 use sfumato::shard::leg::ShardId;
 use sfumato::shard::mailbox::{Message, SeatId};
@@ -33,6 +33,7 @@ use sfumato_load::client::format::Kind;
 use sfumato_load::link::{Link, LinkConfig};
 use tokio::sync::mpsc;
 
+use crate::client::independent::Independent;
 use crate::client::receiver::Decoded;
 use crate::client::{Client, EPOCH, Plan};
 use crate::trace::{Mark, Trace, nanoseconds};
@@ -109,6 +110,10 @@ pub struct Place {
     events: mpsc::Receiver<Event>,
     timer: Option<Duration>,
     sends: bool,
+    /// What it receives.
+    tracks: Vec<TrackId>,
+    /// In the place of the model.
+    pub independent: Option<Box<Independent>>,
 }
 
 /// A frame that was decoded at a client.
@@ -203,6 +208,32 @@ impl World {
 
     /// A client asks to join over its path; media may begin at once where it has begun for others.
     pub fn join(&mut self, plan: Plan, path: Path) -> ClientId {
+        let (id, events) = self.settle(plan, path);
+        let offer =
+            self.places.get_mut(id).and_then(|place| place.client.negotiation.offer(self.certificate.fingerprint()));
+        self.ask_to_join(id, events, offer);
+        id
+    }
+
+    /// As [`join`](Self::join), with a peer connection that is none of ours, which watches one video.
+    pub fn join_independent(&mut self, identity: &str, path: Path) -> ClientId {
+        let (id, events) = self.settle(Plan::viewer(identity, 0), path);
+        let now = self.base + self.now;
+        let address = self.places.get(id).map_or(SocketAddr::from(SERVER), |place| place.address);
+        let made = Independent::new(now, address).and_then(|mut peer| Ok((peer.offer(now)?, peer)));
+        match (made, self.places.get_mut(id)) {
+            (Ok((sdp, peer)), Some(place)) => {
+                place.independent = Some(Box::new(peer));
+                self.ask_to_join(id, events, Some((1, sdp)));
+            }
+            (Err(error), _) => self.faults.push(format!("{identity}: {error}")),
+            (Ok(_), None) => {}
+        }
+        id
+    }
+
+    /// A client's place, and where it will be told of the room.
+    fn settle(&mut self, plan: Plan, path: Path) -> (ClientId, mpsc::Sender<Event>) {
         let id = self.places.len();
         let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
         let client = Client::new(self.base, self.now, plan, id as u16, self.random.random());
@@ -218,14 +249,18 @@ impl World {
             events,
             timer: None,
             sends: false,
+            tracks: Vec::new(),
+            independent: None,
         });
-        let join = self.join_request(id).map(|request| Message::Join {
-            seat: SeatId(id as u64),
-            request: Box::new(request),
-            events: sender,
-        });
-        join.into_iter().for_each(|join| self.signal(id, join));
-        id
+        (id, sender)
+    }
+
+    fn ask_to_join(&mut self, id: ClientId, events: mpsc::Sender<Event>, offer: Option<(u32, String)>) {
+        if let Some(request) =
+            offer.and_then(|(id_of_offer, sdp)| self.join_request(id, Offer { id: id_of_offer, sdp }))
+        {
+            self.signal(id, Message::Join { seat: SeatId(id as u64), request: Box::new(request), events });
+        }
     }
 
     fn draw_address(&mut self, id: ClientId) -> SocketAddr {
@@ -236,24 +271,23 @@ impl World {
         address
     }
 
-    fn join_request(&mut self, id: ClientId) -> Option<JoinRequest> {
-        let negotiation = &mut self.places.get_mut(id)?.client.negotiation;
-        let (offer_id, sdp) = negotiation.offer(self.certificate.fingerprint())?;
+    fn join_request(&self, id: ClientId, offer: Offer) -> Option<JoinRequest> {
+        let Client { negotiation, plan, .. } = &self.places.get(id)?.client;
+        let simulcast = plan.simulcast;
         let announcement = |(kind, track): (Kind, &str)| Announcement {
             client_id: track.to_owned(),
             kind: if kind == Kind::Audio { MediaKind::Audio } else { MediaKind::Video },
             source: if kind == Kind::Audio { TrackSource::Microphone } else { TrackSource::Camera },
             muted: false,
-            layers: Vec::new(),
+            layers: if simulcast && kind == Kind::Video { layers() } else { Vec::new() },
             mime_type: None,
             backup: None,
             opaque: Bytes::new(),
         };
         let announcements = negotiation.tracks().map(announcement).collect();
-        let place = self.places.get(id)?;
         Some(JoinRequest {
             room: RoomName::new("room"),
-            identity: Identity::new(&place.client.plan.identity),
+            identity: Identity::new(&plan.identity),
             name: String::new(),
             metadata: String::new(),
             attributes: BTreeMap::new(),
@@ -261,7 +295,7 @@ impl World {
             auto_subscribe: true,
             auto_subscribe_data: false,
             follow: None,
-            offer: Some(Offer { id: offer_id, sdp }),
+            offer: Some(offer),
             announcements,
             opaque: Bytes::new(),
             data_protocol: Arc::new(NoData),
@@ -285,6 +319,13 @@ impl World {
             place.up.set(path.up);
             place.down.set(path.down);
         }
+    }
+
+    /// The client wants this of all that it receives.
+    pub fn want(&mut self, id: ClientId, wanted: Wanted) {
+        let tracks = self.places.get(id).map(|place| place.tracks.clone()).unwrap_or_default();
+        let command = Command::Want { tracks, wanted };
+        self.signal(id, Message::Command { seat: SeatId(id as u64), command });
     }
 
     /// The client has another address from now on, and knows it.
@@ -348,7 +389,10 @@ impl World {
             self.timers.pop_first();
             let Some(place) = self.places.get_mut(id) else { continue };
             place.timer = None;
-            place.client.on_timeout(self.now);
+            match &mut place.independent {
+                Some(peer) => peer.on_timeout(now),
+                None => place.client.on_timeout(self.now),
+            }
             self.pump_client(id);
         }
     }
@@ -368,7 +412,10 @@ impl World {
             Happening::ToClient(id, address, mut datagram) => {
                 // What was under way to an address that the client left is lost.
                 if let Some(place) = self.places.get_mut(id).filter(|place| place.address == address) {
-                    place.client.handle(self.now, &mut datagram);
+                    match &mut place.independent {
+                        Some(peer) => peer.handle(now, SocketAddr::from(SERVER), address, &datagram),
+                        None => place.client.handle(self.now, &mut datagram),
+                    }
                     self.pump_client(id);
                 }
                 false
@@ -416,13 +463,24 @@ impl World {
     fn on_event(&mut self, id: ClientId, event: Event) {
         let Some(place) = self.places.get_mut(id) else { return };
         match event {
-            Event::Answer { id: offer, sdp, .. } => {
+            Event::Answer { id: offer, sdp, tracks_by_mid } => {
+                if let Some(peer) = &mut place.independent {
+                    peer.answered(self.base + self.now, &sdp);
+                    return self.pump_client(id);
+                }
+                place.tracks = tracks_by_mid.into_iter().map(|(_, track)| track).collect();
                 if let Err(fault) = place.client.answered(self.now, &self.certificate, offer, &sdp) {
                     self.faults.push(format!("{}: {fault}", place.client.plan.identity));
                 }
             }
+            // It watches one video, and offers no more.
+            Event::SectionsNeeded { .. } if place.independent.is_some() => return,
             Event::SectionsNeeded { audio, video } => {
                 place.client.negotiation.ask(audio as usize, video as usize);
+            }
+            Event::LayersWanted { codecs, .. } => {
+                let highest = codecs.iter().filter_map(|codec| codec.highest).max();
+                place.client.layers_wanted(highest.map(|quality| quality as u8));
             }
             other => self.faults.push(format!("{}: {other:?}", place.client.plan.identity)),
         }
@@ -443,6 +501,9 @@ impl World {
     fn pump_client(&mut self, id: ClientId) {
         self.begin_if_connected(id);
         let Some(place) = self.places.get_mut(id) else { return };
+        if let Some(peer) = &mut place.independent {
+            place.client.out.extend(std::iter::from_fn(|| peer.poll_transmit()));
+        }
         for datagram in std::mem::take(&mut place.client.out) {
             self.transmit(Direction::Up, id, datagram);
         }
@@ -452,7 +513,11 @@ impl World {
 
     fn arm(&mut self, id: ClientId) {
         let Some(place) = self.places.get_mut(id) else { return };
-        let due = place.client.due().map(|due| due.max(self.now));
+        let due = match &mut place.independent {
+            Some(peer) => peer.due().map(|at| at.saturating_duration_since(self.base)),
+            None => place.client.due(),
+        };
+        let due = due.map(|due| due.max(self.now));
         if due == place.timer {
             return;
         }
@@ -490,7 +555,7 @@ impl World {
 
     fn note_frames(&mut self, id: ClientId) {
         let Some(client) = self.places.get_mut(id).map(|place| &mut place.client) else { return };
-        if let Some(video) = &mut client.video {
+        for video in &mut client.videos {
             self.encoded.extend(video.encoded.drain(..).map(|frame| (frame.sent, frame.bytes)));
         }
         for receiver in client.receivers.values_mut().filter(|receiver| !receiver.decoded.is_empty()) {
@@ -521,11 +586,18 @@ fn is_heard(event: &Event) -> bool {
         event,
         Event::Answer { .. }
             | Event::SectionsNeeded { .. }
+            | Event::LayersWanted { .. }
             | Event::Refused(_)
             | Event::OfferRefused { .. }
             | Event::SubscriptionFailed { .. }
             | Event::Removed(_)
     )
+}
+
+/// Sizes of simulcast encodings, low to high.
+fn layers() -> Vec<Layer> {
+    let sizes = [(Quality::Low, 320, 180), (Quality::Medium, 640, 360), (Quality::High, 1_280, 720)];
+    sizes.map(|(quality, width, height)| Layer { quality, width, height }).to_vec()
 }
 
 fn everything() -> Grants {

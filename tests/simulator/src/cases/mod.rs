@@ -4,6 +4,8 @@
 //! that what a case measures begins with media.
 
 mod call;
+mod independent;
+pub mod layers;
 mod loss;
 mod moving;
 mod reordering;
@@ -38,7 +40,16 @@ pub struct Case {
     pub run: fn(cell: &str, seed: u64, options: Options) -> (Outcome, World),
 }
 
-pub const CASES: [Case; 6] = [slow_viewer::CASE, loss::CASE, reordering::CASE, storm::CASE, moving::CASE, call::CASE];
+pub const CASES: [Case; 8] = [
+    slow_viewer::CASE,
+    loss::CASE,
+    reordering::CASE,
+    storm::CASE,
+    moving::CASE,
+    layers::CASE,
+    independent::CASE,
+    call::CASE,
+];
 
 /// What fails without recovery, and shows that it can: a case and one of its cells.
 pub const CANARY: (&Case, &str) = (&loss::CASE, "viewer-even5-rtt100");
@@ -112,12 +123,13 @@ fn latency_ms(playout: &Playout) -> f64 {
 
 /// Keyframe requests that reached a publisher from some time on.
 fn keyframe_requests(world: &World, id: ClientId, after: Duration) -> usize {
-    let video = world.places.get(id).and_then(|place| place.client.video.as_ref());
-    video.map_or(0, |video| video.requested_after(world.instant(after)))
+    let after = world.instant(after);
+    let videos = world.places.get(id).map(|place| &place.client.videos);
+    videos.into_iter().flatten().map(|video| video.requested_after(after)).sum()
 }
 
 /// How long media has lasted, seconds.
-fn seconds(world: &World) -> f64 {
+pub fn seconds(world: &World) -> f64 {
     (world.now() - world.media_began()).as_secs_f64()
 }
 

@@ -53,7 +53,7 @@ fn figures(world: &World, storm: Duration) -> Vec<Figure> {
 
 /// Most requests that the publisher got within a second.
 fn busiest_second(world: &World, storm: Duration) -> usize {
-    let Some(video) = world.places.first().and_then(|place| place.client.video.as_ref()) else { return usize::MAX };
+    let Some(video) = world.places.first().and_then(|place| place.client.videos.first()) else { return usize::MAX };
     let storm = world.instant(storm);
     let requests: Vec<Instant> = video.keyframe_requests.iter().filter(|at| **at >= storm).copied().collect();
     let within = |first: &Instant| requests.iter().filter(|at| **at >= *first && **at < *first + SECOND).count();

@@ -42,15 +42,15 @@ impl Client {
             }
             Report::Reception { report, .. } => self.measure_round_trip(now, &report),
             Report::KeyframeRequest { media, .. } => {
-                let video = self.video.as_mut().filter(|video| video.ssrc() == media.0);
+                let video = self.videos.iter_mut().find(|video| video.ssrc() == media.0);
                 video.into_iter().for_each(|video| video.request_keyframe(now.instant));
             }
             Report::Nack { media, packet_id, bitmask } => {
                 let following = (0..16).filter(move |bit| bitmask & (1 << bit) != 0);
                 let lost = std::iter::once(packet_id).chain(following.map(move |bit| packet_id.wrapping_add(bit + 1)));
                 let round_trip_time = self.round_trip_time();
-                self.with_senders(|_, video, mut out| {
-                    if let Some(video) = video.filter(|video| video.ssrc() == media.0) {
+                self.with_senders(|_, videos, mut out| {
+                    if let Some(video) = videos.iter_mut().find(|video| video.ssrc() == media.0) {
                         video.repair(now, lost, round_trip_time, &mut out);
                     }
                 });
@@ -61,8 +61,8 @@ impl Client {
 
     /// RFC 3550, section 6.4.1.
     fn measure_round_trip(&mut self, now: Now, report: &ReceptionReport) {
-        let own = [self.video.as_ref().map(|v| v.ssrc()), self.audio.as_ref().map(|a| a.ssrc())];
-        if report.last_sender_report == 0 || !own.contains(&Some(report.ssrc)) {
+        let mut own = self.videos.iter().map(|video| video.ssrc()).chain(self.audio.as_ref().map(|audio| audio.ssrc()));
+        if report.last_sender_report == 0 || !own.any(|ssrc| ssrc == report.ssrc) {
             return;
         }
         let middle = (now.ntp() >> 16) as u32;
@@ -75,7 +75,7 @@ impl Client {
 
     /// Follows the server's feedback, where the plan says so.
     fn adapt(&mut self, at: Duration, mut compound: &[u8]) {
-        let (Some(control), Some(video)) = (&mut self.rate, &mut self.video) else { return };
+        let (Some(control), Some(video)) = (&mut self.rate, self.videos.last_mut()) else { return };
         while let Some(&[format, kind, high, low]) = compound.first_chunk::<4>() {
             let len = 4 * (usize::from(u16::from_be_bytes([high, low])) + 1);
             let Some((packet, rest)) = compound.split_at_checked(len) else { return };
@@ -130,7 +130,7 @@ impl Client {
         let mut blocks = reports.chunks(REPORTS_PER_BLOCK);
         let mut compound = Vec::new();
         let mut writer = Writer { out: &mut compound };
-        self.video.iter().for_each(|video| video.report(now, &mut writer));
+        self.videos.iter().for_each(|video| video.report(now, &mut writer));
         self.audio.iter().for_each(|audio| audio.report(now, &mut writer));
         writer.receiver_report(sender, blocks.next().unwrap_or_default());
         writer.cname(sender, &self.plan.identity);

@@ -18,6 +18,8 @@ pub struct Piece {
     pub starts_frame: bool,
     pub keyframe: bool,
     pub picture_id: Option<u16>,
+    /// Which simulcast encoding it is of, low to high.
+    pub encoding: u8,
     pub payload_bytes: usize,
     /// When the publisher encoded it, and when it came.
     pub sent: Duration,
@@ -31,6 +33,7 @@ pub struct Frame {
     pub timestamp: u32,
     pub keyframe: bool,
     pub picture_id: Option<u16>,
+    pub encoding: u8,
     pub first: i64,
     pub last: i64,
     pub bytes: usize,
@@ -99,6 +102,7 @@ impl FrameBuffer {
             timestamp: start.timestamp,
             keyframe: start.keyframe,
             picture_id: start.picture_id,
+            encoding: start.encoding,
             first,
             last: first,
             bytes: 0,
@@ -135,6 +139,7 @@ mod tests {
             starts_frame: sequence % 3 == 0,
             keyframe: sequence % 30 == 0,
             picture_id: Some((sequence / 3) as u16),
+            encoding: 0,
             payload_bytes: 100,
             sent: Duration::ZERO,
             received: Duration::ZERO,

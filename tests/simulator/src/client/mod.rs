@@ -6,6 +6,7 @@ pub mod connection;
 pub mod encoder;
 mod feedback;
 pub mod frames;
+pub mod independent;
 pub mod nack;
 pub mod playout;
 pub mod rate;
@@ -45,6 +46,8 @@ const FIRST_ROUND_TRIP: Duration = Duration::from_millis(100);
 pub struct Plan {
     pub identity: String,
     pub video: Option<VideoShape>,
+    /// The video is sent in three encodings, q, h and f, of which the shape is the highest's; those that nobody wants are paused.
+    pub simulcast: bool,
     /// The video's rate follows the server's feedback.
     pub adapts: bool,
     pub audio: bool,
@@ -59,7 +62,16 @@ impl Plan {
     /// One who watches and hears so many others.
     pub fn viewer(identity: &str, others: usize) -> Plan {
         let identity = identity.to_owned();
-        Plan { identity, video: None, adapts: false, audio: false, audios: others, videos: others, recovers: true }
+        Plan {
+            identity,
+            video: None,
+            simulcast: false,
+            adapts: false,
+            audio: false,
+            audios: others,
+            videos: others,
+            recovers: true,
+        }
     }
 
     /// One who speaks and shows itself at so many bits a second.
@@ -87,7 +99,8 @@ pub struct Client {
     pub plan: Plan,
     pub negotiation: Negotiation,
     pub connection: Option<Connection>,
-    pub video: Option<VideoSender>,
+    /// An encoding each, low to high.
+    pub videos: Vec<VideoSender>,
     audio: Option<AudioSender>,
     pub rate: Option<RateControl>,
     transport_sequence: u16,
@@ -121,7 +134,7 @@ impl Client {
         Client {
             negotiation,
             connection: None,
-            video: None,
+            videos: Vec::new(),
             audio: None,
             rate: plan.video.filter(|_| plan.adapts).map(|shape| RateControl::new(shape.rate)),
             transport_sequence: random.random(),
@@ -188,8 +201,9 @@ impl Client {
         match (lane.kind, self.plan.video) {
             (Kind::Audio, _) => self.audio = Some(AudioSender::new(start, lane, &mut self.random)),
             (Kind::Video, Some(shape)) => {
-                let recovers = self.plan.recovers;
-                self.video = Some(VideoSender::new(start, lane, shape, recovers, self.tag, &mut self.random));
+                let tag = 4 * self.tag + u16::from(lane.encoding);
+                let shape = if self.plan.simulcast { shape.layer(lane.encoding) } else { shape };
+                self.videos.push(VideoSender::new(start, lane, shape, self.plan.recovers, tag, &mut self.random));
             }
             (Kind::Video, None) => {}
         }
@@ -289,9 +303,9 @@ impl Client {
         let connection = self.connection.as_ref()?;
         let mut due = connection.due();
         if connection.srtp.is_some() {
-            let senders = [self.video.as_ref().map(VideoSender::due), self.audio.as_ref().map(AudioSender::due)];
+            let senders = self.videos.iter().map(VideoSender::due).chain(self.audio.as_ref().map(AudioSender::due));
             let feedback = self.arrivals.as_ref().map(|_| self.feedback_due);
-            let others = senders.into_iter().flatten().chain(feedback).chain([self.reports_due]);
+            let others = senders.chain(feedback).chain([self.reports_due]);
             due = others.fold(due, Instant::min);
         }
         let due = due.saturating_duration_since(self.base);
@@ -321,21 +335,30 @@ impl Client {
     }
 
     fn send_media(&mut self, now: Now) {
-        self.with_senders(|audio, video, mut out| {
+        self.with_senders(|audio, videos, mut out| {
             audio.into_iter().for_each(|sender| sender.on_timeout(now, &mut out));
-            video.into_iter().for_each(|sender| sender.on_timeout(now, &mut out));
+            videos.iter_mut().for_each(|sender| sender.on_timeout(now, &mut out));
         });
     }
 
     /// What sends, and where to; nothing before there are keys.
-    fn with_senders(&mut self, act: impl FnOnce(Option<&mut AudioSender>, Option<&mut VideoSender>, Out<'_>)) {
+    fn with_senders(&mut self, act: impl FnOnce(Option<&mut AudioSender>, &mut [VideoSender], Out<'_>)) {
         let Some(srtp) = self.connection.as_mut().and_then(|connection| connection.srtp.as_mut()) else { return };
         let out = Out {
             outbound: &mut srtp.outbound,
             transport_sequence: &mut self.transport_sequence,
             datagrams: &mut self.out,
         };
-        act(self.audio.as_mut(), self.video.as_mut(), out);
+        act(self.audio.as_mut(), &mut self.videos, out);
+    }
+
+    /// The server tells the highest encoding that anybody wants, by its place; those above it rest.
+    pub fn layers_wanted(&mut self, highest: Option<u8>) {
+        if self.plan.simulcast {
+            self.videos
+                .iter_mut()
+                .for_each(|video| video.pause(highest.is_none_or(|highest| video.encoding() > highest)));
+        }
     }
 
     /// The only video it receives, in worlds with one publisher.

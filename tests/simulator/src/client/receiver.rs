@@ -146,6 +146,7 @@ impl VideoReceiver {
             starts_frame: first,
             keyframe,
             picture_id: descriptor.picture_id,
+            encoding: stamp.encoding,
             payload_bytes: payload.len(),
             sent: stamp.sent,
             received,

@@ -200,6 +200,7 @@ pub struct VideoSender {
     last_keyframe: Option<Instant>,
     /// Whether requests are answered.
     repairs: bool,
+    paused: bool,
     pub keyframe_requests: Vec<Instant>,
     pub keyframes: u64,
     pub repaired: u64,
@@ -213,6 +214,14 @@ pub struct VideoShape {
     /// Bits a second.
     pub rate: u64,
     pub fps: u32,
+}
+
+impl VideoShape {
+    /// One of three encodings of which this is the highest: each has about a third of the next one's rate.
+    pub fn layer(self, encoding: u8) -> VideoShape {
+        let share = [8, 3, 1].get(usize::from(encoding)).copied().unwrap_or(1);
+        VideoShape { rate: self.rate / share, ..self }
+    }
 }
 
 impl VideoSender {
@@ -245,6 +254,7 @@ impl VideoSender {
             keyframe_wanted: true,
             last_keyframe: None,
             repairs,
+            paused: false,
             keyframe_requests: Vec::new(),
             keyframes: 0,
             repaired: 0,
@@ -254,6 +264,16 @@ impl VideoSender {
 
     pub fn ssrc(&self) -> u32 {
         self.stream.lane.ssrc
+    }
+
+    pub fn encoding(&self) -> u8 {
+        self.stream.lane.encoding
+    }
+
+    /// Nothing is encoded until it resumes, and then a keyframe first.
+    pub fn pause(&mut self, paused: bool) {
+        self.keyframe_wanted |= self.paused && !paused;
+        self.paused = paused;
     }
 
     pub fn rate(&self) -> u64 {
@@ -282,7 +302,11 @@ impl VideoSender {
 
     pub fn on_timeout(&mut self, now: Now, out: &mut Out<'_>) {
         while self.frame_due <= now.instant {
-            self.encode(now);
+            if self.paused {
+                self.pass_time();
+            } else {
+                self.encode(now);
+            }
             self.frame_due += self.frame_interval;
         }
         while self.queue.front().is_some_and(|queued| queued.due <= now.instant) {
@@ -315,6 +339,10 @@ impl VideoSender {
         self.encoded.push(Encoded { sent, bytes: total, keyframe });
         self.picture.id = (self.picture.id + 1) & 0x7fff;
         self.picture.tl0_index = self.picture.tl0_index.wrapping_add(1);
+        self.pass_time();
+    }
+
+    fn pass_time(&mut self) {
         let ticks = (f64::from(format::VP8_CLOCK) * self.frame_interval.as_secs_f64()).round() as u32;
         self.stream.timestamp = self.stream.timestamp.wrapping_add(ticks);
     }
@@ -346,7 +374,7 @@ impl VideoSender {
     }
 
     pub fn report(&self, now: Now, writer: &mut Writer<'_>) {
-        if self.stream.packets > 0 {
+        if self.stream.packets > 0 && !self.paused {
             let ahead = self.frame_due.saturating_duration_since(now.instant).as_secs_f64();
             let ticks = (ahead * f64::from(format::VP8_CLOCK)) as u32;
             writer.sender_report(&self.stream.info(now, self.stream.timestamp.wrapping_sub(ticks)), &[]);

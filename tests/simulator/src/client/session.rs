@@ -42,18 +42,22 @@ impl Negotiation {
             lanes: Vec::new(),
         };
         if plan.audio {
-            negotiation.send(Kind::Audio, None, random);
+            negotiation.send(Kind::Audio, &[None], random);
         }
         if plan.video.is_some() {
-            let repair = random.random_range(1..u32::MAX);
-            negotiation.send(Kind::Video, Some(repair), random);
+            let rids: &[Option<&str>] = if plan.simulcast { &[Some("q"), Some("h"), Some("f")] } else { &[None] };
+            negotiation.send(Kind::Video, rids, random);
         }
         negotiation.receive(plan.audios, plan.videos);
         negotiation
     }
 
-    fn send(&mut self, kind: Kind, repair: Option<u32>, random: &mut StdRng) {
-        let encodings = vec![(None, random.random_range(1..u32::MAX))];
+    /// Simulcast encodings have rids; a single one has none, and an SSRC for its retransmissions that is told.
+    fn send(&mut self, kind: Kind, rids: &[Option<&str>], random: &mut StdRng) {
+        let encoding = |rid: &Option<&str>| (rid.map(str::to_owned), random.random_range(1..u32::MAX));
+        let encodings: Vec<_> = rids.iter().map(encoding).collect();
+        let single = kind == Kind::Video && encodings.len() == 1;
+        let repair = single.then(|| random.random_range(1..u32::MAX));
         let id = kind.name().to_owned();
         self.sections.push(Section { kind, usage: Use::Send(SentTrack { id, encodings, repair }) });
     }
@@ -103,16 +107,22 @@ impl Negotiation {
         for (mid, section) in self.sections.iter().enumerate() {
             let mid = mid.to_string();
             let (Use::Send(track), Some(answered)) = (&section.usage, answer.section(&mid)) else { continue };
-            let Some((rid, ssrc)) = track.encodings.first().filter(|_| answered.receives) else { continue };
-            self.lanes.push(Lane {
-                kind: section.kind,
-                mid,
-                rid: rid.clone(),
-                ssrc: *ssrc,
-                repair: track.repair.filter(|_| answered.repairs_loss()),
-                extensions: answered.extensions.clone(),
-                encoding: 0,
-            });
+            if !answered.receives {
+                continue;
+            }
+            for (encoding, (rid, ssrc)) in (0..).zip(&track.encodings) {
+                // Those of simulcast are told by their repaired-rid: any number that nobody else has will do.
+                let repair = track.repair.unwrap_or(!ssrc);
+                self.lanes.push(Lane {
+                    kind: section.kind,
+                    mid: mid.clone(),
+                    rid: rid.clone(),
+                    ssrc: *ssrc,
+                    repair: Some(repair).filter(|_| answered.repairs_loss()),
+                    extensions: answered.extensions.clone(),
+                    encoding,
+                });
+            }
         }
     }
 }

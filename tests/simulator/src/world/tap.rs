@@ -18,6 +18,7 @@ pub struct Passed {
     pub packets: u64,
     pub bytes: u64,
     pub lost: u64,
+    pub lost_bytes: u64,
 }
 
 impl Passed {
@@ -25,6 +26,11 @@ impl Passed {
         self.packets += 1;
         self.bytes += bytes as u64;
         self.lost += u64::from(lost);
+        self.lost_bytes += if lost { bytes as u64 } else { 0 };
+    }
+
+    pub fn arrived_bytes(&self) -> u64 {
+        self.bytes - self.lost_bytes
     }
 }
 
