@@ -40,7 +40,7 @@ use filter::LayerFilter;
 pub use history::Remembered;
 use picture::{Counters, PictureMap, Place};
 use recovery::Recovery;
-pub use recovery::{Refusal, RtxTarget};
+pub use recovery::{Refusal, RtxTarget, is_last_time};
 use sequence::SequenceMap;
 use templates::Templates;
 use timestamp::TimestampMap;

@@ -1,7 +1,7 @@
 //! Which packets of one incoming stream are missing, when to ask for them, and when to give them up (RFC 4585, section 6.2.1).
 //!
 //! What always holds: at most `limits::MISSING_PACKETS` are remembered; none is asked for more than [`MAX_REQUESTS`] times, nor
-//! later than [`PATIENCE`] after it was missed; one loss ends in one wish for a keyframe at most, however many packets it took;
+//! later than [`LONGEST_PATIENCE`] after it was missed; one loss ends in one wish for a keyframe at most, however many packets it took;
 //! while nothing is missing, a packet costs two comparisons.
 
 use std::time::{Duration, Instant};
@@ -14,9 +14,12 @@ use lateness::Lateness;
 
 /// A lost packet is asked for again this often at most: with every third packet lost both ways, one in 700 is left.
 const MAX_REQUESTS: u32 = 10;
-/// How long a packet is worth asking for. A browser waits for it for 3 s before it wants a keyframe; that takes a round trip too, and
-/// on a way this bad is itself lost in part.
-pub const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a packet is worth asking for: what comes later finds the subscribers' jitter buffers past it, and the cache too.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+/// Where a round trip is so long that it could not be asked for so often meanwhile, it is worth more time: a keyframe takes as long,
+/// and is lost as easily.
+const WORTHWHILE_REQUESTS: u32 = 8;
+const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
 /// Packets behind the newest that can still be forwarded under their own number.
 const REACH: u64 = 1_000;
 /// A keyframe that was wished for and did not come may be wished for again after this: the request was lost, or it was.
@@ -79,6 +82,8 @@ struct Missing {
     noticed: Instant,
     /// When it is asked for next, or given up.
     due: Instant,
+    /// When it is given up at the latest.
+    until: Instant,
     requests: u32,
     /// Of the last request, or when it was noticed.
     requested: Instant,
@@ -185,7 +190,8 @@ impl MissingPackets {
             return self.give_up_all(now, end - 1);
         }
         let due = now + self.lateness.tolerance(now);
-        let missing = |number| Missing { number, noticed: now, due, requests: 0, requested: now };
+        let missing =
+            |number| Missing { number, noticed: now, due, until: now + PATIENCE, requests: 0, requested: now };
         self.missing.extend((first..end).map(missing));
         self.wake(due);
     }
@@ -248,13 +254,14 @@ impl Missing {
     fn request(&mut self, now: Instant, retry_after: Duration) {
         self.requests += 1;
         self.requested = now;
-        self.due = (now + retry_after).min(self.noticed + PATIENCE);
+        self.until = self.noticed + (retry_after * WORTHWHILE_REQUESTS).clamp(PATIENCE, LONGEST_PATIENCE);
+        self.due = (now + retry_after).min(self.until);
     }
 
     /// Only judged when due.
     fn is_hopeless(&self, now: Instant) -> bool {
         let due = self.due <= now;
-        due && (self.requests >= MAX_REQUESTS || now.saturating_duration_since(self.noticed) >= PATIENCE)
+        due && (self.requests >= MAX_REQUESTS || now >= self.until)
     }
 }
 

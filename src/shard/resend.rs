@@ -9,7 +9,7 @@ use super::Shard;
 use super::outbound::Subscription;
 use super::outlet::Outlet;
 use super::source::Source;
-use crate::media::forward::Refusal;
+use crate::media::forward::{Refusal, is_last_time};
 use crate::transport::srtp::Plain;
 use crate::wire::Ssrc;
 
@@ -30,10 +30,12 @@ impl Shard {
         left: &mut usize,
     ) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let Some(entry) = self.rooms.get_mut(peer.room) else { return };
+        let room = peer.room;
+        let Some(entry) = self.rooms.get_mut(room) else { return };
         let Some((mut outlet, outbound)) = Outlet::of(peer, &mut self.batch, &self.counters) else { return };
         let mut subscription = outbound.by_ssrc(media).filter(|s| s.stream.target().ssrc == media);
         let (mut packets, mut bytes, mut asked) = (0, 0, 0);
+        let mut hopeless = false;
         for number in numbers.take(*left) {
             asked += 1;
             let sent = match &mut subscription {
@@ -44,7 +46,10 @@ impl Shard {
                 None => Err(Refusal::Gone),
             };
             match sent {
-                Ok(len) => (packets, bytes) = (packets + 1, bytes + len as u64),
+                Ok((len, is_last_time)) => {
+                    (packets, bytes) = (packets + 1, bytes + len as u64);
+                    hopeless |= is_last_time;
+                }
                 Err(reason) => self.counters.nacks_refused.count(reason),
             }
         }
@@ -52,18 +57,24 @@ impl Shard {
         self.counters.nacked_packets.add(asked as u64);
         self.counters.rtx_packets_out.add(packets);
         self.counters.rtx_bytes_out.add(bytes);
+        // A receiver asks no further, and would wait for seconds before it asks for a keyframe.
+        let needed =
+            subscription.filter(|_| hopeless).and_then(|s| Some((s.source, s.keyframe_needed()?, s.stream.wish(now))));
+        if let Some((source, encoding, wish)) = needed {
+            self.request_keyframe(now, room, source, encoding, wish);
+        }
     }
 }
 
 impl Outlet<'_> {
-    /// Gives the bytes that leave.
+    /// Gives the bytes that leave, and whether it was the last time.
     fn send_again(
         &mut self,
         now: Instant,
         source: &mut Source,
         subscription: &mut Subscription,
         number: u16,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<(usize, bool), Refusal> {
         let found = subscription.stream.find_lost(now, number)?;
         let encoding = source.encodings.get_mut(found.source.encoding).ok_or(Refusal::Gone)?;
         let cached = encoding.cache.get_mut(found.source.extended_sequence);
@@ -78,7 +89,8 @@ impl Outlet<'_> {
             payload,
             padding: 0,
         };
-        self.seal(plain).ok_or(Refusal::Gone)
+        let bytes = self.seal(plain).ok_or(Refusal::Gone)?;
+        Ok((bytes, is_last_time(&found)))
     }
 }
 

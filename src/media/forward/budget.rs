@@ -11,8 +11,8 @@ const FLOOR: u32 = 51;
 const CEILING: u32 = 128;
 /// Saved up at least, bytes: ten packets at once, on a stream of any rate.
 const BURST_BYTES: u32 = 12_000;
-/// Over which the rate is taken, milliseconds. As much as is sent meanwhile is saved up at most, which makes up for an outage of
-/// as long: where losses come in bursts, a refusal costs a receiver one of the ten requests it has.
+/// Over which the rate is taken, milliseconds: what is sent meanwhile is saved up at most. Loss in bursts takes that much: a
+/// second of it may lose half of what is sent, and reports tell of it when it is over.
 const WINDOW: u32 = 500;
 
 /// A bucket filled by what is sent.
@@ -76,6 +76,12 @@ impl Budget {
         self.saved >> 8 >= bytes as u64
     }
 
+    /// The same of what was sent again before: who asks again and again, whatever comes, leaves enough for what is asked for the
+    /// first time.
+    pub fn allows_repetition(&self, bytes: usize) -> bool {
+        self.allows(bytes + BURST_BYTES as usize / 2)
+    }
+
     pub fn spend(&mut self, bytes: usize) {
         self.saved = self.saved.saturating_sub((bytes as u64) << 8);
     }
@@ -133,6 +139,15 @@ mod tests {
         budget.reported_again(255);
         let share = spent(&mut budget, 60, 1_000);
         assert!((49..=51).contains(&share), "{share} %");
+    }
+
+    #[test]
+    fn repetitions_leave_room_for_what_was_never_repeated() {
+        let mut budget = Budget::new();
+        while budget.allows_repetition(PACKET) {
+            budget.spend(PACKET);
+        }
+        assert!(budget.allows(4 * PACKET) && !budget.allows(6 * PACKET));
     }
 
     #[test]

@@ -40,6 +40,11 @@ pub enum Refusal {
     OverBudget,
 }
 
+/// Whether it is the last time that a packet is sent again: who lacks it then needs a keyframe.
+pub fn is_last_time(found: &Remembered) -> bool {
+    found.again + 1 >= MOST_AGAIN
+}
+
 #[derive(Debug)]
 pub struct Recovery {
     target: RtxTarget,
@@ -107,7 +112,9 @@ impl Recovery {
                 return Err(Refusal::TooSoon);
             }
         }
-        if self.budget.allows(found.len) { Ok(found) } else { Err(Refusal::OverBudget) }
+        let allowed =
+            if found.again > 0 { self.budget.allows_repetition(found.len) } else { self.budget.allows(found.len) };
+        if allowed { Ok(found) } else { Err(Refusal::OverBudget) }
     }
 
     /// The retransmission of a packet that was found: its payload begins before that of the source's packet, by what the original

@@ -173,9 +173,9 @@ fn what_never_comes_is_given_up_with_one_wish_however_many_packets_it_is() {
     world.pass(ms(500));
     world.arrive([70_010]);
     world.pass(ms(2_000));
-    // Nothing is asked after the wish.
-    assert_eq!(world.asked.iter().filter(|(_, number)| *number == 70_001u64 as u16).count(), 10);
-    assert_eq!((world.given_up, world.wishes.as_slice()), (7, [1_260].as_slice()));
+    // Seven requests fit into the second, the last at 885 ms; nothing is asked after the wish.
+    assert_eq!(world.asked.iter().filter(|(_, number)| *number == 70_001u64 as u16).count(), 8);
+    assert_eq!((world.given_up, world.wishes.as_slice()), (7, [1_000].as_slice()));
     assert_eq!(world.missing.poll_timeout(), None);
 }
 
@@ -192,26 +192,42 @@ fn the_number_of_requests_is_bounded_too() {
 }
 
 #[test]
+fn where_a_round_trip_is_long_a_packet_is_worth_more_time() {
+    let start = Instant::now();
+    for (retry, given_up_at) in [(ms(50), 500..600), (ms(250), 2_000..2_001), (ms(500), 2_000..2_001)] {
+        let mut missing = MissingPackets::new(Repair::Apart).unwrap();
+        assert_eq!((missing.arrived(start, 1), missing.arrived(start, 3)), (None, None));
+        let ends = std::iter::from_fn(|| {
+            let now = missing.poll_timeout()?;
+            Some((now, missing.poll(now, retry, |_| ()).needs_keyframe))
+        });
+        let end = ends.take(100).find(|(_, wished)| *wished).map(|(now, _)| (now - start).as_millis());
+        assert!(end.is_some_and(|end| given_up_at.contains(&end)), "{retry:?}: {end:?}");
+    }
+}
+
+#[test]
 fn losses_while_a_keyframe_is_awaited_bring_no_further_wish_until_it_is_overdue() {
     let mut world = World::new(Repair::Apart);
     world.arrive([70_000, 70_002]);
-    world.pass(ms(1_260));
-    assert_eq!(world.wishes, [1_260]);
-    // Given up at 1,360 ms and at 2,620 ms: the keyframe has not come.
+    world.pass(ms(1_000));
+    assert_eq!(world.wishes, [1_000]);
+    // Given up at 1,100 ms and at 2,100 ms: the keyframe has not come.
     world.arrive([70_003, 70_004]);
     world.missing.missing.push(Missing {
         number: 70_002,
         noticed: world.start + ms(100),
-        due: world.start + ms(1_360),
+        due: world.start + ms(1_100),
+        until: world.now + PATIENCE,
         requests: MAX_REQUESTS,
         requested: world.start,
     });
-    world.missing.wake(world.start + ms(1_360));
+    world.missing.wake(world.start + ms(1_100));
     world.pass(ms(100));
     assert_eq!((world.given_up, world.wishes.len()), (2, 1));
     world.arrive([70_005, 70_007]);
-    world.pass(ms(1_260));
-    assert_eq!((world.given_up, world.wishes.as_slice()), (3, [1_260, 2_620].as_slice()));
+    world.pass(ms(1_000));
+    assert_eq!((world.given_up, world.wishes.as_slice()), (3, [1_000, 2_100].as_slice()));
 }
 
 #[test]
@@ -232,12 +248,12 @@ fn a_keyframe_clears_what_was_missing_before_and_the_next_loss_is_a_new_one() {
     world.pass(ms(2_000));
     assert_eq!((world.given_up, world.wishes.len()), (5, 0), "from before the keyframe: no reason for another");
     world.arrive([70_014]);
-    world.pass(ms(1_300));
+    world.pass(ms(1_000));
     assert_eq!(world.wishes.len(), 1);
     world.arrive([70_015, 70_016]);
     world.missing.keyframe_began(70_015, 12_000);
     world.arrive([70_018]);
-    world.pass(ms(1_300));
+    world.pass(ms(1_000));
     assert_eq!(world.wishes.len(), 2, "the keyframe came, and then there was another loss");
 }
 

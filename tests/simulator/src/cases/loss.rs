@@ -17,7 +17,7 @@ pub const CASE: Case = Case {
     run,
 };
 
-const DURATION: Duration = Duration::from_secs(120);
+const DURATION: Duration = Duration::from_secs(180);
 const RATE: u64 = 1_000_000;
 /// Mean length of a burst.
 const BURST: f64 = 5.0;

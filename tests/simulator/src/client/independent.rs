@@ -105,11 +105,6 @@ impl Independent {
         (*first..end).filter(|number| !self.received.contains_key(number)).count() as i64
     }
 
-    pub fn missing_numbers(&self) -> Vec<i64> {
-        let (first, last) = (*self.received.first_key_value().unwrap().0, *self.received.last_key_value().unwrap().0);
-        (first..last).filter(|n| !self.received.contains_key(n)).collect()
-    }
-
     pub fn packets(&self) -> usize {
         self.received.len()
     }
