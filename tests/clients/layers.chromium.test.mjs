@@ -1,6 +1,7 @@
 // Owns layer switches as a viewer's browser shows them: Chromium publishes simulcast (VP8, H.264) and SVC (VP9, AV1: L3T3_KEY),
 // another page asks for one quality after the other. The size follows each wish, pictures go on without freezes, keyframe
-// requests stay few. LAYER_SWITCHES=500 makes it long.
+// requests stay few. LAYER_SWITCHES=500 makes it long. A third page watches one quality all the time: what freezes there, too, is the
+// machine's doing, or the publisher's.
 import assert from 'node:assert/strict';
 import { skipWithout } from './harness/browser.mjs';
 import { askQuality, barePageForFile, joinRoom, publishCamera, receivedVideo, sentVideo } from './harness/client.mjs';
@@ -51,23 +52,26 @@ for (const { codec, options } of CASES) {
     await publishCamera(publisher, SOURCE, { ...options, videoCodec: codec });
     const subscriber = await joinRoom(bare, server, room, 'subscriber');
     await until('all layers sent', () => sendsAll(publisher), { ms: ALL_LAYERS_MS, everyMs: 500, describe: () => sentVideo(publisher) });
+    const steady = await joinRoom(bare, server, room, 'steady');
+    await switchTo(steady, 'HIGH');
     await switchTo(subscriber, 'HIGH');
     // The jitter buffer learns the stream.
     await delay(2_000);
-    const before = { received: await countersOf(subscriber), keyframes: await keyframes(publisher) };
+    const before = { received: await countersOf(subscriber), steady: await countersOf(steady), keyframes: await keyframes(publisher) };
     const waits = [];
     for (let step = 0; step < SWITCHES; step++) waits.push(await switchTo(subscriber, wishAt(step)));
     const seen = between(before.received, await countersOf(subscriber));
+    const alike = between(before.steady, await countersOf(steady));
     const made = (await keyframes(publisher)) - before.keyframes;
     waits.sort((a, b) => a - b);
-    t.diagnostic(`${JSON.stringify(seen)}, keyframes made ${made}, a switch took ${waits[waits.length >> 1]} ms (median), ${waits.at(-1)} ms at most`);
-    assert.equal(seen.freezeCount, 0);
+    t.diagnostic(`${JSON.stringify(seen)}, keyframes made ${made}, a switch took ${waits[waits.length >> 1]} ms (median), ${waits.at(-1)} ms at most; ${alike.freezeCount} freezes without switches`);
+    assert.ok(seen.freezeCount <= alike.freezeCount, `${seen.freezeCount} freezes, ${alike.freezeCount} without switches`);
     assert.equal(seen.packetsLost, 0);
     // A receiver that lost its way asks again and again.
     assert.ok(seen.pliCount <= 1, `${seen.pliCount} PLI`);
     // The server asks once for each switch that needs one, and again if that takes long.
     assert.ok(made <= 3 * 2 * SWITCHES, `${made} keyframes`);
-    await Promise.all([publisher.browserContext().close(), subscriber.browserContext().close()]);
+    await Promise.all([publisher, subscriber, steady].map((page) => page.browserContext().close()));
   });
 }
 
