@@ -141,7 +141,7 @@ fn codec(mime_type: &str, payload_type: u8, sdp_fmtp_line: String, feedback: &[(
         sdp_fmtp_line,
         rtcp_feedback: feedback.collect(),
     };
-    RTCRtpCodecParameters { rtp_codec, payload_type, ..Default::default() }
+    RTCRtpCodecParameters { rtp_codec, payload_type }
 }
 
 fn vp8() -> RTCRtpCodecParameters {
