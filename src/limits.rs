@@ -23,8 +23,8 @@ pub const SENT_PACKETS: usize = 2048;
 /// Their rewritten headers and payload descriptors, bytes: 20 to 40 for a packet.
 pub const SENT_BYTES: usize = 64 * 1024;
 /// Packets one datagram from a subscriber may ask for again (RFC 4585, section 6.2.1); the rest is ignored. Receivers ask for no more
-/// than a thousand before they want a keyframe; a datagram could name 6,000.
-pub const NACKED_PACKETS: usize = 1024;
+/// than a thousand before they want a keyframe, and of few of these at once; a datagram could name 6,000.
+pub const NACKED_PACKETS: usize = 512;
 /// Packets sent at once to a subscriber that begins with a keyframe of a while ago, bytes: a second at 2.4 Mbit/s. More would
 /// stand in the queue of a slow link for longer than a new keyframe takes.
 pub const CATCH_UP_BYTES: usize = 300_000;

@@ -17,6 +17,9 @@ pub const RECENTLY_SERVED: Duration = Duration::from_secs(5);
 /// Longest that a wish waits for the budget: it counts from the last request or keyframe. A screen that stands still has no
 /// bitrate to speak of, and its newcomers are to see it all the same.
 pub const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest that a wish is on its way from another shard, with room to spare: a keyframe that began meanwhile is handed over
+/// already. Should it not arrive, the wish comes again with the next report.
+const CROSSING: Duration = Duration::from_millis(100);
 /// A request that no keyframe follows was lost on its way, and is repeated this much later, while packets still come.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Repetitions of one request; a publisher that ignores them all does so on purpose.
@@ -109,6 +112,12 @@ impl KeyframeGate {
         self.balance = self.balance.min(self.credit());
         self.repeat_unanswered(now);
         self.poll(now)
+    }
+
+    /// Whether a wish of who has no picture met a keyframe on its way, and is served by that.
+    pub fn met_keyframe(&self, now: Instant, wish: Wish) -> bool {
+        let passed = |(_, arrival): (u32, Instant)| now.saturating_duration_since(arrival) < CROSSING;
+        wish == Wish::First && self.newest.is_some_and(passed)
     }
 
     /// When [`poll`](Self::poll) may let a remembered request pass, if no packets come that make it earlier.

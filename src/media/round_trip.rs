@@ -14,6 +14,8 @@ const INITIAL: Duration = Duration::from_millis(100);
 /// asked for at least twice while it is of use.
 const SOONEST: Duration = Duration::from_millis(20);
 const LATEST: Duration = Duration::from_millis(500);
+/// Answers are this much later than usual now and then.
+const LEAST_SLACK: Duration = Duration::from_millis(5);
 /// Answers in a row to packets asked for twice, after which it is likely that the first request would have done.
 const SUSPICIOUS: u32 = 3;
 
@@ -44,7 +46,9 @@ impl RoundTrip {
     pub fn retry_after(&self, otherwise: Option<Duration>) -> Duration {
         let round_trip = self.smoothed.or(otherwise).unwrap_or(INITIAL);
         let doubled = (self.unclear / SUSPICIOUS).min(3);
-        (round_trip * 5 / 4 * (1 << doubled)).clamp(SOONEST, LATEST)
+        // Each round that is spared gives a lost packet another chance in the time that it has.
+        let slack = (round_trip / 8).max(LEAST_SLACK);
+        ((round_trip + slack) * (1 << doubled)).clamp(SOONEST, LATEST)
     }
 }
 
@@ -61,16 +65,17 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_a_quarter_above_what_answers_took() {
+    fn the_time_is_an_eighth_above_what_answers_took() {
         let mut round_trip = RoundTrip::default();
-        assert_eq!(round_trip.retry_after(None), ms(125));
-        assert_eq!(round_trip.retry_after(Some(ms(40))), ms(50));
+        assert_eq!(round_trip.retry_after(None), INITIAL * 9 / 8);
+        assert_eq!(round_trip.retry_after(Some(ms(40))), ms(45));
+        assert_eq!(round_trip.retry_after(Some(ms(24))), ms(29));
         round_trip.observe(&answer(0, 5));
-        assert_eq!(round_trip.retry_after(None), ms(125), "nobody had asked");
+        assert_eq!(round_trip.retry_after(None), INITIAL * 9 / 8, "nobody had asked");
         round_trip.observe(&answer(1, 80));
-        assert_eq!(round_trip.retry_after(Some(ms(40))), ms(100), "what was measured goes before");
+        assert_eq!(round_trip.retry_after(Some(ms(40))), ms(90), "what was measured goes before");
         round_trip.observe(&answer(1, 160));
-        assert_eq!(round_trip.retry_after(None), ms(90) * 5 / 4);
+        assert_eq!(round_trip.retry_after(None), ms(90) * 9 / 8);
     }
 
     #[test]
@@ -93,7 +98,7 @@ mod tests {
             round_trip.observe(&answer(requests as u32, TRUE - (requests - 1) * retry));
         }
         assert_eq!(round_trip.smoothed, Some(ms(TRUE)));
-        assert_eq!(round_trip.retry_after(None), ms(475));
+        assert_eq!(round_trip.retry_after(None), ms(TRUE) * 9 / 8);
     }
 
     #[test]
@@ -103,6 +108,6 @@ mod tests {
             round_trip.observe(&answer(if n % 3 == 2 { 1 } else { 2 }, 60));
             assert!(round_trip.retry_after(None) <= ms(125));
         }
-        assert_eq!(round_trip.retry_after(None), ms(75));
+        assert_eq!(round_trip.retry_after(None), ms(60) * 9 / 8);
     }
 }

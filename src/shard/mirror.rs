@@ -7,9 +7,11 @@
 use std::time::Instant;
 
 use super::gather::Arrived;
+use super::inbound::SourceKey;
 use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceId};
 use super::links::{HandedPacket, Links, MediaBatch};
 use super::{RoomOnShard, Shard};
+use crate::media::keyframe::Wish;
 use crate::room::event::Event;
 use crate::room::model::LeaveReason;
 use crate::telemetry::counters::ShardCounters;
@@ -75,7 +77,9 @@ impl Shard {
                     self.settle(now, room);
                 }
                 LegMessage::KeyframeNeeded { source, encoding, wish } => {
-                    if let Some((room, source)) = self.by_source.get(&source).copied() {
+                    if let Some((room, source)) = self.by_source.get(&source).copied()
+                        && !self.met_keyframe(now, room, source, encoding, wish)
+                    {
                         self.request_keyframe(now, room, source, encoding, wish);
                     }
                 }
@@ -84,6 +88,12 @@ impl Shard {
         }
         self.mend_links(now);
         self.count();
+    }
+
+    fn met_keyframe(&self, now: Instant, room: usize, source: SourceKey, encoding: usize, wish: Wish) -> bool {
+        let source = self.rooms.get(room).and_then(|entry| entry.sources.get(source));
+        let encoding = source.and_then(|source| source.encodings.get(encoding));
+        encoding.is_some_and(|encoding| encoding.keyframes.met_keyframe(now, wish))
     }
 
     /// Starts or ends handing a source's packets over to a shard.

@@ -34,10 +34,10 @@ impl Shard {
         let Some(entry) = self.rooms.get_mut(room) else { return };
         let Some((mut outlet, outbound)) = Outlet::of(peer, &mut self.batch, &self.counters) else { return };
         let mut subscription = outbound.by_ssrc(media).filter(|s| s.stream.target().ssrc == media);
+        let (mut packets, mut bytes, mut asked) = (0, 0, 0);
         let mut hopeless = false;
         for number in numbers.take(*left) {
-            *left -= 1;
-            self.counters.nacked_packets.add(1);
+            asked += 1;
             let sent = match &mut subscription {
                 Some(subscription) => match entry.sources.get_mut(subscription.source) {
                     Some(source) => outlet.send_again(now, source, subscription, number),
@@ -46,14 +46,17 @@ impl Shard {
                 None => Err(Refusal::Gone),
             };
             match sent {
-                Ok((bytes, is_last_time)) => {
+                Ok((len, is_last_time)) => {
+                    (packets, bytes) = (packets + 1, bytes + len as u64);
                     hopeless |= is_last_time;
-                    self.counters.rtx_packets_out.add(1);
-                    self.counters.rtx_bytes_out.add(bytes as u64);
                 }
                 Err(reason) => self.counters.nacks_refused.count(reason),
             }
         }
+        *left -= asked;
+        self.counters.nacked_packets.add(asked as u64);
+        self.counters.rtx_packets_out.add(packets);
+        self.counters.rtx_bytes_out.add(bytes);
         // A receiver asks no further, and would wait for seconds before it asks for a keyframe.
         let needed =
             subscription.filter(|_| hopeless).and_then(|s| Some((s.source, s.keyframe_needed()?, s.stream.wish(now))));

@@ -54,8 +54,8 @@ impl Budget {
         self.saved = (self.saved + u64::from(bytes) * u64::from(self.share)).min(u64::from(most) << 8);
     }
 
-    /// The subscriber reported what share it lost of the stream, of 256. Three halves of that are needed: of what is sent again as
-    /// much is lost.
+    /// The subscriber reported what share it lost of the stream, of 256. Twice that may be needed: of what is sent again as much is
+    /// lost, and for a while more than on average.
     pub fn reported(&mut self, fraction_lost: u8) {
         self.lost = [fraction_lost, self.lost[0]];
         self.settle();
@@ -69,7 +69,7 @@ impl Budget {
 
     fn settle(&mut self) {
         let lost = self.lost.iter().chain(&self.lost_again).copied().max().unwrap_or(0);
-        self.share = (u32::from(lost) * 3 / 2).clamp(FLOOR, CEILING);
+        self.share = (u32::from(lost) * 2).clamp(FLOOR, CEILING);
     }
 
     pub fn allows(&self, bytes: usize) -> bool {

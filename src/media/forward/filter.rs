@@ -127,8 +127,8 @@ impl LayerFilter {
 
     /// Whether an admitted packet is the last of its picture, which it may not have been for the publisher.
     pub fn ends_picture(&self, record: &Packet) -> bool {
-        let highest = self.at(record.header.timestamp).layers.spatial;
-        record.info.ends_frame() && record.info.layer().spatial == highest
+        let highest = |timestamp| self.at(timestamp).layers.spatial;
+        record.info.ends_frame() && record.info.layer().spatial == highest(record.header.timestamp)
     }
 
     /// The highest spatial layer, when it is to be told to the subscriber with this packet: layers changed with its picture, and no

@@ -38,8 +38,8 @@ struct PictureIds {
     counter: Counter,
     /// Highest input so far.
     highest: u16,
-    /// Bit n: the picture n before `highest` was withheld.
-    withheld: u128,
+    /// Bit n: the picture n before `highest` was withheld. Late packets come within some pictures, not 64.
+    withheld: u64,
 }
 
 impl PictureIds {
@@ -48,12 +48,13 @@ impl PictureIds {
             (self.highest, self.withheld) = (input, 0);
             return self.counter.map(place, input, mask);
         }
-        self.advance(input, mask);
-        let behind = self.highest.wrapping_sub(input) & mask;
+        if input == self.highest || self.advance(input, mask) {
+            return self.counter.map(place, input, mask);
+        }
         // What was withheld after this picture has moved the offset since.
-        let since = self.withheld & 1u128.checked_shl(behind.into()).map_or(u128::MAX, |bit| bit - 1);
-        let unmoved = input.wrapping_add(since.count_ones() as u16);
-        self.counter.map(if behind == 0 { place } else { Place::Late }, unmoved, mask)
+        let behind = self.highest.wrapping_sub(input) & mask;
+        let since = self.withheld & 1u64.checked_shl(behind.into()).map_or(u64::MAX, |bit| bit - 1);
+        self.counter.map(Place::Late, input.wrapping_add(since.count_ones() as u16), mask)
     }
 
     /// A packet of a withheld picture. One that comes when later pictures are out leaves its gap.
@@ -97,6 +98,18 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Whether a packet's descriptor has others.
+    pub fn change(&self, descriptor: &PayloadDescriptor) -> bool {
+        let differ = |id: Option<u16>, tl0: Option<u8>| {
+            id.is_some_and(|id| id != self.picture_id) || tl0.is_some_and(|tl0| tl0 != self.tl0_pic_idx)
+        };
+        match descriptor {
+            PayloadDescriptor::None => false,
+            PayloadDescriptor::Vp8(vp8) => differ(vp8.picture_id, vp8.tl0_pic_idx),
+            PayloadDescriptor::Vp9(vp9) => differ(vp9.picture_id, vp9.tl0_pic_idx),
+        }
+    }
+
     /// A packet's descriptor with these counters.
     pub fn apply(&self, descriptor: PayloadDescriptor) -> PayloadDescriptor {
         let (id, tl0) = (|_| self.picture_id, |_| self.tl0_pic_idx);
@@ -181,6 +194,7 @@ mod tests {
 
     fn counters(map: &mut PictureMap, place: Place, info: &PayloadInfo) -> (u16, u8) {
         let counters = map.map(place, info);
+        assert_eq!(counters.change(&info.descriptor), counters.apply(info.descriptor) != info.descriptor);
         (counters.picture_id, counters.tl0_pic_idx)
     }
 
@@ -189,7 +203,9 @@ mod tests {
         let mut map = PictureMap::default();
         for (place, id) in [(Place::Switch, 300), (Place::Newest, 301), (Place::Late, 299)] {
             let info = vp8(id, 7, true);
-            assert_eq!(map.map(place, &info).apply(info.descriptor), info.descriptor);
+            let counters = map.map(place, &info);
+            assert_eq!(counters.apply(info.descriptor), info.descriptor);
+            assert!(!counters.change(&info.descriptor));
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Content<'a> {
 /// What the prefix is made of.
 enum Rewrite<'a> {
     Nothing,
-    Counters(PayloadDescriptor),
+    Counters(&'a PayloadDescriptor),
     /// The payload type inside RED's block headers is the publisher's.
     Red {
         headers: &'a [u8],
@@ -34,12 +34,12 @@ enum Rewrite<'a> {
 
 impl SendStream {
     /// What to forward of a packet; `None` when there is nothing: only padding, or a codec the subscriber does not have.
-    pub(super) fn content<'a>(&self, record: &Packet, packet: &'a [u8]) -> Option<Content<'a>> {
+    pub(super) fn content<'a>(&self, record: &'a Packet, packet: &'a [u8]) -> Option<Content<'a>> {
         let payload = record.header.payload(packet).ok()?;
         let own = self.target.payload_type(record.codec);
         let (payload_type, content, rewrite) = match record.codec {
             Codec::Red => self.red_content(payload, own)?,
-            _ => (own?, payload, Rewrite::Counters(record.info.descriptor)),
+            _ => (own?, payload, Rewrite::Counters(&record.info.descriptor)),
         };
         let end = record.header.len + payload.len();
         (!content.is_empty()).then_some(Content { payload_type, payload: content, end, rewrite })
@@ -109,7 +109,7 @@ impl SendStream {
     pub(super) fn write_prefix(&mut self, rewritten: &Rewritten, content: &Content<'_>) -> usize {
         let original = match &content.rewrite {
             Rewrite::Nothing => return 0,
-            Rewrite::Counters(descriptor) if rewritten.counters.apply(*descriptor) == *descriptor => return 0,
+            Rewrite::Counters(descriptor) if !rewritten.counters.change(descriptor) => return 0,
             Rewrite::Counters(descriptor) => content.payload.get(..descriptor.counters_len()),
             Rewrite::Red { headers, .. } => Some(*headers),
         };
@@ -117,7 +117,7 @@ impl SendStream {
         let Some((prefix, bytes)) = copy else { return 0 };
         prefix.copy_from_slice(bytes);
         match content.rewrite {
-            Rewrite::Counters(descriptor) => rewritten.counters.apply(descriptor).write(prefix),
+            Rewrite::Counters(descriptor) => rewritten.counters.apply(*descriptor).write(prefix),
             Rewrite::Red { from, to, .. } => red::set_payload_type(prefix, from, to),
             Rewrite::Nothing => {}
         }

@@ -258,3 +258,32 @@ fn one_who_joins_on_another_shard_begins_with_the_keyframe_in_the_cache_there() 
     assert_eq!(legs.sum(|c| c.keyframe_requests_out.get()), asked);
     assert_eq!(legs.sum(|c| c.keyframes_reused.get()), 2);
 }
+
+#[test]
+fn a_wish_that_meets_the_keyframe_on_its_way_between_shards_asks_for_no_other() {
+    for meets in [true, false] {
+        let (mut legs, mut anna, mut bert) = legs::Legs::with_anna_and_bert(2);
+        let delta = sealed(&mut anna, Ssrc(77), 1, false, 500);
+        legs.receive(SeatId(0), anna.0, &mut [delta]);
+        let (shard, key) = legs.place(SeatId(1));
+        // It was asked for when the camera began; now is long after.
+        let asked = legs.sum(|c| c.keyframe_requests_out.get());
+        legs.now += Duration::from_secs(5);
+        let now = legs.now;
+        legs.shards[shard].request_awaited_keyframes(now, key);
+        let wish = legs.shards[shard].links().take_messages(ShardId(0));
+        assert_eq!(wish.len(), 1);
+        let mut keyframe = [sealed(&mut anna, Ssrc(77), 2, true, 500)];
+        if meets {
+            legs.receive_alone(SeatId(0), anna.0, &mut keyframe);
+        }
+        legs.shards[0].handle_leg(now, ShardId(1), wish);
+        if !meets {
+            legs.receive_alone(SeatId(0), anna.0, &mut keyframe);
+        }
+        legs.exchange();
+        legs.after(Duration::from_secs(1));
+        assert_eq!(legs.sum(|c| c.keyframe_requests_out.get()), asked + u64::from(!meets));
+        assert_eq!(legs.received(SeatId(1), &mut bert).len(), 1);
+    }
+}

@@ -105,7 +105,7 @@ impl Legs {
     }
 
     /// Hands a batch to the shard that hosts its sender, as if it had been received at once, and to no other yet.
-    fn receive_alone(&mut self, seat: SeatId, from: SocketAddr, packets: &mut [Vec<u8>]) {
+    pub(super) fn receive_alone(&mut self, seat: SeatId, from: SocketAddr, packets: &mut [Vec<u8>]) {
         let (shard, _) = self.place(seat);
         let arrival = Arrival { from, socket: 0, local_ip: None };
         for packet in packets {

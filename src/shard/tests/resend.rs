@@ -371,7 +371,7 @@ fn a_receiver_that_loses_packets_gets_them_and_not_much_more() {
 }
 
 #[test]
-fn a_datagram_that_names_thousands_has_a_thousand_looked_for() {
+fn a_datagram_that_names_thousands_has_some_hundred_looked_for() {
     let mut world = world();
     world.flow(1..=200);
     let (media, _) = world.berts_ssrcs();

@@ -120,7 +120,7 @@ impl Sender {
             };
             packets.push(self.packet(position, index == last, payload)?);
         }
-        if position % PADDING_EVERY == 0 {
+        if position.is_multiple_of(PADDING_EVERY) {
             packets.push(self.padding(position)?);
         }
         Ok(packets)

@@ -102,45 +102,64 @@ fn fault(name: &str) -> Result<Fault, String> {
 /// Sends frame after frame of all encodings, wishing at random, until there were enough switches.
 fn run(options: &ArgMatches, codec: Codec, encodings: &[Encoding]) -> Result<(Course, Receiver), Box<dyn Error>> {
     let mut random = StdRng::seed_from_u64(*required(options, "seed")?);
-    let wanted: u32 = *required(options, "switches")?;
+    let (wanted, temporal) = (*required::<u32>(options, "switches")?, options.get_flag("temporal"));
     let start = Instant::now();
     let mut senders =
         encodings.iter().map(|encoding| Sender::new(codec, encoding, &mut random)).collect::<Result<Vec<_>, _>>()?;
     let fault = fault(required::<String>(options, "fault")?)?;
-    let mut forwarder = Forwarder::new(codec, fault, start, &senders, &mut random).ok_or("no forwarder")?;
+    let forwarder = Forwarder::new(codec, fault, start, &senders, &mut random).ok_or("no forwarder")?;
     let mut network = Network::new(*required(options, "late")?);
-    let (mut course, mut receiver) = (Course::default(), Receiver::new(codec));
-    let temporal = options.get_flag("temporal");
-    let (mut next_wish, mut before, mut layer) = (0, None, None);
-    while course.switches < wanted && course.positions < wanted.saturating_mul(MOST_FRAMES_A_SWITCH) {
-        let position = course.positions;
+    let mut call =
+        Call { start, forwarder, receiver: Receiver::new(codec), course: Course::default(), before: None, layer: None };
+    let mut next_wish = 0;
+    while call.course.switches < wanted && call.course.positions < wanted.saturating_mul(MOST_FRAMES_A_SWITCH) {
+        let position = call.course.positions;
         if position >= next_wish {
-            forwarder.select(wish(&forwarder, encodings.len(), temporal, &mut course, &mut random));
+            let wish = wish(&call.forwarder, encodings.len(), temporal, &mut call.course, &mut random);
+            call.forwarder.select(wish);
             next_wish = position + random.random_range(1..=WISH_FRAMES);
         }
         for (encoding, (sender, source)) in senders.iter_mut().zip(encodings).enumerate() {
             let frame = source.at(position).ok_or("an empty encoding")?;
             network.send(position, Origin { position, encoding }, sender.packets(position, frame)?, &mut random);
         }
-        let now = start + FRAME_TIME * position;
         for (origin, packet) in network.arrived(position) {
-            let out = forwarder.handle(now, origin.encoding, &packet)?;
-            let current = forwarder.current();
-            if let Some(out) = out {
-                course.strays += u64::from(current != Some(origin.encoding));
-                receiver.handle(out, origin)?;
-            }
-            let top = forwarder.temporal();
-            course.layer_changes += u32::from(current == before && top.is_some() && layer.is_some() && top != layer);
-            layer = top;
-            if current.is_some() && current != before {
-                course.switches += u32::from(before.is_some());
-                before = current;
-            }
+            call.forward(origin, &packet)?;
         }
-        course.positions += 1;
+        call.course.positions += 1;
     }
-    Ok((course, receiver))
+    Ok((call.course, call.receiver))
+}
+
+/// The server's part and the subscriber's, and what was seen of them.
+struct Call {
+    start: Instant,
+    forwarder: Forwarder,
+    receiver: Receiver,
+    course: Course,
+    /// The encoding that was forwarded last, and its highest temporal layer.
+    before: Option<usize>,
+    layer: Option<u8>,
+}
+
+impl Call {
+    fn forward(&mut self, origin: Origin, packet: &[u8]) -> Result<(), Box<dyn Error>> {
+        let now = self.start + FRAME_TIME * self.course.positions;
+        let out = self.forwarder.handle(now, origin.encoding, packet)?;
+        let (current, top) = (self.forwarder.current(), self.forwarder.temporal());
+        if let Some(out) = out {
+            self.course.strays += u64::from(current != Some(origin.encoding));
+            self.receiver.handle(out, origin)?;
+        }
+        let known = top.is_some() && self.layer.is_some();
+        self.course.layer_changes += u32::from(known && current == self.before && top != self.layer);
+        self.layer = top;
+        if current.is_some() && current != self.before {
+            self.course.switches += u32::from(self.before.is_some());
+            self.before = current;
+        }
+        Ok(())
+    }
 }
 
 /// Another encoding than now or a pause, and any temporal layer; where these are asked for, half of the wishes are for them alone.

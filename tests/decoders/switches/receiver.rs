@@ -13,6 +13,9 @@ use rtp::codec::vp9::Vp9Packet;
 use rtp::packetizer::Depacketizer;
 use sfumato::wire::codec::Codec;
 
+/// The OBU that stands before each temporal unit (AV1 bitstream specification, section 5.6).
+const TEMPORAL_DELIMITER: [u8; 2] = [0x12, 0];
+
 /// Where a packet came from, as the program knows that drives the server. Checked against the marks in the decoded picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin {
@@ -145,23 +148,15 @@ impl Assembly {
         let later = self.before.is_none_or(|(_, before)| (timestamp.wrapping_sub(before) as i32) > 0);
         self.tally.timestamps += u64::from(!later && !rest);
 
-        let (begins, counters, data) = depacketize(self.codec, &run)?;
+        let Unpacked { begins, counters, data } = unpack(self.codec, &run)?;
+        let keyframe = is_keyframe(self.codec, &data);
         if let (Some(before), Some(now), true) = (self.counters, counters, self.contiguous) {
-            let passed = self.before.map_or(0, |(before, _)| origin.position.wrapping_sub(before.position));
-            let distances = match self.codec {
-                // A gap would be taken for missing pictures.
-                Codec::Vp8 => [1, 1],
-                // References count in picture ids: withheld pictures keep theirs. A keyframe may begin anew.
-                _ if is_keyframe(self.codec, &data) => [passed, 1],
-                _ => [passed, passed],
-            };
-            self.tally.picture_ids += u64::from(!follows(before, now, distances));
+            self.tally.picture_ids += u64::from(!follows(before, now, self.distances(origin, keyframe)));
         }
         self.before = Some((origin, timestamp));
         self.counters = counters;
         self.contiguous = true;
-        let whole = begins && ends;
-        self.unbroken = whole && (self.unbroken || is_keyframe(self.codec, &data));
+        self.unbroken = begins && ends && (self.unbroken || keyframe);
         if self.unbroken {
             self.pictures.push(Picture { origin, data });
         } else {
@@ -169,46 +164,90 @@ impl Assembly {
         }
         Ok(())
     }
+
+    /// How far picture ids may be from those of the last picture.
+    fn distances(&self, origin: Origin, keyframe: bool) -> [u32; 2] {
+        let passed = self.before.map_or(0, |(before, _)| origin.position.wrapping_sub(before.position));
+        match self.codec {
+            // A gap would be taken for missing pictures.
+            Codec::Vp8 => [1, 1],
+            // References count in picture ids: withheld pictures keep theirs. A keyframe may begin anew.
+            _ if keyframe => [passed, 1],
+            _ => [passed, passed],
+        }
+    }
 }
 
-/// The id is one of these further, and TL0PICIDX counts the pictures of layer 0.
+/// The id is one of these further than before, and TL0PICIDX counts the pictures of layer 0.
 fn follows(before: Counters, now: Counters, distances: [u32; 2]) -> bool {
     let tl0 = before.tl0_pic_idx.wrapping_add(u8::from(now.temporal == 0));
     let distance = u32::from(now.picture_id.wrapping_sub(before.picture_id) & 0x7fff);
     distances.contains(&distance) && now.tl0_pic_idx == tl0
 }
 
-/// Whether the first packet begins a picture, the counters of the first packet, and the payload without descriptors.
-fn depacketize(codec: Codec, run: &[Arrived]) -> Result<(bool, Option<Counters>, Vec<u8>), Box<dyn Error>> {
-    let (mut vp8, mut vp9, mut h264, mut av1) =
-        (Vp8Packet::default(), Vp9Packet::default(), H264Packet::default(), Av1Depacketizer::new());
-    let (mut begins, mut counters) = (false, None);
-    // Where dav1d and parsers look for the start of a picture.
-    let mut data: Vec<u8> = if codec == Codec::Av1 { vec![0x12, 0] } else { Vec::new() };
-    for (index, arrived) in run.iter().enumerate() {
-        let payload = &arrived.packet.payload;
-        let (head, part, own) = match codec {
-            Codec::Vp8 => {
-                let part = vp8.depacketize(payload)?;
-                let own = Counters { picture_id: vp8.picture_id, tl0_pic_idx: vp8.tl0_pic_idx, temporal: vp8.tid };
-                (vp8.s == 1 && vp8.pid == 0, part, Some(own))
-            }
-            Codec::Vp9 => {
-                let part = vp9.depacketize(payload)?;
-                let own = Counters { picture_id: vp9.picture_id, tl0_pic_idx: vp9.tl0picidx, temporal: vp9.tid };
-                (vp9.b, part, Some(own))
-            }
-            Codec::H264 => (h264.is_partition_head(payload), h264.depacketize(payload)?, None),
-            _ => (av1.is_partition_head(payload), av1.depacketize(payload)?, None),
-        };
-        if index == 0 {
-            (begins, counters) = (head, own);
-        } else if own != counters {
-            return Err("one picture, two picture ids".into());
+/// Reads payloads of one picture, each codec with its own state.
+enum Unpacker {
+    Vp8(Vp8Packet),
+    Vp9(Vp9Packet),
+    H264(H264Packet),
+    Av1(Av1Depacketizer),
+}
+
+/// What a packet, or all packets of a picture, hold.
+struct Unpacked {
+    /// The first packet begins a picture.
+    begins: bool,
+    counters: Option<Counters>,
+    data: Vec<u8>,
+}
+
+impl Unpacker {
+    fn new(codec: Codec) -> Unpacker {
+        match codec {
+            Codec::Vp8 => Unpacker::Vp8(Vp8Packet::default()),
+            Codec::Vp9 => Unpacker::Vp9(Vp9Packet::default()),
+            Codec::H264 => Unpacker::H264(H264Packet::default()),
+            _ => Unpacker::Av1(Av1Depacketizer::new()),
         }
-        data.extend_from_slice(&part);
     }
-    Ok((begins, counters, data))
+
+    /// What decoders look for at the start of a picture and RTP leaves out.
+    fn preamble(&self) -> &'static [u8] {
+        if matches!(self, Unpacker::Av1(_)) { &TEMPORAL_DELIMITER } else { &[] }
+    }
+
+    fn read(&mut self, payload: &Bytes) -> Result<Unpacked, Box<dyn Error>> {
+        let (data, begins, counters) = match self {
+            Unpacker::Vp8(packet) => {
+                let data = packet.depacketize(payload)?;
+                let Vp8Packet { s, pid, picture_id, tl0_pic_idx, tid: temporal, .. } = *packet;
+                (data, s == 1 && pid == 0, Some(Counters { picture_id, tl0_pic_idx, temporal }))
+            }
+            Unpacker::Vp9(packet) => {
+                let data = packet.depacketize(payload)?;
+                let Vp9Packet { b, picture_id, tl0picidx: tl0_pic_idx, tid: temporal, .. } = *packet;
+                (data, b, Some(Counters { picture_id, tl0_pic_idx, temporal }))
+            }
+            Unpacker::H264(packet) => (packet.depacketize(payload)?, packet.is_partition_head(payload), None),
+            Unpacker::Av1(packet) => (packet.depacketize(payload)?, packet.is_partition_head(payload), None),
+        };
+        Ok(Unpacked { begins, counters, data: data.to_vec() })
+    }
+}
+
+/// A whole picture without descriptors.
+fn unpack(codec: Codec, run: &[Arrived]) -> Result<Unpacked, Box<dyn Error>> {
+    let mut unpacker = Unpacker::new(codec);
+    let mut picture: Option<Unpacked> = None;
+    for arrived in run {
+        let part = unpacker.read(&arrived.packet.payload)?;
+        match &mut picture {
+            None => picture = Some(Unpacked { data: [unpacker.preamble(), &part.data].concat(), ..part }),
+            Some(picture) if picture.counters != part.counters => return Err("one picture, two picture ids".into()),
+            Some(picture) => picture.data.extend(part.data),
+        }
+    }
+    picture.ok_or_else(|| "no packets".into())
 }
 
 /// Whether decoding can start here, read from the coded picture itself.
