@@ -13,7 +13,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sfumato::room::command::{DataChannelKind, DataError, DataProtocol, DataSender, JoinRequest, RoutedData};
+use sfumato::room::command::{JoinRequest, NoData};
 use sfumato::room::model::{Grants, Identity, LeaveReason, RoomName};
 use sfumato::room::participant::ParticipantKey;
 use sfumato::room::{Moment, Room, RoomConfig};
@@ -22,23 +22,6 @@ use sfumato::room::{Moment, Room, RoomConfig};
 const SETTLE: Duration = Duration::from_secs(1);
 /// Joins of a storm, into a room of as many.
 const STORM: usize = 1_000;
-
-struct NoData;
-
-impl DataProtocol for NoData {
-    fn channel_kind(&self, _: &str) -> Option<DataChannelKind> {
-        None
-    }
-    fn route(&self, _: DataSender<'_>, _: DataChannelKind, _: &[u8]) -> Result<RoutedData, DataError> {
-        Err(DataError::Malformed)
-    }
-    fn track_handle(&self, _: &[u8]) -> Option<u16> {
-        None
-    }
-    fn with_track_handle(&self, _: &[u8], _: u16) -> Bytes {
-        Bytes::new()
-    }
-}
 
 fn request(identity: &str) -> JoinRequest {
     let grants = Grants {

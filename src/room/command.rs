@@ -158,3 +158,25 @@ pub trait DataProtocol: Send + Sync {
     /// The packet with the subscriber's handle in place.
     fn with_track_handle(&self, packet: &[u8], handle: u16) -> Bytes;
 }
+
+/// The reading of those who have no data channels: nothing is read and nothing addressed.
+#[derive(Clone, Copy, Debug)]
+pub struct NoData;
+
+impl DataProtocol for NoData {
+    fn channel_kind(&self, _label: &str) -> Option<DataChannelKind> {
+        None
+    }
+
+    fn route(&self, _: DataSender<'_>, _: DataChannelKind, _: &[u8]) -> Result<RoutedData, DataError> {
+        Err(DataError::NotAllowed)
+    }
+
+    fn track_handle(&self, _packet: &[u8]) -> Option<u16> {
+        None
+    }
+
+    fn with_track_handle(&self, packet: &[u8], _handle: u16) -> Bytes {
+        Bytes::copy_from_slice(packet)
+    }
+}

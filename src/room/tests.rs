@@ -12,28 +12,11 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::command::{DataChannelKind, DataError, DataProtocol, DataSender, RoutedData};
+use super::command::NoData;
 use super::event::{RequestRefusal, SubscriptionFailure};
 use super::publication::OfferedTrack;
 use super::*;
 use crate::negotiation::MediaKind;
-
-struct NoData;
-
-impl DataProtocol for NoData {
-    fn channel_kind(&self, _: &str) -> Option<DataChannelKind> {
-        None
-    }
-    fn route(&self, _: DataSender<'_>, _: DataChannelKind, _: &[u8]) -> Result<RoutedData, DataError> {
-        Err(DataError::Malformed)
-    }
-    fn track_handle(&self, _: &[u8]) -> Option<u16> {
-        None
-    }
-    fn with_track_handle(&self, _: &[u8], _: u16) -> Bytes {
-        Bytes::new()
-    }
-}
 
 /// A room, its clock, and all that it asked for so far.
 struct World {

@@ -13,9 +13,7 @@ use super::refusal::Refusal;
 use crate::limits;
 use crate::negotiation::{MediaKind, OfferedSection, outline};
 use crate::room::admission::source_allowed;
-use crate::room::command::{
-    DataChannelKind, DataError, DataProtocol, DataSender, Follow, JoinRequest, Offer, RoutedData,
-};
+use crate::room::command::{Follow, JoinRequest, NoData, Offer};
 use crate::room::model::*;
 use crate::signalling::token::Claims;
 
@@ -143,26 +141,5 @@ fn identity(claims: Option<&Claims>, asked: &Asked) -> String {
     match (asked.protocol, given) {
         (Protocol::Whip, Some(given)) => given.to_owned(),
         (protocol, _) => format!("{}-{:016x}", protocol.name(), rand::random::<u64>()),
-    }
-}
-
-/// Neither protocol has data channels.
-struct NoData;
-
-impl DataProtocol for NoData {
-    fn channel_kind(&self, _label: &str) -> Option<DataChannelKind> {
-        None
-    }
-
-    fn route(&self, _: DataSender<'_>, _: DataChannelKind, _: &[u8]) -> Result<RoutedData, DataError> {
-        Err(DataError::NotAllowed)
-    }
-
-    fn track_handle(&self, _packet: &[u8]) -> Option<u16> {
-        None
-    }
-
-    fn with_track_handle(&self, packet: &[u8], _handle: u16) -> Bytes {
-        Bytes::copy_from_slice(packet)
     }
 }

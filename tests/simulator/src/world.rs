@@ -18,9 +18,7 @@ use sfumato::clock::WallClock;
 use sfumato::limits;
 use sfumato::negotiation::MediaKind;
 use sfumato::room::RoomConfig;
-use sfumato::room::command::{
-    Command, DataChannelKind, DataError, DataProtocol, DataSender, JoinRequest, Offer, RoutedData,
-};
+use sfumato::room::command::{Command, JoinRequest, NoData, Offer};
 use sfumato::room::event::Event;
 use sfumato::room::model::{Announcement, Grants, Identity, Layer, Quality, RoomName, TrackId, TrackSource, Wanted};
 use sfumato::shard::directory::Directory;
@@ -610,26 +608,5 @@ fn everything() -> Grants {
         hidden: false,
         recorder: false,
         agent: false,
-    }
-}
-
-/// There are no data channels here.
-struct NoData;
-
-impl DataProtocol for NoData {
-    fn channel_kind(&self, _: &str) -> Option<DataChannelKind> {
-        None
-    }
-
-    fn route(&self, _: DataSender<'_>, _: DataChannelKind, _: &[u8]) -> Result<RoutedData, DataError> {
-        Err(DataError::Malformed)
-    }
-
-    fn track_handle(&self, _: &[u8]) -> Option<u16> {
-        None
-    }
-
-    fn with_track_handle(&self, _: &[u8], _: u16) -> Bytes {
-        Bytes::new()
     }
 }

@@ -2,7 +2,6 @@
 //! all a run depends on.
 #![allow(clippy::expect_used, reason = "a test stops where it is wrong")]
 
-
 use std::time::Duration;
 
 use sfumato_sim::cases::{CANARY, CASES, Case, Options};
