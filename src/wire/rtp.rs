@@ -53,8 +53,8 @@ pub struct Header {
     pub has_padding: bool,
     /// Bytes from the packet's start to the payload, extensions included.
     pub len: usize,
-    /// Bytes of the extension elements, which end where the payload begins.
-    elements_len: usize,
+    /// Extension elements, in units of 4 bytes; they end where the payload begins.
+    element_words: u16,
     form: Form,
 }
 
@@ -74,14 +74,14 @@ impl Header {
             ssrc: Ssrc(u32::from_be_bytes([i0, i1, i2, i3])),
             has_padding: flags & 0x20 != 0,
             len: FIXED_BYTES + 4 * usize::from(flags & 0x0f),
-            elements_len: 0,
+            element_words: 0,
             form: Form::Opaque,
         };
         if flags & 0x10 != 0 {
             let profile = be_u16(packet, header.len).ok_or(RtpError::TooShort)?;
             let words = be_u16(packet, header.len + 2).ok_or(RtpError::TooShort)?;
-            header.elements_len = 4 * usize::from(words);
-            header.len += EXTENSION_PREAMBLE_BYTES + header.elements_len;
+            header.element_words = words;
+            header.len += EXTENSION_PREAMBLE_BYTES + 4 * usize::from(words);
             header.form = match profile {
                 ONE_BYTE_PROFILE => Form::OneByte,
                 p if p & 0xfff0 == TWO_BYTE_PROFILE => Form::TwoByte,
@@ -111,7 +111,7 @@ impl Header {
     /// The header extension elements, one-byte and two-byte form; stops at a malformed element. An id 15 in the one-byte
     /// form ends the block without making the packet invalid (RFC 8285, section 4.2).
     pub fn extensions<'a>(&self, packet: &'a [u8]) -> Elements<'a> {
-        let start = self.len.saturating_sub(self.elements_len);
+        let start = self.len.saturating_sub(4 * usize::from(self.element_words));
         let rest = match self.form {
             Form::Opaque => &[],
             _ => packet.get(start..self.len).unwrap_or(&[]),

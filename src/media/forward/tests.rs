@@ -482,6 +482,11 @@ fn sender_reports_count_what_was_sent_and_lead_to_the_round_trip_time() {
 }
 
 #[test]
+fn a_packets_record_is_copied_without_a_call() {
+    assert!(size_of::<Packet>() <= 128, "{} bytes: a copy of more is a call of memcpy", size_of::<Packet>());
+}
+
+#[test]
 fn forwarding_allocates_nothing() {
     let start = Instant::now();
     let mut video = send_stream(&[VP8], 1);
