@@ -1,5 +1,6 @@
 //! What the server tells of itself: counters, Prometheus text, logs.
 
 pub mod counters;
+pub mod histogram;
 pub mod logs;
 pub mod prometheus;

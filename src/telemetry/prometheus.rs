@@ -8,6 +8,7 @@ use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use super::counters::{Counter, ShardCounters};
+use super::histogram::Snapshot;
 
 /// A figure that is the sum over the shards.
 struct Figure {
@@ -144,6 +145,27 @@ impl Shards {
     }
 }
 
+/// One histogram, of which each bucket counts what the lower ones do, too.
+pub fn histogram(labels: &[(&str, &str)], snapshot: &Snapshot) -> Metric {
+    let mut below = 0;
+    let mut buckets = Vec::new();
+    // The encoder adds the one without a bound.
+    for (bound, count) in snapshot.bounds.iter().zip(&snapshot.buckets) {
+        below += count;
+        let mut bucket = prometheus::proto::Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(below);
+        buckets.push(bucket);
+    }
+    let mut histogram = prometheus::proto::Histogram::default();
+    histogram.set_sample_count(snapshot.count());
+    histogram.set_sample_sum(snapshot.sum);
+    histogram.set_bucket(buckets);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_histogram(histogram);
+    metric
+}
+
 fn build_info() -> MetricFamily {
     let metrics = vec![metric(MetricType::GAUGE, 1, &[("version", env!("CARGO_PKG_VERSION"))])];
     family("sfumato_build_info", "Always 1; the labels tell the build.", MetricType::GAUGE, metrics)
@@ -158,14 +180,18 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family
 }
 
-fn metric(kind: MetricType, value: u64, labels: &[(&str, &str)]) -> Metric {
-    let pairs = labels.iter().map(|(name, value)| {
+fn pairs(labels: &[(&str, &str)]) -> Vec<LabelPair> {
+    let pair = |(name, value): &(&str, &str)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
         pair.set_value((*value).to_owned());
         pair
-    });
-    let mut metric = Metric::from_label(pairs.collect());
+    };
+    labels.iter().map(pair).collect()
+}
+
+fn metric(kind: MetricType, value: u64, labels: &[(&str, &str)]) -> Metric {
+    let mut metric = Metric::from_label(pairs(labels));
     // Figures above 2^53 lose their last digits, as every Prometheus sample does.
     if kind == MetricType::COUNTER {
         let mut counter = prometheus::proto::Counter::default();
@@ -201,5 +227,23 @@ mod tests {
         assert!(text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#), "{text}");
         assert!(text.contains(r#"sfumato_nacks_refused_total{reason="too_soon"} 2"#), "{text}");
         assert!(text.contains("sfumato_build_info{version="), "{text}");
+    }
+
+    #[test]
+    fn a_histogram_is_told_with_cumulative_buckets_its_sum_and_its_count() {
+        let snapshot = Snapshot { bounds: &[0.1, 0.5], buckets: vec![2, 1, 4], sum: 9.5 };
+        let told = family("t_seconds", "Time.", MetricType::HISTOGRAM, vec![histogram(&[("kind", "a")], &snapshot)]);
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&[told], &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        for line in [
+            r#"t_seconds_bucket{kind="a",le="0.1"} 2"#,
+            r#"t_seconds_bucket{kind="a",le="0.5"} 3"#,
+            r#"t_seconds_bucket{kind="a",le="+Inf"} 7"#,
+            r#"t_seconds_sum{kind="a"} 9.5"#,
+            r#"t_seconds_count{kind="a"} 7"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
     }
 }
