@@ -11,6 +11,7 @@ use crate::limits;
 use crate::media::ring::{ByteRing, Place, RETENTION};
 use crate::wire::Ssrc;
 
+const RETENTION_MS: u32 = RETENTION.as_millis() as u32;
 /// Packets at the start; doubled from here.
 const FIRST_PACKETS: usize = 64;
 /// Bytes at the start: more than the longest header, payload descriptor and number together.
@@ -72,6 +73,8 @@ impl Remembered {
 #[derive(Debug)]
 pub struct History {
     start: Option<Instant>,
+    /// When the clock was read last, and what it said: packets come in batches.
+    read: Option<(Instant, u32)>,
     /// Highest output number.
     newest: u64,
     /// At their output number modulo the table, whose length is a power of two, or 0 before the first packet.
@@ -81,7 +84,13 @@ pub struct History {
 
 impl History {
     pub fn new() -> History {
-        History { start: None, newest: 0, sent: Vec::new(), bytes: ByteRing::new(FIRST_BYTES, limits::SENT_BYTES) }
+        History {
+            start: None,
+            read: None,
+            newest: 0,
+            sent: Vec::new(),
+            bytes: ByteRing::new(FIRST_BYTES, limits::SENT_BYTES),
+        }
     }
 
     /// Remembers what was sent under a number: `header` and `prefix` as they were written, `payload` by its bounds in the source's
@@ -169,8 +178,13 @@ impl History {
 
     /// Milliseconds since the first packet, wrapping.
     pub fn clock(&mut self, now: Instant) -> u32 {
+        if let Some((_, at)) = self.read.filter(|(read, _)| *read == now) {
+            return at;
+        }
         let passed = now.saturating_duration_since(*self.start.get_or_insert(now));
-        (passed.as_secs() as u32).wrapping_mul(1_000).wrapping_add(passed.subsec_millis())
+        let at = (passed.as_secs() as u32).wrapping_mul(1_000).wrapping_add(passed.subsec_millis());
+        self.read = Some((now, at));
+        at
     }
 
     /// Bytes of memory.
@@ -185,7 +199,7 @@ impl History {
 
     /// Doubles the table while it would give up a packet that is younger than [`RETENTION`].
     fn make_record(&mut self, at: u32, output: u64) {
-        let young = |sent: &Sent| sent.words > 0 && u128::from(at.wrapping_sub(sent.at)) < RETENTION.as_millis();
+        let young = |sent: &Sent| sent.words > 0 && at.wrapping_sub(sent.at) < RETENTION_MS;
         let full = self.sent.get(self.index(output)).is_none_or(young);
         if !full || self.sent.len() >= limits::SENT_PACKETS {
             return;
