@@ -36,6 +36,7 @@ mod write;
 
 use catch_up::Squeeze;
 use cushion::Cushion;
+pub use cushion::Viewer;
 use filter::LayerFilter;
 pub use history::Remembered;
 use picture::{Counters, PictureMap, Place};
@@ -443,11 +444,10 @@ impl SendStream {
         }
     }
 
-    /// After a report of a subscriber that sends nothing: where it loses packets, it is asked to hold pictures back for long enough
-    /// to get them again.
-    pub fn hold_back(&mut self, now: Instant) {
+    /// After a report: a subscriber that loses packets is asked to hold pictures back for long enough to get them again.
+    pub fn hold_back(&mut self, now: Instant, viewer: Viewer) {
         if self.video {
-            self.cushion.reported(now, self.fraction_lost, self.round_trip_time.unwrap_or_default());
+            self.cushion.reported(now, viewer, self.fraction_lost, self.round_trip_time.unwrap_or_default());
         }
     }
 

@@ -10,6 +10,7 @@ use super::source::Source;
 use super::timers::Owner;
 use super::{Arrival, Shard};
 use crate::limits;
+use crate::media::forward::Viewer;
 use crate::media::keyframe::Wish;
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::MediaKind;
@@ -62,11 +63,12 @@ impl Shard {
                 }
             }
             Report::Reception { report, .. } => {
-                let only_watches = peer.inbound.sources().next().is_none();
+                let speaks = peer.inbound.sources().next().is_some();
+                let viewer = if speaks { Viewer::Speaks } else { Viewer::Watches };
                 if let Some(subscription) = peer.outbound.by_ssrc(Ssrc(report.ssrc)) {
                     subscription.stream.handle_report(now, &report);
-                    if only_watches && subscription.stream.target().ssrc.0 == report.ssrc {
-                        subscription.stream.hold_back(now);
+                    if subscription.stream.target().ssrc.0 == report.ssrc {
+                        subscription.stream.hold_back(now, viewer);
                     }
                 }
             }

@@ -1,19 +1,31 @@
-//! How long a subscriber that loses packets and only watches is asked to hold pictures back (the playout-delay header extension of
-//! libwebrtc). A browser makes room for retransmissions by itself once it knows its round trip time, which it learns from reports
-//! on what it sends. One that sends nothing asks again after a fixed time and holds back for none of it.
+//! How long a subscriber that loses packets is asked to hold pictures back (the playout-delay header extension of libwebrtc), so
+//! that what is sent again comes in time.
 //!
-//! What always holds: nobody who does not lose packets is asked; the delay is bounded by [`MOST`]; who is asked once is told again
-//! when it is over.
+//! A browser makes room for one repetition by itself once it knows its round trip time, which it learns from reports on what it sends,
+//! and a while after losses for none. One that sends nothing asks again after a fixed time and holds back for none of it.
+//!
+//! What always holds: nobody who does not lose packets is asked; who speaks is never asked for more than a conversation bears, who
+//! watches for no more than [`MOST_WATCHED`]; who is asked once is told again when it is over.
 
 use std::time::{Duration, Instant};
 
-/// From one request of such a browser for a packet to the next: 100 ms for the round trip time that it assumes, and the 20 ms in
-/// which it looks.
-const ROUND: Duration = Duration::from_millis(120);
-/// Pictures are held back for as many rounds as leave one packet of so many unanswered: one in a minute at 250 packets a second.
-const PACKETS: f64 = 15_000.0;
+/// What a subscriber does beside watching decides what delay it bears, and how soon its browser asks again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Viewer {
+    /// Sends nothing.
+    Watches,
+    /// Is seen or heard by others.
+    Speaks,
+}
+
+/// The interval in which a browser looks for what it misses.
+const LOOK: Duration = Duration::from_millis(20);
+/// Round trip time that a browser assumes that does not know it.
+const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(100);
 /// Longest delay: what is watched is not talked with, but it should not be of the past.
-const MOST: Duration = Duration::from_secs(1);
+const MOST_WATCHED: Duration = Duration::from_secs(1);
+/// Delay from mouth to ear that a conversation bears (ITU-T G.114).
+const CONVERSATION: Duration = Duration::from_millis(400);
 /// Loss from which on pictures are held back: below, a freeze is as rare as the delay is unpleasant.
 const LOSSY: f32 = 0.01;
 /// Loss must have been below for so long before they are no longer.
@@ -35,13 +47,14 @@ pub(super) struct Cushion {
 }
 
 impl Cushion {
-    /// The subscriber, which sends nothing itself, reported a share of packets as lost, in 1/256.
-    pub fn reported(&mut self, now: Instant, fraction_lost: u8, round_trip_time: Duration) {
+    /// The subscriber reported a share of packets as lost, in 1/256.
+    pub fn reported(&mut self, now: Instant, viewer: Viewer, fraction_lost: u8, round_trip_time: Duration) {
         self.loss += (f32::from(fraction_lost) / 256.0 - self.loss) * SMOOTHING;
         if self.loss >= LOSSY {
             self.lossy_at = Some(now);
-            // A longer one at once, a shorter one when all is over: each change is seen.
-            self.set(self.delay.max(needed(self.loss, round_trip_time)));
+            // A longer one at once, a shorter one when all is over: each change is seen. Who begins to speak is no longer kept behind.
+            let delay = self.delay.max(viewer.needed(self.loss, round_trip_time));
+            self.set(delay.min(viewer.most(round_trip_time)));
         } else if self.lossy_at.is_some_and(|at| now.saturating_duration_since(at) >= CALM) {
             self.lossy_at = None;
             self.set(Duration::ZERO);
@@ -61,9 +74,35 @@ impl Cushion {
     }
 }
 
-fn needed(loss: f32, round_trip_time: Duration) -> Duration {
-    let rounds = (PACKETS.ln() / -f64::from(loss.min(0.5)).ln()).ceil();
-    (ROUND.mul_f64(rounds - 1.0) + round_trip_time).min(MOST)
+impl Viewer {
+    /// Pictures are held back for as many rounds as leave one packet of so many unanswered: one in a minute at 250 packets a second,
+    /// or one in six seconds for who would rather answer than see everything.
+    fn packets(self) -> f64 {
+        match self {
+            Viewer::Watches => 15_000.0,
+            Viewer::Speaks => 1_500.0,
+        }
+    }
+
+    /// From one request of its browser for a packet to the next.
+    fn round(self, round_trip_time: Duration) -> Duration {
+        LOOK + match self {
+            Viewer::Watches => ASSUMED_ROUND_TRIP,
+            Viewer::Speaks => round_trip_time,
+        }
+    }
+
+    fn most(self, round_trip_time: Duration) -> Duration {
+        match self {
+            Viewer::Watches => MOST_WATCHED,
+            Viewer::Speaks => CONVERSATION.saturating_sub(round_trip_time / 2),
+        }
+    }
+
+    fn needed(self, loss: f32, round_trip_time: Duration) -> Duration {
+        let rounds = (self.packets().ln() / -f64::from(loss.min(0.5)).ln()).ceil();
+        self.round(round_trip_time).mul_f64(rounds - 1.0) + round_trip_time
+    }
 }
 
 #[cfg(test)]
@@ -83,28 +122,49 @@ mod tests {
     #[test]
     fn nobody_is_asked_who_loses_nothing() {
         let (start, mut cushion) = (Instant::now(), Cushion::default());
-        (0..100).for_each(|n| cushion.reported(start + n * SECOND, 2, ROUND_TRIP));
+        (0..100).for_each(|n| cushion.reported(start + n * SECOND, Viewer::Watches, 2, ROUND_TRIP));
         assert_eq!(least_ms(&cushion), None);
+    }
+
+    /// Least delays after 30 s of 2, 5, 10, 20 and 100 % loss.
+    fn delays(viewer: Viewer, round_trip: Duration) -> [Option<u64>; 5] {
+        [5u8, 13, 26, 51, 255].map(|lost| {
+            let (start, mut cushion) = (Instant::now(), Cushion::default());
+            (0..30).for_each(|n| cushion.reported(start + n * SECOND, viewer, lost, round_trip));
+            least_ms(&cushion)
+        })
     }
 
     #[test]
     fn more_loss_is_held_back_for_longer_and_within_the_bound() {
-        let delays = [5u8, 13, 26, 51, 255].map(|lost| {
-            let (start, mut cushion) = (Instant::now(), Cushion::default());
-            (0..30).for_each(|n| cushion.reported(start + n * SECOND, lost, ROUND_TRIP));
-            least_ms(&cushion).unwrap()
-        });
-        assert_eq!(delays, [340, 460, 580, 700, 1_000]);
+        assert_eq!(delays(Viewer::Watches, ROUND_TRIP), [340, 460, 580, 700, 1_000].map(Some));
+    }
+
+    #[test]
+    fn who_speaks_is_held_back_for_no_longer_than_a_conversation_bears() {
+        assert_eq!(delays(Viewer::Speaks, Duration::from_millis(20)), [60, 100, 140, 180, 390].map(Some));
+        assert_eq!(delays(Viewer::Speaks, ROUND_TRIP), [220, 340, 350, 350, 350].map(Some));
+        let far = Duration::from_secs(1);
+        assert_eq!(delays(Viewer::Speaks, far), [0; 5].map(Some));
+    }
+
+    #[test]
+    fn who_begins_to_speak_is_no_longer_kept_behind() {
+        let (start, mut cushion) = (Instant::now(), Cushion::default());
+        (0..30).for_each(|n| cushion.reported(start + n * SECOND, Viewer::Watches, 51, ROUND_TRIP));
+        assert_eq!(least_ms(&cushion), Some(700));
+        cushion.reported(start + 30 * SECOND, Viewer::Speaks, 51, ROUND_TRIP);
+        assert_eq!(least_ms(&cushion), Some(350));
     }
 
     #[test]
     fn the_delay_stays_while_packets_are_lost_now_and_then_and_ends_when_none_are() {
         let (start, mut cushion) = (Instant::now(), Cushion::default());
-        (0..10).for_each(|n| cushion.reported(start + n * SECOND, 26, ROUND_TRIP));
+        (0..10).for_each(|n| cushion.reported(start + n * SECOND, Viewer::Watches, 26, ROUND_TRIP));
         let held = least_ms(&cushion);
         let mut ended = None;
         for n in 10..80 {
-            cushion.reported(start + n * SECOND, 0, ROUND_TRIP);
+            cushion.reported(start + n * SECOND, Viewer::Watches, 0, ROUND_TRIP);
             if least_ms(&cushion) != held {
                 ended.get_or_insert(n);
             }
