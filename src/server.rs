@@ -16,7 +16,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::api::{self, BindError};
+use crate::api::tls::{self, TlsError};
+use crate::api::{self, BindError, ClientAddresses, Site, Tls};
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::limits;
@@ -50,6 +51,8 @@ pub enum ServerError {
     Thread(#[from] io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("no address to offer to clients: name one with --node-ip")]
     NoCandidates,
 }
@@ -59,6 +62,8 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let registry = Registry::new();
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
     let http_counters = Arc::new(whip::Counters::new(&registry)?);
+    let tls = secure(&config, &registry)?;
+    let clients = ClientAddresses::new(&config.clients, &registry)?;
     let listeners = api::bind(&config)?;
     let sockets = bind_media(&config)?;
     let shards = Shards::start(&config, sockets)?;
@@ -69,14 +74,24 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let answering = whip::router(&config, rooms.clone(), http_counters);
     let render = Arc::new(move || metrics::render(&registry));
     let router = api::router(signalling, answering, render, api::page::embedded);
+    let router = api::client_address::told_apart(router, clients.clone());
+    let site = Site { router, tls, clients: Some(clients) };
     let farewell = async move {
         ended_by_signal().await;
         tracing::info!("stopping");
         let _ = tokio::time::timeout(FAREWELL, rooms.shut_down()).await;
     };
-    api::serve(listeners, router, farewell).await;
+    api::serve(listeners, site, farewell).await;
     shards.stop();
     Ok(())
+}
+
+/// TLS of the public port where it is configured, kept current from here on.
+fn secure(config: &Config, registry: &Registry) -> Result<Option<Arc<Tls>>, ServerError> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let tls = Tls::load(files, tls::Counters::new(registry)?)?;
+    tokio::spawn(tls.clone().keep_current());
+    Ok(Some(tls))
 }
 
 /// Prints for the human who started the server where it is.

@@ -3,10 +3,14 @@
 //! What always holds: every answer names the server; any origin may ask, as tokens and not cookies let a client in; a
 //! path that is not served answers 404 with a text.
 
+mod address_places;
 pub mod banner;
+pub mod client_address;
+mod forwarded;
 pub mod listen;
 pub mod page;
 pub mod serve;
+pub mod tls;
 
 use std::sync::Arc;
 
@@ -18,8 +22,10 @@ use axum::routing::get;
 use std::time::Duration;
 use tower_http::cors::{Any, CorsLayer};
 
+pub use client_address::{ClientAddress, ClientAddresses};
 pub use listen::{BindError, bind};
-pub use serve::serve;
+pub use serve::{Site, serve};
+pub use tls::Tls;
 
 /// How long a browser may remember that any origin may ask.
 pub const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
