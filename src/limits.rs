@@ -138,6 +138,8 @@ pub const HTTP_SESSION_REQUESTS: usize = 8;
 
 /// TCP connections, WebSockets included: past that new ones wait in the kernel's backlog.
 pub const HTTP_CONNECTIONS: u32 = 16_384;
+/// TCP connections to the operations server: Prometheus, probes and people, some of each.
+pub const OPERATIONS_CONNECTIONS: u32 = 64;
 /// Time for a request's line and headers to arrive, and for an idle connection to send its next.
 pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for connections to end after shutdown was asked.
