@@ -59,7 +59,7 @@ pub struct Operations {
     pub compatible_names: bool,
 }
 
-/// Secrets by API key; tokens are signed with them. Never empty.
+/// Secrets by API key; tokens are signed with them. A server has at least one.
 pub type ApiKeys = BTreeMap<String, Secret>;
 
 /// A shared secret. Never shown.
@@ -161,19 +161,42 @@ fn suggestion(similar: &Option<String>) -> String {
     similar.as_ref().map(|key| format!("; did you mean `{key}`?")).unwrap_or_default()
 }
 
-/// Reads flags (`args` starts with the program's name), variables and the file they name.
+/// Who can do without API keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeysNeeded {
+    Always,
+    /// They are read if there are any, and judged as for a server.
+    IfServing,
+}
+
+/// The program's command line with a flag for each setting.
+pub fn command() -> clap::Command {
+    settings::command()
+}
+
+/// Reads flags (`args` starts with the program's name), variables and the file they name, for a server.
 pub fn load(
     args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
+    let mut flags = command().try_get_matches_from(args).map_err(ConfigError::Usage)?;
+    from_flags(&mut flags, environment, KeysNeeded::Always)
+}
+
+/// The same of flags that were matched with [`command`], or with a subcommand of it.
+pub fn from_flags(
+    flags: &mut clap::ArgMatches,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    keys: KeysNeeded,
+) -> Result<Loaded, ConfigError> {
     let mut given = Given::default();
-    given.add_flags(args)?;
+    given.add_flags(flags);
     given.add_environment(environment);
     let file = match given.config_file()? {
         Some(path) => Some((format!("the file {}", path.display()), read(path)?)),
         None => None,
     };
-    resolve(given, file)
+    resolve(given, file, keys)
 }
 
 fn read(path: PathBuf) -> Result<String, ConfigError> {
@@ -186,7 +209,7 @@ fn read(path: PathBuf) -> Result<String, ConfigError> {
 }
 
 /// `file`: how to call it in an error, and its text.
-fn resolve(mut given: Given, file: Option<(String, String)>) -> Result<Loaded, ConfigError> {
+fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded) -> Result<Loaded, ConfigError> {
     if let Some((name, text)) = file {
         given.add_file(&name, &text)?;
     }
@@ -207,7 +230,7 @@ fn resolve(mut given: Given, file: Option<(String, String)>) -> Result<Loaded, C
             json: given.read("logging.json", |value| value.boolean())?.unwrap_or(false),
         },
         // Last: a wrong value is better told than that nothing can work without keys.
-        keys: keys(&given, development, &mut warnings)?,
+        keys: keys(&given, development, needed, &mut warnings)?,
     };
     Ok(Loaded { config, warnings })
 }
@@ -221,13 +244,19 @@ fn operations(given: &Given, development: bool, http: &Http) -> Result<Operation
     })
 }
 
-fn keys(given: &Given, development: bool, warnings: &mut Vec<String>) -> Result<ApiKeys, ConfigError> {
+fn keys(
+    given: &Given,
+    development: bool,
+    needed: KeysNeeded,
+    warnings: &mut Vec<String>,
+) -> Result<ApiKeys, ConfigError> {
     let keys = given.read("keys", |value| value.keys())?.unwrap_or_default();
     if keys.is_empty() {
         let (key, secret) = DEVELOPMENT_KEY;
-        return match development {
-            true => Ok(ApiKeys::from([(key.to_owned(), Secret::new(secret))])),
-            false => Err(ConfigError::NoKeys),
+        return match (development, needed) {
+            (true, _) => Ok(ApiKeys::from([(key.to_owned(), Secret::new(secret))])),
+            (false, KeysNeeded::IfServing) => Ok(keys),
+            (false, KeysNeeded::Always) => Err(ConfigError::NoKeys),
         };
     }
     for (key, secret) in &keys {

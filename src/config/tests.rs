@@ -5,10 +5,11 @@ use super::*;
 const KEYS: &str = "keys: {app: 0123456789abcdef0123456789abcdef}\n";
 
 fn try_with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Loaded, ConfigError> {
+    let args = std::iter::once("sfumato").chain(flags.iter().copied()).map(OsString::from);
     let mut given = Given::default();
-    given.add_flags(std::iter::once("sfumato").chain(flags.iter().copied()).map(OsString::from))?;
+    given.add_flags(&mut command().try_get_matches_from(args).map_err(ConfigError::Usage)?);
     given.add_environment(environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
-    resolve(given, Some(("the file test.yaml".to_owned(), file.to_owned())))
+    resolve(given, Some(("the file test.yaml".to_owned(), file.to_owned())), KeysNeeded::Always)
 }
 
 fn with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Loaded {
