@@ -411,22 +411,3 @@ fn a_room_that_was_to_close_stays_for_a_join_on_its_way() {
     world.shard.handle_timeout(now);
     assert_eq!(world.shard.counters.rooms.get(), 0);
 }
-
-#[test]
-fn zz_sizes() {
-    macro_rules! s { ($($t:ty),*) => { $(println!("{:>7} {}", std::mem::size_of::<$t>(), stringify!($t));)* } }
-    s!(
-        crate::room::event::Event,
-        super::peer::Peer,
-        crate::transport::Transport,
-        crate::negotiation::Session,
-        super::inbound::Inbound,
-        super::outbound::Outbound,
-        super::data::Channels,
-        crate::congestion::feedback::ArrivalLog,
-        crate::media::round_trip::RoundTrip,
-        crate::media::forward::SendStream,
-        super::outbound::Subscription,
-        crate::media::forward::Scratch
-    );
-}
