@@ -151,6 +151,8 @@ pub const TLS_HANDSHAKES: usize = 1024;
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A file with certificates or a key, bytes: a chain takes 10 KiB.
 pub const TLS_FILE_BYTES: u64 = 256 * 1024;
+/// TCP connections to the operations server: Prometheus, probes and people, some of each.
+pub const OPERATIONS_CONNECTIONS: u32 = 64;
 /// Time for a request's line and headers to arrive, and for an idle connection to send its next.
 pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for connections to end after shutdown was asked.

@@ -12,7 +12,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub struct Config {
     /// `None`: the public port speaks plain HTTP.
     pub tls: Option<TlsFiles>,
     pub clients: Clients,
+    pub operations: Operations,
     pub keys: ApiKeys,
     pub media: Media,
     pub rooms: RoomDefaults,
@@ -66,6 +67,17 @@ pub struct Clients {
     pub trusted_proxies: Vec<IpNet>,
     /// Requests and signalling connections of one client address at a time. 0: no limit.
     pub connections_per_address: u32,
+}
+
+/// Where metrics and probes are served, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Operations {
+    /// Empty: every address of the machine.
+    pub bind: Vec<IpAddr>,
+    /// 0: any free one.
+    pub port: u16,
+    /// Metrics have the names of existing dashboards too.
+    pub compatible_names: bool,
 }
 
 /// Secrets by API key; tokens are signed with them. A server has at least one.
@@ -224,14 +236,16 @@ fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded)
     }
     let mut warnings = std::mem::take(&mut given.warnings);
     let development = given.read("development", |value| value.boolean())?.unwrap_or(false);
+    let http = Http {
+        bind: given.read("bind_addresses", |value| value.bind_addresses())?.unwrap_or_default(),
+        port: given.read("port", |value| value.integer(0..=u16::MAX))?.unwrap_or(7880),
+    };
     let config = Config {
         development,
-        http: Http {
-            bind: given.read("bind_addresses", |value| value.bind_addresses())?.unwrap_or_default(),
-            port: given.read("port", |value| value.integer(0..=u16::MAX))?.unwrap_or(7880),
-        },
         tls: tls(&given)?,
         clients: clients(&given)?,
+        operations: operations(&given, development, &http)?,
+        http,
         media: media(&given)?,
         rooms: rooms(&given, &mut warnings)?,
         logs: Logs {
@@ -264,6 +278,15 @@ fn clients(given: &Given) -> Result<Clients, ConfigError> {
     Ok(Clients {
         trusted_proxies: given.read("trusted_proxies", |value| value.networks())?.unwrap_or_default(),
         connections_per_address: connections.unwrap_or(limits::ADDRESS_CONNECTIONS),
+    })
+}
+
+fn operations(given: &Given, development: bool, http: &Http) -> Result<Operations, ConfigError> {
+    let default = || if development { vec![Ipv4Addr::LOCALHOST.into()] } else { http.bind.clone() };
+    Ok(Operations {
+        bind: given.read("prometheus.bind_addresses", |value| value.bind_addresses())?.unwrap_or_else(default),
+        port: given.read("prometheus.port", |value| value.integer(0..=u16::MAX))?.unwrap_or(6789),
+        compatible_names: given.read("prometheus.compatible_names", |value| value.boolean())?.unwrap_or(false),
     })
 }
 
