@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn with_a_certificate_the_address_is_one_of_https() {
         let config = config(&["--dev", "--tls-cert", "chain.pem", "--tls-key", "key.pem"]);
-        let text = banner(&config, &["127.0.0.1:4000".parse().unwrap()], &[], true);
+        let text = banner(&config, &["127.0.0.1:4000".parse().unwrap()], &[], &[], true);
         assert!(text.contains("open    https://localhost:4000\n") && !text.contains("http://"), "{text}");
     }
 

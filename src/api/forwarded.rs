@@ -172,7 +172,9 @@ mod tests {
 
     fn read(name: HeaderName, lines: &[&str]) -> Result<Vec<Node>, Ignored> {
         let mut headers = HeaderMap::new();
-        lines.iter().for_each(|line| drop(headers.append(name.clone(), line.parse().unwrap())));
+        for line in lines {
+            headers.append(name.clone(), line.parse().unwrap());
+        }
         chains(&headers).into_iter().flatten().next().unwrap()
     }
 

@@ -20,7 +20,9 @@ fn clients(flags: &[&str]) -> config::Clients {
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    lines.iter().for_each(|(name, line)| drop(headers.append(*name, line.parse().unwrap())));
+    for (name, line) in lines {
+        headers.append(*name, line.parse().unwrap());
+    }
     headers
 }
 
@@ -123,7 +125,7 @@ async fn one_address_behind_a_proxy_gets_its_share_and_no_more() {
 
 #[tokio::test]
 async fn a_guard_that_is_kept_keeps_the_place() {
-    let (router, addresses) = router(Arc::default());
+    let (_, addresses) = router(Arc::default());
     let guard = ConnectionGuard::for_tests();
     let mut request = request("/", "10.0.0.1", "203.0.113.9");
     request.extensions_mut().insert(guard.clone());
