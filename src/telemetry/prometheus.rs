@@ -18,10 +18,7 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 39] = [
-    gauge("sfumato_shard_busy_percent", "Time shards did not sleep, summed: 100 for each busy core.", |c| {
-        &c.busy_percent
-    }),
+const FIGURES: [Figure; 38] = [
     gauge("sfumato_rooms", "Rooms open.", |c| &c.rooms),
     gauge("sfumato_participants", "Participants in rooms.", |c| &c.participants),
     gauge("sfumato_tracks", "Tracks published.", |c| &c.tracks),
@@ -152,6 +149,7 @@ impl Collector for Shards {
         let help = "What became of DTLS handshakes; abandoned: the participant left first.";
         families.push(self.by_label("sfumato_dtls_outcomes_total", help, "outcome", |c| c.dtls.iter().collect()));
         families.extend(HISTOGRAMS.iter().map(|figure| self.histogram_family(figure)));
+        families.push(self.busy_ratios());
         families.push(build_info());
         families
     }
@@ -161,6 +159,15 @@ impl Shards {
     fn family(&self, figure: &Figure) -> MetricFamily {
         let sum: u64 = self.shards.iter().map(|counters| (figure.read)(counters).get()).sum();
         family(figure.name, figure.help, figure.kind, vec![metric(figure.kind, sum, &[])])
+    }
+
+    fn busy_ratios(&self) -> MetricFamily {
+        let ratio = |(shard, counters): (usize, &Arc<ShardCounters>)| {
+            gauge_of(counters.busy_percent.get() as f64 / 100.0, &[("shard", &shard.to_string())])
+        };
+        let metrics = self.shards.iter().enumerate().map(ratio).collect();
+        let help = "Share of time a shard's thread did not sleep, of the last second.";
+        family("sfumato_shard_busy_ratio", help, MetricType::GAUGE, metrics)
     }
 
     fn histogram_family(&self, figure: &HistogramFigure) -> MetricFamily {
@@ -235,17 +242,23 @@ fn pairs(labels: &[(&str, &str)]) -> Vec<LabelPair> {
 }
 
 fn metric(kind: MetricType, value: u64, labels: &[(&str, &str)]) -> Metric {
-    let mut metric = Metric::from_label(pairs(labels));
     // Figures above 2^53 lose their last digits, as every Prometheus sample does.
-    if kind == MetricType::COUNTER {
-        let mut counter = prometheus::proto::Counter::default();
-        counter.set_value(value as f64);
-        metric.set_counter(counter);
-    } else {
-        let mut gauge = prometheus::proto::Gauge::default();
-        gauge.set_value(value as f64);
-        metric.set_gauge(gauge);
-    }
+    if kind == MetricType::COUNTER { counter_of(value as f64, labels) } else { gauge_of(value as f64, labels) }
+}
+
+fn counter_of(value: f64, labels: &[(&str, &str)]) -> Metric {
+    let mut counter = prometheus::proto::Counter::default();
+    counter.set_value(value);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_counter(counter);
+    metric
+}
+
+fn gauge_of(value: f64, labels: &[(&str, &str)]) -> Metric {
+    let mut gauge = prometheus::proto::Gauge::default();
+    gauge.set_value(value);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_gauge(gauge);
     metric
 }
 
@@ -260,6 +273,7 @@ mod tests {
         let shards: Vec<Arc<ShardCounters>> = vec![Arc::default(), Arc::default()];
         shards[0].packets_in.add(3);
         shards[1].packets_in.add(4);
+        shards[1].busy_percent.set(25);
         shards[1].dropped.count(DropReason::SrtpReplayed);
         shards[0].nacks_refused.count(Refusal::TooSoon);
         shards[1].nacks_refused.count(Refusal::TooSoon);
@@ -278,6 +292,7 @@ mod tests {
         assert!(text.contains("sfumato_rtp_packets_received_total 7"), "{text}");
         assert!(text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#), "{text}");
         assert!(text.contains(r#"sfumato_nacks_refused_total{reason="too_soon"} 2"#), "{text}");
+        assert!(text.contains(r#"sfumato_shard_busy_ratio{shard="1"} 0.25"#), "{text}");
         assert!(text.contains("sfumato_build_info{version="), "{text}");
     }
 
