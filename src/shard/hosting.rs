@@ -20,11 +20,12 @@ use super::{RoomOnShard, Shard, reports};
 use crate::congestion::feedback::ArrivalLog;
 use crate::media::layers::Wanted;
 use crate::media::round_trip::RoundTrip;
-use crate::negotiation::Session;
+use crate::negotiation::{MediaKind, Session};
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, ParticipantId, TrackId};
 use crate::room::participant::ParticipantKey;
+use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
@@ -167,6 +168,7 @@ impl Shard {
             next_nack: None,
             next_feedback: None,
             answered: false,
+            subscription_counts: SubscriptionCounts::default(),
             settled: None,
             leaving: false,
             last_batch: 0,
@@ -220,6 +222,7 @@ impl Shard {
         }
         self.flush_transmits(now, key);
         let Some(peer) = self.peers.try_remove(key) else { return };
+        self.counters.quality.layers.replace(&peer.subscription_counts, &SubscriptionCounts::default());
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
         }
@@ -266,6 +269,7 @@ impl Shard {
         };
         let room = self.room_here(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        let is_video = description.media.kind == MediaKind::Video;
         let key = entry.sources.insert(Source::new(origin, description));
         self.by_source.insert(description.id, (room, key));
         if let Origin::Peer(publisher) = origin {
@@ -273,6 +277,7 @@ impl Shard {
                 peer.inbound.bind(description.mid, key);
             }
             self.counters.tracks.add(1);
+            self.counters.video_tracks.add(is_video.into());
         }
     }
 
@@ -288,6 +293,7 @@ impl Shard {
                 peer.inbound.unbind(key);
             }
             self.counters.tracks.subtract(1);
+            self.counters.video_tracks.subtract((source.kind == MediaKind::Video).into());
         }
         self.forget_if_empty(room);
     }

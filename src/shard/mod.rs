@@ -32,6 +32,7 @@ mod source;
 pub mod switchboard;
 pub mod thread;
 mod timers;
+mod watch;
 
 #[cfg(test)]
 mod tests;

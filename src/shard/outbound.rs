@@ -7,6 +7,7 @@ use rand::{Rng, RngCore};
 
 use super::inbound::SourceKey;
 use super::source::Source;
+use super::watch::Watch;
 use crate::limits;
 use crate::media::forward::{RtxTarget, SendStream, Target};
 use crate::media::layers::{Wanted, choose};
@@ -24,6 +25,7 @@ pub struct Subscription {
     pub mid: Mid,
     pub wanted: Wanted,
     pub stream: SendStream,
+    pub watch: Watch,
 }
 
 /// A subscription without a section yet.
@@ -167,6 +169,7 @@ impl Outbound {
                     mid,
                     wanted: Wanted::NOTHING,
                     stream,
+                    watch: Watch::default(),
                 }));
             }
         }
@@ -265,6 +268,7 @@ impl Outbound {
             mid,
             wanted: waiting.wanted,
             stream,
+            watch: Watch::default(),
         }));
         Placed::InSection
     }

@@ -10,6 +10,7 @@ use super::outbound::Subscription;
 use super::outlet::Outlet;
 use super::source::Source;
 use crate::media::forward::{Refusal, is_last_time};
+use crate::telemetry::traffic::Kind;
 use crate::transport::srtp::Plain;
 use crate::wire::Ssrc;
 
@@ -57,6 +58,7 @@ impl Shard {
         self.counters.nacked_packets.add(asked as u64);
         self.counters.rtx_packets_out.add(packets);
         self.counters.rtx_bytes_out.add(bytes);
+        self.counters.traffic.sent.count(Kind::Rtx, packets, bytes);
         // A receiver asks no further, and would wait for seconds before it asks for a keyframe.
         let needed =
             subscription.filter(|_| hopeless).and_then(|s| Some((s.source, s.keyframe_needed()?, s.stream.wish(now))));
