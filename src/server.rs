@@ -69,6 +69,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     announce(&config, &listeners, &operations_listeners, &shards);
     let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone());
     metrics::register(&registry, shards.counters.clone())?;
+    if config.operations.compatible_names {
+        livekit::metrics::register(&registry, shards.counters.clone())?;
+    }
     metrics::register_kernel_drops(&registry, move || drops::dropped(&inodes))?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
     let answering = whip::router(&config, rooms.clone(), http_counters);

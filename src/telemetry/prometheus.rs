@@ -1,6 +1,7 @@
 //! The counters as Prometheus text. Rendered at each scrape from the shards' own atomics: nothing is kept twice, and no
 //! label names a room or a participant.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
@@ -25,7 +26,7 @@ const FIGURES: &[Figure] = &[
     gauge("sfumato_rooms", "Rooms open.", |c| &c.rooms),
     gauge("sfumato_participants", "Participants in rooms.", |c| &c.participants),
     gauge("sfumato_tracks", "Tracks published.", |c| &c.tracks),
-    gauge("sfumato_video_tracks", "Video tracks among them.", |c| &c.video_tracks),
+    gauge("sfumato_video_tracks", "Video tracks published.", |c| &c.video_tracks),
     gauge("sfumato_subscriptions", "Tracks forwarded or about to be, one for each subscriber.", |c| &c.subscriptions),
     counter("sfumato_joins_total", "Joins asked for.", |c| &c.joins),
     counter("sfumato_joins_refused_total", "Joins refused by the room.", |c| &c.joins_refused),
@@ -55,7 +56,7 @@ const FIGURES: &[Figure] = &[
     counter("sfumato_packets_recovered_total", "Packets that were missing and were sent again.", |c| &c.recovered),
     counter("sfumato_packets_given_up_total", "Packets that were missing and did not come in time.", |c| &c.given_up),
     counter("sfumato_keyframe_requests_received_total", "PLI and FIR from subscribers.", |c| &c.keyframe_requests_in),
-    counter("sfumato_fir_received_total", "FIR among them.", |c| &c.firs_in),
+    counter("sfumato_fir_received_total", "FIR from subscribers.", |c| &c.firs_in),
     counter(
         "sfumato_freezes_total",
         "Pictures that broke, as subscribers' wishes for a keyframe amid a picture show, each once until the keyframe.",
@@ -101,7 +102,7 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&ShardCounters
 
 /// Adds the figures of all shards to a registry.
 pub fn register(registry: &Registry, shards: Vec<Arc<ShardCounters>>) -> Result<(), prometheus::Error> {
-    registry.register(Box::new(Shards { shards }))
+    registry.register(Box::new(Shards { shards, desc: desc("sfumato_rooms")? }))
 }
 
 /// Everything registered, in the Prometheus text format, version 0.0.4.
@@ -115,11 +116,12 @@ pub fn render(registry: &Registry) -> String {
 
 struct Shards {
     shards: Vec<Arc<ShardCounters>>,
+    desc: Desc,
 }
 
 impl Collector for Shards {
     fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
+        vec![&self.desc]
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -175,19 +177,27 @@ pub fn register_kernel_drops(
     registry: &Registry,
     read: impl Fn() -> Option<u64> + Send + Sync + 'static,
 ) -> Result<(), prometheus::Error> {
-    registry.register(Box::new(KernelDrops(read)))
+    registry.register(Box::new(KernelDrops { read, desc: desc("sfumato_udp_receive_drops_total")? }))
 }
 
-struct KernelDrops<F>(F);
+/// By which a registry tells one collector from another: one of its metrics stands for all.
+pub fn desc(name: &str) -> Result<Desc, prometheus::Error> {
+    Desc::new(name.to_owned(), name.to_owned(), Vec::new(), HashMap::new())
+}
+
+struct KernelDrops<F> {
+    read: F,
+    desc: Desc,
+}
 
 impl<F: Fn() -> Option<u64> + Send + Sync> Collector for KernelDrops<F> {
     fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
+        vec![&self.desc]
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let help = "Datagrams that the kernel dropped because this server did not read them in time.";
-        let told = (self.0)().map(|drops| vec![counter_of(drops as f64, &[])]);
+        let told = (self.read)().map(|drops| vec![counter_of(drops as f64, &[])]);
         let family = |metrics| family("sfumato_udp_receive_drops_total", help, MetricType::COUNTER, metrics);
         told.map(family).into_iter().collect()
     }
@@ -229,7 +239,7 @@ fn build_info() -> MetricFamily {
     family("sfumato_build_info", "Always 1; the labels tell the build.", MetricType::GAUGE, metrics)
 }
 
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+pub fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
@@ -253,7 +263,7 @@ fn metric(kind: MetricType, value: u64, labels: &[(&str, &str)]) -> Metric {
     if kind == MetricType::COUNTER { counter_of(value as f64, labels) } else { gauge_of(value as f64, labels) }
 }
 
-fn counter_of(value: f64, labels: &[(&str, &str)]) -> Metric {
+pub fn counter_of(value: f64, labels: &[(&str, &str)]) -> Metric {
     let mut counter = prometheus::proto::Counter::default();
     counter.set_value(value);
     let mut metric = Metric::from_label(pairs(labels));
@@ -261,7 +271,7 @@ fn counter_of(value: f64, labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
-fn gauge_of(value: f64, labels: &[(&str, &str)]) -> Metric {
+pub fn gauge_of(value: f64, labels: &[(&str, &str)]) -> Metric {
     let mut gauge = prometheus::proto::Gauge::default();
     gauge.set_value(value);
     let mut metric = Metric::from_label(pairs(labels));

@@ -102,7 +102,7 @@ fn traffic(shards: &[Arc<ShardCounters>], amount: Amount) -> MetricFamily {
         }
         Amount::Bytes => (
             "sfumato_packet_bytes_total",
-            "Bytes of those packets as SRTP, SRTCP and DTLS, without headers of UDP and IP.",
+            "Bytes of packets received and sent, by kind, as SRTP, SRTCP and DTLS, without headers of UDP and IP.",
         ),
     };
     family(name, help, MetricType::COUNTER, metrics)
