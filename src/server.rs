@@ -3,6 +3,7 @@
 //! Order: bind every port (so that a port that is taken ends the start before anything runs), shards, HTTP. Stop: on
 //! SIGTERM or SIGINT HTTP stops accepting, participants are told, open connections end, shards end; the operations server ends last.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::clock::WallClock;
 use crate::config::Config;
 use crate::limits;
 use crate::net::addresses::{candidates, node_addresses, wildcards};
+use crate::net::drops;
 use crate::net::udp::BoundPort;
 use crate::room::RoomConfig;
 use crate::shard::directory::Directory;
@@ -67,10 +69,15 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let listeners = api::bind(&config)?;
     let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
+    let inodes: BTreeSet<u64> = sockets.iter().flatten().filter_map(|socket| socket.inode().ok()).collect();
     let shards = Shards::start(&config, sockets)?;
     announce(&config, &listeners, &operations_listeners, &shards);
     let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone());
     metrics::register(&registry, shards.counters.clone())?;
+    if config.operations.compatible_names {
+        livekit::metrics::register(&registry, shards.counters.clone())?;
+    }
+    metrics::register_kernel_drops(&registry, move || drops::dropped(&inodes))?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
     let answering = whip::router(&config, rooms.clone(), http_counters);
     let render = Arc::new(move || metrics::render(&registry));
