@@ -1,7 +1,11 @@
 //! Composition root: what is started, in which order, and how it stops.
 //!
-//! Order: bind every port (so that a port that is taken ends the start before anything runs), shards, HTTP. Stop: on
-//! SIGTERM or SIGINT HTTP stops accepting, participants are told, open connections end, shards end.
+//! Order: bind every port (so that a port that is taken ends the start before anything runs), shards, HTTP. Stop: asked by
+//! SIGTERM or SIGINT it drains (`drain`) while HTTP goes on, then HTTP stops accepting, open connections end, shards end. A
+//! second signal ends it within a moment, whatever it was waiting for.
+
+mod drain;
+mod signals;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,12 +17,14 @@ use prometheus::Registry;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::api::health::{self, Health};
 use crate::api::{self, BindError};
 use crate::clock::WallClock;
 use crate::config::Config;
+use crate::lifecycle::liveness::Liveness;
+use crate::lifecycle::{self, Lifecycle, Phase};
 use crate::limits;
 use crate::net::addresses::{candidates, node_addresses, wildcards};
 use crate::net::udp::BoundPort;
@@ -35,11 +41,16 @@ use crate::signalling::whip;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::prometheus as metrics;
 use crate::transport::Certificate;
+use signals::Signals;
 
 /// Attempts to find consecutive free UDP ports when any will do.
 const ANY_PORT_ATTEMPTS: usize = 16;
-/// How long participants have to be told of the end.
-const FAREWELL: Duration = Duration::from_secs(3);
+/// Between the second signal and the end: for connections to say goodbye.
+const HURRY: Duration = Duration::from_secs(1);
+/// Between two looks whether a shard has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// For a shard to send what it still has. One that is stuck is left behind: the process ends without it.
+const SHARD_END: Duration = Duration::from_secs(3);
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -62,39 +73,40 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let listeners = api::bind(&config)?;
     let sockets = bind_media(&config)?;
     let shards = Shards::start(&config, sockets)?;
+    let signals = Signals::listen();
+    let lifecycle = Arc::new(Lifecycle::new(&config.overload, shards.counters.len()));
+    let watched = shards.mailboxes.iter().cloned().zip(shards.counters.iter().cloned());
+    let health = Health { lifecycle: lifecycle.clone(), liveness: Arc::new(Liveness::new(watched)) };
     announce(&config, &listeners, &shards);
-    let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone());
+    let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone(), lifecycle.clone());
     metrics::register(&registry, shards.counters.clone())?;
+    lifecycle::metrics::register(&registry, lifecycle.clone())?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
     let answering = whip::router(&config, rooms.clone(), http_counters);
     let render = Arc::new(move || metrics::render(&registry));
-    let router = api::router(signalling, answering, render, api::page::embedded);
-    let farewell = async move {
-        ended_by_signal().await;
-        tracing::info!("stopping");
-        let _ = tokio::time::timeout(FAREWELL, rooms.shut_down()).await;
-    };
-    api::serve(listeners, router, farewell).await;
-    shards.stop();
+    let router = api::router(signalling, answering, health::routes(health), render, api::page::embedded);
+    let measuring = tokio::spawn(lifecycle::keep_measured(lifecycle.clone(), shards.counters.clone()));
+    lifecycle.enter(Phase::Serving);
+    let farewell = drain::run(rooms, lifecycle, config.drain, signals.clone());
+    tokio::select! {
+        () = api::serve(listeners, router, farewell) => {}
+        () = hurried(&signals) => tracing::warn!("connections were cut"),
+    }
+    measuring.abort();
+    shards.stop().await;
     Ok(())
+}
+
+/// Waits until the process was asked to end at once, and a moment longer.
+async fn hurried(signals: &Signals) {
+    signals.reached(2).await;
+    tokio::time::sleep(HURRY).await;
 }
 
 /// Prints for the human who started the server where it is.
 fn announce(config: &Config, listeners: &[TcpListener], shards: &Shards) {
     let http: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     print!("{}", api::banner::banner(config, &http, &shards.bound, api::page::is_built(api::page::embedded)));
-}
-
-async fn ended_by_signal() {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        // Without handlers the signals end the process as they always do.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// The sockets of every shard: each has one for every address, all of a shard on one port, shards on consecutive ports.
@@ -200,9 +212,17 @@ impl Shards {
     }
 
     /// Closes the mailboxes and waits for the threads to send what they still have.
-    fn stop(self) {
+    async fn stop(self) {
         drop(self.mailboxes);
+        let late = Instant::now() + SHARD_END;
         for thread in self.threads {
+            while !thread.is_finished() && Instant::now() < late {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            if !thread.is_finished() {
+                tracing::error!("a shard did not end in time");
+                continue;
+            }
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a shard could not run"),

@@ -4,6 +4,7 @@
 //! path that is not served answers 404 with a text.
 
 pub mod banner;
+pub mod health;
 pub mod listen;
 pub mod page;
 pub mod serve;
@@ -30,7 +31,13 @@ const SERVER_NAME: &str = concat!("sfumato/", env!("CARGO_PKG_VERSION"));
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Composes everything that is served over HTTP. `answering` are routes that answer for CORS themselves.
-pub fn router(signalling: Router, answering: Router, render_metrics: RenderMetrics, files: page::Files) -> Router {
+pub fn router(
+    signalling: Router,
+    answering: Router,
+    health: Router,
+    render_metrics: RenderMetrics,
+    files: page::Files,
+) -> Router {
     // Metrics stay unreadable to pages of other origins: no program that needs them is one.
     let metrics = Router::new().route("/metrics", get(move || std::future::ready(metrics(render_metrics()))));
     Router::new()
@@ -40,6 +47,7 @@ pub fn router(signalling: Router, answering: Router, render_metrics: RenderMetri
         .layer(cors())
         .merge(answering)
         .merge(metrics)
+        .merge(health)
         .layer(axum::middleware::map_response(name_server))
 }
 
@@ -69,7 +77,8 @@ mod tests {
 
     async fn ask(method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
         let signalling = Router::new().route("/join", get(|| std::future::ready("joined")));
-        let router = router(signalling, Router::new(), Arc::new(|| "packets 1\n".to_owned()), |_| None);
+        let health = health::routes(health::tests::health());
+        let router = router(signalling, Router::new(), health, Arc::new(|| "packets 1\n".to_owned()), |_| None);
         let request = Request::builder().method(method).uri(path).header("Origin", "https://example.org");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();

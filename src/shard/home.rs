@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::directory::Directory;
 use super::leg::{OfferedSection, Order, Report, RoomKey, ShardId, SourceDescription};
 use super::load::{Candidate, load, place};
 use super::mailbox::SeatId;
@@ -96,9 +97,13 @@ impl Home {
         self.members.get(&participant).map(|member| member.host)
     }
 
-    fn insert(&mut self, participant: ParticipantKey, member: Member) {
-        *self.hosts.entry(member.host).or_default() += 1;
+    /// True if nobody was hosted there before.
+    fn insert(&mut self, participant: ParticipantKey, member: Member) -> bool {
+        let count = self.hosts.entry(member.host).or_default();
+        *count += 1;
+        let first = *count == 1;
         self.members.insert(participant, member);
+        first
     }
 
     fn remove(&mut self, participant: ParticipantKey) -> Option<Member> {
@@ -111,6 +116,10 @@ impl Home {
             }
         }
         Some(member)
+    }
+
+    fn tell_hosts(&self, directory: &Directory) {
+        directory.set_hosts(&self.state.info().name, self.hosts.keys().map(|host| host.0));
     }
 
     /// Participants that a shard hosts.
@@ -169,7 +178,9 @@ impl Shard {
         if joined.is_ok() {
             tracing::info!(room = %home.state.info().id, participant = %participant_id(home, participant), "participant joined");
             let data_protocol = request.data_protocol.clone();
-            home.insert(participant, Member::new(host, seat, data_protocol.clone()));
+            if home.insert(participant, Member::new(host, seat, data_protocol.clone())) {
+                home.tell_hosts(&self.directory);
+            }
             self.by_seat.insert(seat, (room.serial, participant));
             let standing =
                 request.follow.as_ref().and_then(|_| home.state.participant(participant)).map(|p| p.info.id.clone());
@@ -251,6 +262,9 @@ impl Shard {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         if let Some(member) = home.remove(participant) {
             self.by_seat.remove(&member.seat);
+            if !home.hosts.contains_key(&member.host) {
+                home.tell_hosts(&self.directory);
+            }
         }
     }
 

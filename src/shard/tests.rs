@@ -2,6 +2,7 @@
 
 mod joining;
 mod legs;
+mod moving;
 mod paused_layers;
 mod red;
 mod renditions;
