@@ -1,8 +1,8 @@
 //! Composition root: what is started, in which order, and how it stops.
 //!
 //! Order: bind every port (so that a port that is taken ends the start before anything runs), shards, HTTP. Stop: asked by
-//! SIGTERM or SIGINT it drains (`drain`) while HTTP goes on, then HTTP stops accepting, open connections end, shards end. A
-//! second signal ends it within a moment, whatever it was waiting for.
+//! SIGTERM or SIGINT it drains (`drain`) while HTTP goes on, then HTTP stops accepting, open connections end, shards end; the
+//! operations server ends last. A second signal ends it within a moment, whatever it was waiting for.
 
 mod drain;
 mod signals;
@@ -17,7 +17,7 @@ use prometheus::Registry;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::api::health::{self, Health};
 use crate::api::{self, BindError};
@@ -71,20 +71,26 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
     let http_counters = Arc::new(whip::Counters::new(&registry)?);
     let listeners = api::bind(&config)?;
+    let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
     let shards = Shards::start(&config, sockets)?;
     let signals = Signals::listen();
     let lifecycle = Arc::new(Lifecycle::new(&config.overload, shards.counters.len()));
     let watched = shards.mailboxes.iter().cloned().zip(shards.counters.iter().cloned());
     let health = Health { lifecycle: lifecycle.clone(), liveness: Arc::new(Liveness::new(watched)) };
-    announce(&config, &listeners, &shards);
+    announce(&config, &listeners, &operations_listeners, &shards);
     let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone(), lifecycle.clone());
     metrics::register(&registry, shards.counters.clone())?;
     lifecycle::metrics::register(&registry, lifecycle.clone())?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
     let answering = whip::router(&config, rooms.clone(), http_counters);
     let render = Arc::new(move || metrics::render(&registry));
-    let router = api::router(signalling, answering, health::routes(health), render, api::page::embedded);
+    let (ended, end) = oneshot::channel::<()>();
+    let operations = api::operations::router(render, health::routes(health.clone()));
+    // Ready when the sender is dropped, too.
+    let operations = api::serve_operations(operations_listeners, operations, async move { _ = end.await });
+    let operations = tokio::spawn(operations);
+    let router = api::router(signalling, answering, health::routes(health), api::page::embedded);
     let measuring = tokio::spawn(lifecycle::keep_measured(lifecycle.clone(), shards.counters.clone()));
     lifecycle.enter(Phase::Serving);
     let farewell = drain::run(rooms, lifecycle, config.drain, signals.clone());
@@ -94,6 +100,13 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     }
     measuring.abort();
     shards.stop().await;
+    drop(ended);
+    tokio::select! {
+        ended = operations => if let Err(error) = ended {
+            tracing::error!(%error, "the operations server had ended");
+        },
+        () = hurried(&signals) => {}
+    }
     Ok(())
 }
 
@@ -104,9 +117,12 @@ async fn hurried(signals: &Signals) {
 }
 
 /// Prints for the human who started the server where it is.
-fn announce(config: &Config, listeners: &[TcpListener], shards: &Shards) {
-    let http: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    print!("{}", api::banner::banner(config, &http, &shards.bound, api::page::is_built(api::page::embedded)));
+fn announce(config: &Config, listeners: &[TcpListener], operations: &[TcpListener], shards: &Shards) {
+    let bound = |listeners: &[TcpListener]| -> Vec<SocketAddr> {
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    };
+    let page = api::page::is_built(api::page::embedded);
+    print!("{}", api::banner::banner(config, &bound(listeners), &bound(operations), &shards.bound, page));
 }
 
 /// The sockets of every shard: each has one for every address, all of a shard on one port, shards on consecutive ports.
@@ -152,7 +168,7 @@ fn bind_shard(config: &Config, port: u16) -> Result<Vec<BoundPort>, BindError> {
             }
             // A machine without IPv6 lacks the second wildcard.
             Err(error) if !named && ip.is_ipv6() && error.kind() != io::ErrorKind::AddrInUse => {}
-            Err(source) => return Err(BindError { address, purpose: "media", flag: "--udp-port", source }),
+            Err(source) => return Err(BindError { address, purpose: &api::listen::MEDIA, source }),
         }
     }
     Ok(sockets)

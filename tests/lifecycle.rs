@@ -49,10 +49,10 @@ fn readyz(server: &Server) -> (u16, String) {
     (answer.status, answer.body.trim().to_owned())
 }
 
-/// The exit code and the line of `sfumato healthcheck`.
+/// The exit code and the line of `sfumato healthcheck`, which asks on the operations port.
 fn healthcheck(port: u16, flags: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_sfumato"))
-        .args(["healthcheck", "--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["healthcheck", "--metrics-bind", "127.0.0.1", "--metrics-port", &port.to_string()])
         .args(flags)
         .output()
         .expect("the program runs");
@@ -164,13 +164,13 @@ async fn when_the_grace_is_over_participants_are_told_to_reconnect_in_slices_roo
 async fn while_participants_are_sent_away_nobody_is_let_in() {
     let mut server = Server::start_with(&["--drain-grace", "0", "--drain-spread", "600"]);
     let (first, second) = (sit(&server, "call", "first").await, sit(&server, "call", "second").await);
-    let session = Streamer::publish(&server, "/whip/stage").await.session;
+    let publisher = Streamer::publish(&server, "/whip/stage").await;
     server.terminate();
     // The first of three is told at once, the next after 200 s.
     let left = tokio::select! { leave = told_to_leave(&first) => leave, leave = told_to_leave(&second) => leave };
     assert_reconnects(&left);
     assert_shed(&server, "call", "first", "about to end");
-    assert_eq!(server.ask("GET", &session, &[], "").status, 204, "its turn has not come");
+    assert_eq!(server.ask("GET", &publisher.session, &[], "").status, 204, "its turn has not come");
     server.terminate();
     assert!(server.ended(SOON).await.success());
 }
@@ -254,7 +254,7 @@ async fn a_server_short_of_memory_turns_newcomers_away() {
     .await;
     assert_shed(&server, "call", "bert", "short of memory");
     assert_eq!(validate(&server, "call", "anna").status, 200, "she is here");
-    let metrics = server.ask("GET", "/metrics", &[], "").body;
+    let metrics = server.metrics();
     let used = metrics.lines().find_map(|line| line.strip_prefix("sfumato_memory_used_ratio ")?.parse::<f64>().ok());
     assert!(used.is_some_and(|used| used >= 0.01), "{used:?}");
     assert!(metrics.contains("sfumato_joins_shed_total{reason=\"memory\"} 1"), "{metrics}");
@@ -264,7 +264,7 @@ async fn a_server_short_of_memory_turns_newcomers_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn healthcheck_tells_what_the_server_tells() {
     let mut server = Server::start_with(&["--drain-grace", "60"]);
-    let port = server.address().port();
+    let port = server.operations().port();
     assert_eq!(healthcheck(port, &[]), (Some(0), "ready".to_owned()));
     assert_eq!(healthcheck(port, &["--live"]), (Some(0), "alive".to_owned()));
     let anna = sit(&server, "a", "anna").await;

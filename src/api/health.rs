@@ -1,5 +1,5 @@
 //! `/livez` and `/readyz`, for whoever starts and stops servers and sends clients to them: a server that is not ready
-//! needs no restart, and one that is dead no clients. Good for any port.
+//! needs no restart, and one that is dead no clients. `/healthz` says no more than that HTTP is served. Good for any port.
 
 use std::sync::Arc;
 
@@ -20,9 +20,10 @@ pub struct Health {
     pub liveness: Arc<Liveness>,
 }
 
-/// Both routes.
+/// All three routes.
 pub fn routes(health: Health) -> Router {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health)
+    let routes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health);
+    routes.route("/healthz", get(|| std::future::ready("ok\n")))
 }
 
 async fn livez(State(health): State<Health>) -> Response {
@@ -77,9 +78,16 @@ pub mod tests {
         Health { lifecycle, liveness: Arc::new(Liveness::new([])) }
     }
 
+    /// Of one that is ready.
+    pub fn routes() -> Router {
+        let health = health();
+        health.lifecycle.enter(Phase::Serving);
+        super::routes(health)
+    }
+
     async fn ask(health: &Health, path: &str) -> (u16, String) {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        let response = routes(health.clone()).oneshot(request).await.unwrap();
+        let response = super::routes(health.clone()).oneshot(request).await.unwrap();
         assert_eq!(response.headers()["cache-control"], "no-store");
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -12,7 +12,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,7 @@ pub struct Config {
     /// Publicly known keys, tokens handed out, loopback addresses.
     pub development: bool,
     pub http: Http,
+    pub operations: Operations,
     pub keys: ApiKeys,
     pub media: Media,
     pub rooms: RoomDefaults,
@@ -47,6 +48,17 @@ pub struct Http {
     pub bind: Vec<IpAddr>,
     /// 0: any free one.
     pub port: u16,
+}
+
+/// Where metrics and probes are served, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Operations {
+    /// Empty: every address of the machine.
+    pub bind: Vec<IpAddr>,
+    /// 0: any free one.
+    pub port: u16,
+    /// Metrics have the names of existing dashboards too.
+    pub compatible_names: bool,
 }
 
 /// Secrets by API key; tokens are signed with them. A server has at least one.
@@ -223,12 +235,14 @@ fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded)
     }
     let mut warnings = std::mem::take(&mut given.warnings);
     let development = given.read("development", |value| value.boolean())?.unwrap_or(false);
+    let http = Http {
+        bind: given.read("bind_addresses", |value| value.bind_addresses())?.unwrap_or_default(),
+        port: given.read("port", |value| value.integer(0..=u16::MAX))?.unwrap_or(7880),
+    };
     let config = Config {
         development,
-        http: Http {
-            bind: given.read("bind_addresses", |value| value.bind_addresses())?.unwrap_or_default(),
-            port: given.read("port", |value| value.integer(0..=u16::MAX))?.unwrap_or(7880),
-        },
+        operations: operations(&given, development, &http)?,
+        http,
         media: media(&given)?,
         rooms: rooms(&given, &mut warnings)?,
         drain: drain(&given, development)?,
@@ -244,6 +258,15 @@ fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded)
         keys: keys(&given, development, needed, &mut warnings)?,
     };
     Ok(Loaded { config, warnings })
+}
+
+fn operations(given: &Given, development: bool, http: &Http) -> Result<Operations, ConfigError> {
+    let default = || if development { vec![Ipv4Addr::LOCALHOST.into()] } else { http.bind.clone() };
+    Ok(Operations {
+        bind: given.read("prometheus.bind_addresses", |value| value.bind_addresses())?.unwrap_or_else(default),
+        port: given.read("prometheus.port", |value| value.integer(0..=u16::MAX))?.unwrap_or(6789),
+        compatible_names: given.read("prometheus.compatible_names", |value| value.boolean())?.unwrap_or(false),
+    })
 }
 
 fn keys(

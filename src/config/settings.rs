@@ -129,6 +129,23 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     value("logging.level", "log-level", "LEVEL", "error, warn, info, debug or trace; RUST_LOG wins; default: info"),
     switch("logging.json", "log-json", "Log one JSON object a line"),
+    value(
+        "prometheus.port",
+        "metrics-port",
+        "PORT",
+        "TCP port of the operations server: metrics and probes; 0 takes any free one; default: 6789",
+    ),
+    value(
+        "prometheus.bind_addresses",
+        "metrics-bind",
+        "ADDR",
+        "Addresses of the operations server, by commas; default: those of --bind, or 127.0.0.1 in development mode",
+    ),
+    switch(
+        "prometheus.compatible_names",
+        "metrics-compatible-names",
+        "Export metrics under the names of existing dashboards too, as far as they are the same thing",
+    ),
 ];
 
 /// What the three sources give, the strongest first come.
@@ -204,8 +221,8 @@ impl Given {
     /// `name` says which file, in errors.
     pub fn add_file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let contents = file::read(name, text)?;
-        for (key, value) in contents.values {
-            self.add(key, format!("`{key}` in {name}"), value);
+        for file::Entry { key, path, value } in contents.values {
+            self.add(key, format!("`{path}` in {name}"), value);
         }
         let ignored = contents.unserved.into_iter();
         self.warnings.extend(ignored.map(|key| format!("`{key}` in {name} is not supported yet and has no effect")));

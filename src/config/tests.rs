@@ -69,6 +69,11 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         "--log-level",
         "debug",
         "--log-json",
+        "--metrics-port",
+        "1",
+        "--metrics-bind",
+        "::1,192.0.2.2",
+        "--metrics-compatible-names",
     ];
     let variables: &[(&str, &str)] = &[
         ("SFUMATO_DEV", "true"),
@@ -90,10 +95,18 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         ("SFUMATO_LIMIT_MEMORY", "0"),
         ("SFUMATO_LOG_LEVEL", "debug"),
         ("SFUMATO_LOG_JSON", "yes"),
+        ("SFUMATO_METRICS_PORT", "1"),
+        ("SFUMATO_METRICS_BIND", "::1,192.0.2.2"),
+        ("SFUMATO_METRICS_COMPATIBLE_NAMES", "true"),
     ];
     let expected = Config {
         development: true,
         http: Http { bind: vec![[127, 0, 0, 1].into()], port: 0 },
+        operations: Operations {
+            bind: vec!["::1".parse().unwrap(), "192.0.2.2".parse().unwrap()],
+            port: 1,
+            compatible_names: true,
+        },
         keys: ApiKeys::from([("a".to_owned(), Secret::new("b"))]),
         media: Media {
             udp_port: 9000,
@@ -137,7 +150,8 @@ rtc:
   stun_servers: [s.example:3478]
   turn_servers:
     - {host: t.example, port: 443, protocol: udp, username: u, credential: c}
-prometheus_port: 6789
+prometheus_port: 6790
+prometheus: {username: u, password: p}
 keys:
   key1: 0123456789abcdef0123456789abcdef
   key2: abcdef0123456789abcdef0123456789
@@ -154,6 +168,8 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000, memory_percent: 80}
 ";
     let Loaded { config, warnings } = with(&[], &[], file);
     assert_eq!(config.http, Http { bind: vec!["::".parse().unwrap()], port: 7890 });
+    assert_eq!(config.operations.port, 6790);
+    assert_eq!(config.operations.bind, config.http.bind);
     assert_eq!(config.media.udp_port, 7900);
     assert_eq!(config.media.node_ips, ["198.51.100.7".parse::<IpAddr>().unwrap()]);
     let uris: Vec<&str> = config.media.ice_servers.iter().map(|server| server.uri.as_str()).collect();
@@ -171,7 +187,8 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000, memory_percent: 80}
         "rtc.tcp_port",
         "rtc.use_external_ip",
         "rtc.pli_throttle",
-        "prometheus_port",
+        "prometheus.username",
+        "prometheus.password",
         "room.enabled_codecs",
         "webhook",
         "limit.num_tracks",
@@ -183,6 +200,20 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000, memory_percent: 80}
     }
     // What is switched off is not missed.
     assert!(!warnings.iter().any(|warning| warning.contains("`turn`") || warning.contains("sample")), "{warnings:?}");
+}
+
+#[test]
+fn the_operations_server_is_where_signalling_is_or_on_loopback_in_development() {
+    let operations = |flags: &[&str], file: &str| with(flags, &[], &format!("{KEYS}{file}")).config.operations;
+    let loopback: IpAddr = [127, 0, 0, 1].into();
+    let default = operations(&[], "");
+    assert_eq!((default.bind, default.port, default.compatible_names), (vec![], 6789, false));
+    assert_eq!(operations(&["--bind", "192.0.2.1"], "").bind, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(operations(&["--dev", "--bind", "192.0.2.1"], "").bind, [loopback]);
+    assert_eq!(operations(&["--metrics-bind", "127.0.0.1"], "bind_addresses: 192.0.2.1").bind, [loopback]);
+    // Both names in a file: the key itself counts.
+    assert_eq!(operations(&[], "prometheus_port: 1\nprometheus: {port: 2}").port, 2);
+    assert!(error(&[], &[], "prometheus_port: x").contains("`prometheus_port`"));
 }
 
 #[test]

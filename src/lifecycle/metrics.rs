@@ -10,29 +10,37 @@ use super::{Lifecycle, NotReady, Phase};
 
 /// Registers the state's figures.
 pub fn register(registry: &prometheus::Registry, lifecycle: Arc<Lifecycle>) -> Result<(), prometheus::Error> {
-    registry.register(Box::new(Figures(lifecycle)))
+    // A registry tells collectors apart by what they describe: one figure is enough.
+    let first = Gauge::new("sfumato_ready", READY)?;
+    let described = first.desc().into_iter().cloned().collect();
+    registry.register(Box::new(Figures { lifecycle, described }))
 }
 
-struct Figures(Arc<Lifecycle>);
+const READY: &str = "1 if a new room would be opened here, as /readyz tells.";
+
+struct Figures {
+    lifecycle: Arc<Lifecycle>,
+    described: Vec<Desc>,
+}
 
 impl Collector for Figures {
     fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
+        self.described.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (readiness, phase) = (self.0.readiness(), self.0.phase());
+        let (readiness, phase) = (self.lifecycle.readiness(), self.lifecycle.phase());
         let overloaded = matches!(readiness, Err(NotReady::Busy | NotReady::Memory));
         let flag = |told: bool| Some(f64::from(u8::from(told)));
         let gauges = [
-            ("sfumato_ready", "1 if a new room would be opened here, as /readyz tells.", flag(readiness.is_ok())),
+            ("sfumato_ready", READY, flag(readiness.is_ok())),
             ("sfumato_draining", "1 from the signal to end until the end.", flag(phase >= Phase::Draining)),
             ("sfumato_overloaded", "1 if new rooms are refused for load.", flag(overloaded)),
             // Where the system does not tell there is no such figure.
             (
                 "sfumato_memory_used_ratio",
                 "Memory in use, as a part of the control group's limit or of the machine's.",
-                self.0.memory_used(),
+                self.lifecycle.memory_used(),
             ),
         ];
         let told = gauges.into_iter().filter_map(|(name, help, value)| Some(gauge(name, help, value?)));
@@ -44,7 +52,7 @@ impl Figures {
     fn shed(&self) -> Vec<MetricFamily> {
         let opts = Opts::new("sfumato_joins_shed_total", "Joins refused with 503 before a room was asked, by reason.");
         let Ok(counters) = IntCounterVec::new(opts, &["reason"]) else { return Vec::new() };
-        for (reason, count) in self.0.shed_counts() {
+        for (reason, count) in self.lifecycle.shed_counts() {
             counters.with_label_values(&[reason]).inc_by(count);
         }
         counters.collect()
@@ -74,6 +82,7 @@ mod tests {
         let lifecycle = Arc::new(Lifecycle::new(&limits, 1));
         let registry = Registry::new();
         register(&registry, lifecycle.clone()).unwrap();
+        crate::telemetry::prometheus::register(&registry, vec![Arc::default()]).expect("beside the shards' figures");
         let lines = |lines: &[&str]| {
             let text = render(&registry);
             lines.iter().for_each(|line| assert!(text.lines().any(|told| told == *line), "{line} is not in {text}"));

@@ -46,6 +46,7 @@ use rand::RngCore;
 use slab::Slab;
 
 use crate::clock::WallClock;
+use crate::media::forward::Scratch;
 use crate::room::command::Command;
 use crate::room::model::{LeaveReason, RoomName};
 use crate::room::participant::ParticipantKey;
@@ -128,6 +129,8 @@ pub struct Shard {
     fan_out: FanOut,
     /// Packets to ask a publisher for: stream and number.
     requests: Vec<(Ssrc, u16)>,
+    /// Where packets are rewritten.
+    written: Scratch,
     /// An RTCP compound that is written, and what becomes of it.
     scratch: Vec<u8>,
     sealed: Vec<u8>,
@@ -173,6 +176,7 @@ impl Shard {
             waiting_rooms: Vec::new(),
             fan_out: FanOut::default(),
             requests: Vec::new(),
+            written: Scratch::default(),
             scratch: Vec::with_capacity(2048),
             sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),

@@ -45,7 +45,7 @@ fn house(welcome: Welcome, flags: &[&str]) -> House {
     let shed = Arc::default();
     let rooms = FakeRooms { welcome, guests: guests_in, shed: Arc::clone(&shed) };
     let signalling = router(&configured(flags), rooms, counters.clone());
-    let router = crate::api::router(signalling, Router::new(), Router::new(), Arc::new(String::new), |_| None);
+    let router = crate::api::router(signalling, Router::new(), Router::new(), |_| None);
     House { router, guests, counters, shed }
 }
 
