@@ -10,7 +10,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "sfumato"
-HELM = Path(__file__).resolve().parent / ".tools" / "helm"
+TOOLS = Path(__file__).resolve().parent / ".tools"
+HELM = TOOLS / "helm"
+COMPOSE_SCHEMA = TOOLS / "compose-spec.json"
 RELEASE = "meet"
 NAMESPACE = "calls"
 HELM_SECONDS = 60

@@ -4,18 +4,21 @@ import shutil
 
 import pytest
 
-from chart import HELM
+from chart import COMPOSE_SCHEMA, HELM
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "helm: needs the helm of scripts/setup-helm")
+    config.addinivalue_line("markers", "helm: needs the helm of scripts/setup-chart")
+    config.addinivalue_line("markers", "compose_schema: needs the schema of compose files of scripts/setup-chart")
     config.addinivalue_line("markers", "prometheus: needs promtool and prometheus of the Debian package prometheus")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {}
     if not HELM.exists():
-        missing["helm"] = "no helm: scripts/setup-helm says why"
+        missing["helm"] = "no helm: scripts/setup-chart says why"
+    if not COMPOSE_SCHEMA.exists():
+        missing["compose_schema"] = "no schema of compose files: scripts/setup-chart says why"
     if not (shutil.which("promtool") and shutil.which("prometheus")):
         missing["prometheus"] = "no prometheus: scripts/setup-system test says how to get it"
     for item in items:
