@@ -7,11 +7,12 @@ use super::port::{Rooms, Seat};
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 use crate::room::model::JoinError;
+use crate::shard::milestones::JoinWatch;
 
 /// Where participants find their room. A trait, so that tests can stand in for the shards.
 pub trait Port: Clone + Send + Sync + 'static {
     type Place: Place;
-    fn join(&self, request: JoinRequest) -> impl Future<Output = Option<Self::Place>> + Send;
+    fn join(&self, request: JoinRequest, watch: JoinWatch) -> impl Future<Output = Option<Self::Place>> + Send;
 }
 
 /// A participant's place at its room.
@@ -25,8 +26,8 @@ pub trait Place: Send + 'static {
 impl Port for Rooms {
     type Place = Seat;
 
-    fn join(&self, request: JoinRequest) -> impl Future<Output = Option<Seat>> + Send {
-        Rooms::join(self, request)
+    fn join(&self, request: JoinRequest, watch: JoinWatch) -> impl Future<Output = Option<Seat>> + Send {
+        Rooms::join(self, request, watch)
     }
 }
 
@@ -77,9 +78,14 @@ impl From<JoinError> for Denial {
 }
 
 /// Joins, and waits for the room's first word. Who gives up meanwhile leaves, as the place is dropped.
-pub async fn take<P: Port>(port: &P, request: JoinRequest, patience: Duration) -> Result<(P::Place, Event), Denial> {
+pub async fn take<P: Port>(
+    port: &P,
+    request: JoinRequest,
+    watch: JoinWatch,
+    patience: Duration,
+) -> Result<(P::Place, Event), Denial> {
     let joining = async {
-        let mut place = port.join(request).await?;
+        let mut place = port.join(request, watch).await?;
         let first = place.next().await?;
         Some((place, first))
     };

@@ -13,6 +13,7 @@ use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 use crate::shard::directory::Directory;
 use crate::shard::mailbox::{Message, SeatId};
+use crate::shard::milestones::JoinWatch;
 
 /// Where adaptors find rooms. Cheap to clone.
 #[derive(Clone)]
@@ -30,11 +31,11 @@ impl Rooms {
 
     /// Sends the participant to the home of its room. The first event tells whether it was let in. `None` when the shard
     /// is gone.
-    pub async fn join(&self, request: JoinRequest) -> Option<Seat> {
+    pub async fn join(&self, request: JoinRequest, watch: JoinWatch) -> Option<Seat> {
         let seat = SeatId(self.next_seat.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
         let name = request.room.clone();
-        let mut join = Some(Message::Join { seat, request: Box::new(request), events: sender });
+        let mut join = Some(Message::Join { seat, request: Box::new(request), events: sender, watch });
         loop {
             // Room in the mailbox first: a join that is counted is sent, even if the caller stops waiting.
             let home = self.directory.home(&name)?;

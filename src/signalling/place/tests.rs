@@ -34,7 +34,7 @@ pub struct FakePlace {
 impl Port for FakeRooms {
     type Place = FakePlace;
 
-    async fn join(&self, request: JoinRequest) -> Option<FakePlace> {
+    async fn join(&self, request: JoinRequest, _watch: JoinWatch) -> Option<FakePlace> {
         let (commands, received) = mpsc::unbounded_channel();
         let (events, events_out) = mpsc::channel(16);
         match self.welcome {
