@@ -41,8 +41,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         target = server.metrics_url.split("/")[2]
         prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), target, [CHART / "rules" / "sfumato.yaml"])
         try:
-            meet(server)
+            # Rates need a sample from before anybody came.
             prometheus.wait_for("sfumato_participants", 10)
+            meet(server)
             with urllib.request.urlopen(server.metrics_url, timeout=5) as answer:
                 yield Watched(prometheus, answer.read().decode())
         finally:
@@ -52,12 +53,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def meet(server: Server) -> None:
-    """Three people with audio and video for some seconds, of which the last are what rates are made of."""
+    """One with audio and video, and three who come to watch it for some seconds."""
     load = binary().with_name("sfumato-load")
     if not load.exists():
         pytest.skip(f"no {load.name} beside the server: cargo build --release --package sfumato-load")
     url = server.url.replace("ws", "http", 1)
-    shape = ["meeting", "--participants", "3", "--runs", "1", "--duration", "6", "--warmup", "1", "--video-rate", "50"]
+    shape = ["fanout", "--viewers", "3", "--runs", "1", "--duration", "6", "--warmup", "1", "--video-rate", "50"]
     subprocess.run([load, *shape, "--url", url], check=True, timeout=LOAD_SECONDS, capture_output=True)
 
 
@@ -80,8 +81,8 @@ def test_a_panel_shows_something(watched: Watched, name: str) -> None:
     missing = {queries.family(queries.metric(found)) for found in queries.selectors(QUERIES[name])} & pending.METRICS
     if missing:
         pytest.skip(f"{', '.join(sorted(missing))} pending")
-    # What was measured a moment ago is looked at, not what there is since everybody left.
-    shown = watched.prometheus.numbers(f"max_over_time(({QUERIES[name]})[20s:1s])")
+    # Also what was measured a moment ago: by now everybody has left.
+    shown = watched.prometheus.numbers(f"max_over_time(({QUERIES[name]})[2m:1s])")
     assert shown, f"{QUERIES[name]} has no samples"
 
 
@@ -98,7 +99,9 @@ def test_prometheus_takes_the_rules_and_no_alert_fires(watched: Watched) -> None
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) == len(list(queries.of_alerts()))
     assert {rule["health"] for rule in rules} == {"ok"}, [rule for rule in rules if rule["health"] != "ok"]
-    assert not watched.prometheus.get("alerts")["alerts"]
+    # Those that wait for minutes may well have begun to, on a machine that tests load.
+    firing = [alert for alert in watched.prometheus.get("alerts")["alerts"] if alert["state"] == "firing"]
+    assert not firing
 
 
 def test_metrics_that_the_docs_name_are_there(watched: Watched) -> None:
