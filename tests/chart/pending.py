@@ -7,6 +7,9 @@ One test for each of the two sets fails when something in it exists by now: take
 SETTINGS: set[str] = {
     "drain.grace",
     "drain.spread",
+    "limit.memory_percent",
+    "limit.shard_busy_percent",
+    "tracing.otlp_endpoint",
 }
 # Metrics that a scrape does not show.
 METRICS: set[str] = {
@@ -18,3 +21,5 @@ METRICS: set[str] = {
     "sfumato_tls_certificate_expiry_timestamp_seconds",
     "sfumato_tls_reloads_total",
 }
+# Pages of docs/.
+PAGES: set[str] = {"debugging.md", "tls.md", "upgrade.md"}
