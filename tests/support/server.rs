@@ -75,6 +75,11 @@ impl Server {
         self.address
     }
 
+    /// Of the operations server.
+    pub fn operations(&self) -> SocketAddr {
+        self.operations
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -187,7 +192,7 @@ fn read_lines(output: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>, 
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line.split_once("https://").or_else(|| line.split_once("http://"))?;
     let authority: String = rest.chars().take_while(|c| !"/ \"',)\u{1b}".contains(*c)).collect();
     authority.replace("localhost", "127.0.0.1").parse().ok()
 }
