@@ -16,6 +16,7 @@ use std::time::Duration;
 use server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PAGE: &str = "docs/monitoring-metrics.md";
 /// Samples of one metric at most, histograms' buckets aside: labels are of small sets.
 const SAMPLES: usize = 32;

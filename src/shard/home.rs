@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::directory::Directory;
 use super::leg::{OfferedSection, Order, Report, RoomKey, ShardId, SourceDescription};
 use super::load::{Candidate, load, place};
 use super::mailbox::SeatId;
@@ -99,9 +100,13 @@ impl Home {
         self.members.get(&participant).map(|member| member.host)
     }
 
-    fn insert(&mut self, participant: ParticipantKey, member: Member) {
-        *self.hosts.entry(member.host).or_default() += 1;
+    /// True if nobody was hosted there before.
+    fn insert(&mut self, participant: ParticipantKey, member: Member) -> bool {
+        let count = self.hosts.entry(member.host).or_default();
+        *count += 1;
+        let first = *count == 1;
         self.members.insert(participant, member);
+        first
     }
 
     fn remove(&mut self, participant: ParticipantKey) -> Option<Member> {
@@ -114,6 +119,10 @@ impl Home {
             }
         }
         Some(member)
+    }
+
+    fn tell_hosts(&self, directory: &Directory) {
+        directory.set_hosts(&self.state.info().name, self.hosts.keys().map(|host| host.0));
     }
 
     /// Participants that a shard hosts.
@@ -186,7 +195,10 @@ impl Shard {
             };
             tracing::info!(room = %admission.room, participant = %admission.participant, "participant joined");
             let data_protocol = request.data_protocol.clone();
-            home.insert(participant, Member::new(host, admission.participant.clone(), seat, data_protocol.clone()));
+            let member = Member::new(host, admission.participant.clone(), seat, data_protocol.clone());
+            if home.insert(participant, member) {
+                home.tell_hosts(&self.directory);
+            }
             self.by_seat.insert(seat, (room.serial, participant));
             let standing = request.follow.as_ref().map(|_| admission.participant.clone());
             let (events, admission) = (events.clone(), Box::new(admission));
@@ -268,6 +280,9 @@ impl Shard {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         if let Some(member) = home.remove(participant) {
             self.by_seat.remove(&member.seat);
+            if !home.hosts.contains_key(&member.host) {
+                home.tell_hosts(&self.directory);
+            }
         }
     }
 

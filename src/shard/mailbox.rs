@@ -25,6 +25,13 @@ pub enum Message {
     Gone {
         seat: SeatId,
     },
+    /// Only wakes a shard that sleeps, which shows in its turns.
+    LookUp,
+    /// So many participants of rooms at home here are told that the server ends, room by room; answered with how many were.
+    MoveAway {
+        most: usize,
+        told: oneshot::Sender<usize>,
+    },
     /// Every participant is told that the server ends; answered when that is done.
     Shutdown {
         done: oneshot::Sender<()>,

@@ -3,6 +3,7 @@
 mod joining;
 mod legs;
 mod milestones;
+mod moving;
 mod paused_layers;
 mod red;
 mod renditions;

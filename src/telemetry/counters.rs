@@ -36,6 +36,8 @@ impl Counter {
 pub struct ShardCounters {
     /// Share of time its thread did not sleep, percent.
     pub busy_percent: Counter,
+    /// How often its thread has looked at everything: stands still while it sleeps, or is stuck.
+    pub turns: Counter,
     pub rooms: Counter,
     pub participants: Counter,
     pub tracks: Counter,
