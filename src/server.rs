@@ -20,7 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::health::{self, Health};
-use crate::api::{self, BindError};
+use crate::api::tls::{self, TlsError};
+use crate::api::{self, BindError, ClientAddresses, Site, Tls};
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::lifecycle::liveness::Liveness;
@@ -61,6 +62,8 @@ pub enum ServerError {
     Thread(#[from] io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("no address to offer to clients: name one with --node-ip")]
     NoCandidates,
 }
@@ -70,6 +73,8 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let registry = Registry::new();
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
     let http_counters = Arc::new(whip::Counters::new(&registry)?);
+    let tls = secure(&config, &registry)?;
+    let clients = ClientAddresses::new(&config.clients, &registry)?;
     let listeners = api::bind(&config)?;
     let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
@@ -91,11 +96,13 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let operations = api::serve_operations(operations_listeners, operations, async move { _ = end.await });
     let operations = tokio::spawn(operations);
     let router = api::router(signalling, answering, health::routes(health), api::page::embedded);
+    let router = api::client_address::told_apart(router, clients.clone());
+    let site = Site { router, tls, clients: Some(clients) };
     let measuring = tokio::spawn(lifecycle::keep_measured(lifecycle.clone(), shards.counters.clone()));
     lifecycle.enter(Phase::Serving);
     let farewell = drain::run(rooms, lifecycle, config.drain, signals.clone());
     tokio::select! {
-        () = api::serve(listeners, router, farewell) => {}
+        () = api::serve(listeners, site, farewell) => {}
         () = hurried(&signals) => tracing::warn!("connections were cut"),
     }
     measuring.abort();
@@ -114,6 +121,14 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
 async fn hurried(signals: &Signals) {
     signals.reached(2).await;
     tokio::time::sleep(HURRY).await;
+}
+
+/// TLS of the public port where it is configured, kept current from here on.
+fn secure(config: &Config, registry: &Registry) -> Result<Option<Arc<Tls>>, ServerError> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let tls = Tls::load(files, tls::Counters::new(registry)?)?;
+    tokio::spawn(tls.clone().keep_current());
+    Ok(Some(tls))
 }
 
 /// Prints for the human who started the server where it is.

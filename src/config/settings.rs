@@ -58,6 +58,25 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     value("port", "port", "PORT", "TCP port of signalling and the page; 0 takes any free one; default: 7880"),
     value(
+        "tls.cert_file",
+        "tls-cert",
+        "FILE",
+        "Certificate chain (PEM) to serve HTTPS and wss:// with, read anew when it changes; default: none, plain HTTP",
+    ),
+    value("tls.key_file", "tls-key", "FILE", "Private key (PEM) of that certificate"),
+    value(
+        "trusted_proxies",
+        "trusted-proxies",
+        "CIDR",
+        "Networks of proxies whose Forwarded or X-Forwarded-For headers are believed, by commas; default: none",
+    ),
+    value(
+        "connections_per_address",
+        "connections-per-address",
+        "N",
+        "Requests and signalling connections of one client address at a time; loopback is exempt; 0: no limit; default: 2048",
+    ),
+    value(
         "rtc.udp_port",
         "udp-port",
         "PORT",

@@ -66,6 +66,14 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         "70",
         "--limit-memory",
         "0",
+        "--tls-cert",
+        "chain.pem",
+        "--tls-key",
+        "key.pem",
+        "--trusted-proxies",
+        "10.0.0.0/8,2001:db8::7",
+        "--connections-per-address",
+        "9",
         "--log-level",
         "debug",
         "--log-json",
@@ -93,6 +101,10 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         ("SFUMATO_DRAIN_SPREAD", "6"),
         ("SFUMATO_LIMIT_SHARD_BUSY", "70"),
         ("SFUMATO_LIMIT_MEMORY", "0"),
+        ("SFUMATO_TLS_CERT", "chain.pem"),
+        ("SFUMATO_TLS_KEY", "key.pem"),
+        ("SFUMATO_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::7"),
+        ("SFUMATO_CONNECTIONS_PER_ADDRESS", "9"),
         ("SFUMATO_LOG_LEVEL", "debug"),
         ("SFUMATO_LOG_JSON", "yes"),
         ("SFUMATO_METRICS_PORT", "1"),
@@ -102,6 +114,11 @@ fn every_setting_is_read_from_flags_and_from_variables() {
     let expected = Config {
         development: true,
         http: Http { bind: vec![[127, 0, 0, 1].into()], port: 0 },
+        tls: Some(TlsFiles { certificate: "chain.pem".into(), key: "key.pem".into() }),
+        clients: Clients {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::7/128".parse().unwrap()],
+            connections_per_address: 9,
+        },
         operations: Operations {
             bind: vec!["::1".parse().unwrap(), "192.0.2.2".parse().unwrap()],
             port: 1,
@@ -239,6 +256,11 @@ fn wrong_values_are_named_with_where_they_stand() {
         (&["--bind", "localhost"], &[], "", &["--bind", "localhost"]),
         (&["--shards", "0"], &[], KEYS, &["--shards", "256"]),
         (&["--udp-port", "65535", "--shards", "2"], &[], KEYS, &["--udp-port", "65535"]),
+        (&["--tls-cert", "chain.pem"], &[], KEYS, &["--tls-cert", "--tls-key"]),
+        (&[], &[], "tls: {key_file: key.pem}", &["`tls.key_file`", "--tls-cert"]),
+        (&["--tls-cert", "", "--tls-key", "k"], &[], KEYS, &["--tls-cert", "path"]),
+        (&["--trusted-proxies", "10.0.0.0/33"], &[], KEYS, &["--trusted-proxies", "10.0.0.0/33"]),
+        (&[], &[], "trusted_proxies: [proxy.example]", &["`trusted_proxies`", "proxy.example"]),
         (&["--dev=maybe"], &[], "", &["--dev", "maybe"]),
         (&["--limit-memory", "101"], &[], KEYS, &["--limit-memory", "100"]),
         (&[], &[], "drain: {grace: 5m}", &["`drain.grace`", "5m"]),
@@ -254,6 +276,18 @@ fn wrong_values_are_named_with_where_they_stand() {
             assert!(text.contains(part), "{text:?} lacks {part:?}");
         }
     }
+}
+
+#[test]
+fn trusted_networks_are_read_in_the_form_addresses_are_compared_in() {
+    let networks = |text: &str| {
+        let loaded = with(&["--trusted-proxies", text], &[], KEYS);
+        loaded.config.clients.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(networks("10.1.2.3/8, 192.0.2.7"), ["10.0.0.0/8", "192.0.2.7/32"]);
+    assert_eq!(networks("::ffff:10.1.0.0/112,::ffff:192.0.2.7"), ["10.1.0.0/16", "192.0.2.7/32"]);
+    assert_eq!(networks(""), [""; 0]);
+    assert_eq!(networks("::/0"), ["::/0"]);
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn serve(
     counters: &ShardCounters,
 ) {
     let Some((mut outlet, outbound)) = Outlet::of(peer, batch, written, counters) else { return };
-    let (mut packets, mut bytes) = (0, 0);
+    let (mut packets, mut bytes, mut pictured) = (0, 0, false);
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =
             (entry.sources.get_mut(arrived.source), outbound.get_mut(arrived.source))
@@ -123,8 +123,13 @@ fn serve(
         };
         if let Some(len) = outlet.forward(now, source, arrived.cached(), &mut subscription.stream) {
             (packets, bytes) = (packets + 1, bytes + len as u64);
+            pictured |= arrived.is_video;
+            subscription.sent(now, counters);
         }
     }
     counters.packets_out.add(packets);
     counters.bytes_out.add(bytes);
+    if packets > 0 {
+        peer.progress.forwarded(now, pictured, counters);
+    }
 }

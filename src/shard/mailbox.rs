@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::milestones::JoinWatch;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 
@@ -14,6 +15,7 @@ pub enum Message {
         seat: SeatId,
         request: Box<JoinRequest>,
         events: mpsc::Sender<Event>,
+        watch: JoinWatch,
     },
     Command {
         seat: SeatId,

@@ -17,6 +17,7 @@ pub mod leg;
 pub mod links;
 pub mod load;
 pub mod mailbox;
+pub mod milestones;
 mod mirror;
 mod outbound;
 mod outlet;
@@ -200,7 +201,7 @@ impl Shard {
 
     pub fn handle_message(&mut self, now: Instant, message: Message) {
         match message {
-            Message::Join { seat, request, events } => self.join(now, seat, &request, events),
+            Message::Join { seat, request, events, watch } => self.join(now, seat, &request, events, watch),
             Message::Command { seat, command } => self.command(now, seat, command),
             Message::Gone { seat } => self.command(now, seat, Command::Leave(LeaveReason::SignallingLost)),
             Message::LookUp => {}
@@ -284,6 +285,7 @@ impl Shard {
         }
         if report_due {
             self.report_to_peer(now, key);
+            self.review_progress(now, key);
         }
         self.arm_peer(key);
     }

@@ -8,6 +8,7 @@ use crate::lifecycle::Shed;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 use crate::room::model::{Identity, JoinError, RoomName};
+use crate::shard::milestones::JoinWatch;
 
 /// Where participants find their room. A trait, so that tests can stand in for the shards.
 pub trait Port: Clone + Send + Sync + 'static {
@@ -16,7 +17,7 @@ pub trait Port: Clone + Send + Sync + 'static {
     fn may_join(&self, room: &RoomName, identity: &Identity) -> Result<(), Shed>;
     /// Somebody was turned away.
     fn count_shed(&self, reason: Shed);
-    fn join(&self, request: JoinRequest) -> impl Future<Output = Option<Self::Place>> + Send;
+    fn join(&self, request: JoinRequest, watch: JoinWatch) -> impl Future<Output = Option<Self::Place>> + Send;
 }
 
 /// A participant's place at its room.
@@ -38,8 +39,8 @@ impl Port for Rooms {
         Rooms::count_shed(self, reason);
     }
 
-    fn join(&self, request: JoinRequest) -> impl Future<Output = Option<Seat>> + Send {
-        Rooms::join(self, request)
+    fn join(&self, request: JoinRequest, watch: JoinWatch) -> impl Future<Output = Option<Seat>> + Send {
+        Rooms::join(self, request, watch)
     }
 }
 
@@ -115,9 +116,14 @@ impl From<JoinError> for Denial {
 }
 
 /// Joins, and waits for the room's first word. Who gives up meanwhile leaves, as the place is dropped.
-pub async fn take<P: Port>(port: &P, request: JoinRequest, patience: Duration) -> Result<(P::Place, Event), Denial> {
+pub async fn take<P: Port>(
+    port: &P,
+    request: JoinRequest,
+    watch: JoinWatch,
+    patience: Duration,
+) -> Result<(P::Place, Event), Denial> {
     let joining = async {
-        let mut place = port.join(request).await?;
+        let mut place = port.join(request, watch).await?;
         let first = place.next().await?;
         Some((place, first))
     };

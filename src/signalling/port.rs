@@ -17,6 +17,7 @@ use crate::room::event::Event;
 use crate::room::model::{Identity, RoomName};
 use crate::shard::directory::Directory;
 use crate::shard::mailbox::{Message, SeatId};
+use crate::shard::milestones::JoinWatch;
 
 /// Where adaptors find rooms. Cheap to clone.
 #[derive(Clone)]
@@ -49,12 +50,12 @@ impl Rooms {
 
     /// Sends the participant to the home of its room. The first event tells whether it was let in. `None` when the shard
     /// is gone, or no room is opened any more.
-    pub async fn join(&self, request: JoinRequest) -> Option<Seat> {
+    pub async fn join(&self, request: JoinRequest, watch: JoinWatch) -> Option<Seat> {
         let seat = SeatId(self.next_seat.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
         let name = request.room.clone();
         let visitor = Visitor::Coming(self.returning.clone(), self.returning.number(&name, &request.identity));
-        let mut join = Some(Message::Join { seat, request: Box::new(request), events: sender });
+        let mut join = Some(Message::Join { seat, request: Box::new(request), events: sender, watch });
         loop {
             // Room in the mailbox first: a join that is counted is sent, even if the caller stops waiting.
             let home = self.directory.home(&name)?;

@@ -5,6 +5,7 @@
 //! is let in, and no room hears of anybody, before the token was checked.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::Router;
@@ -26,6 +27,7 @@ use super::{Port, dev_token, responses, socket};
 use crate::api::serve::ConnectionGuard;
 use crate::config::{ApiKeys, Config};
 use crate::limits;
+use crate::shard::milestones::JoinWatch;
 use crate::signalling::place::{self, Denial};
 
 const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
@@ -160,6 +162,7 @@ async fn try_connect<P: Port>(
     guard: Option<Extension<ConnectionGuard>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
+    let watch = JoinWatch::new(Instant::now());
     let Query(parameters) = query.map_err(|_| Refusal::Query)?;
     let claims = shared.check(headers, &parameters)?;
     place::admit(&shared.port, &claims.room, &claims.identity)?;
@@ -180,7 +183,7 @@ async fn try_connect<P: Port>(
         }));
     }
     // Before the upgrade, so that a refusal is an HTTP status.
-    let (place, first) = place::take(&shared.port, request, limits::JOIN_TIMEOUT).await?;
+    let (place, first) = place::take(&shared.port, request, watch, limits::JOIN_TIMEOUT).await?;
     let session = Session::new(claims, shared.keys.clone(), protocol, Now::read().instant);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _guard = guard;

@@ -52,7 +52,7 @@ impl Port for FakeRooms {
         self.shed.fetch_add(1, SeqCst);
     }
 
-    async fn join(&self, request: JoinRequest) -> Option<FakePlace> {
+    async fn join(&self, request: JoinRequest, _watch: JoinWatch) -> Option<FakePlace> {
         let (commands, received) = mpsc::unbounded_channel();
         let (events, events_out) = mpsc::channel(16);
         match self.welcome {
