@@ -188,6 +188,7 @@ impl Shards {
                 counters: counters.clone(),
                 directory: shards.directory.clone(),
                 room_spread: config.media.room_spread,
+                record_headers: config.media.record_headers,
             });
             let (mailbox, messages) = mpsc::channel(limits::MAILBOX);
             let (index, counted) = (shards.threads.len(), counters.clone());

@@ -26,6 +26,7 @@ mod budget;
 mod catch_up;
 mod cushion;
 mod filter;
+mod freezes;
 mod history;
 mod picture;
 mod recovery;
@@ -38,6 +39,8 @@ use catch_up::Squeeze;
 use cushion::Cushion;
 pub use cushion::Viewer;
 use filter::LayerFilter;
+pub use freezes::Freeze;
+use freezes::Freezes;
 pub use history::Remembered;
 use picture::{Counters, PictureMap, Place};
 use recovery::Recovery;
@@ -150,6 +153,9 @@ pub struct SendStream {
     packets: u64,
     bytes: u64,
     fraction_lost: u8,
+    /// Of the last report, timestamp units.
+    jitter: u32,
+    freezes: Freezes,
     round_trip_time: Option<Duration>,
     /// Middle bits of the NTP times of the last reports and when they were made, newest first.
     sent_reports: [Option<(u32, Instant)>; SENDER_REPORTS],
@@ -180,6 +186,8 @@ impl SendStream {
             packets: 0,
             bytes: 0,
             fraction_lost: 0,
+            jitter: 0,
+            freezes: Freezes::default(),
             round_trip_time: None,
             sent_reports: [None; SENDER_REPORTS],
             header: HeaderWriter::new(false, PayloadType(0), 0, 0, target.ssrc),
@@ -227,6 +235,11 @@ impl SendStream {
         }
     }
 
+    /// What was selected last.
+    pub fn chosen(&self) -> Option<Selection> {
+        self.wanted
+    }
+
     /// The encoding forwarded now.
     pub fn current(&self) -> Option<usize> {
         self.origin().map(|origin| origin.encoding)
@@ -269,6 +282,18 @@ impl SendStream {
         if served { Wish::Again } else { Wish::First }
     }
 
+    /// The subscriber asked for a keyframe. True when its decoder seems to stand still since: it had a picture of what is sent, and time
+    /// to see it.
+    pub fn keyframe_requested(&mut self, now: Instant) -> bool {
+        let had = self.last_keyframe.filter(|_| self.current().is_some());
+        had.is_some_and(|sent| self.freezes.keyframe_requested(now, sent, self.round_trip_time))
+    }
+
+    /// Freezes seen from the subscriber's requests for keyframes.
+    pub fn freezes(&self, now: Instant) -> Freeze {
+        self.freezes.so_far(now)
+    }
+
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding or layer, waiting for a keyframe, older than the switch, unknown codec).
     /// `packet` is the whole plain packet, `source` its publisher's extension map, `padding` the bytes that will be padded
     /// (RFC 3550, section 5.1).
@@ -300,6 +325,7 @@ impl SendStream {
         let prefix_len = self.write_prefix(&rewritten, &content);
         if record.info.starts_keyframe {
             self.last_keyframe = Some(now);
+            self.freezes.keyframe_sent(now);
         }
         self.packets += 1;
         self.bytes += content.payload.len() as u64;
@@ -437,6 +463,7 @@ impl SendStream {
         }
         self.mid_known = true;
         self.fraction_lost = report.fraction_lost;
+        self.jitter = report.jitter;
         let answered = self.sent_reports.iter().flatten().find(|(middle, _)| *middle == report.last_sender_report);
         if let Some((_, sent)) = answered {
             let elapsed = now.saturating_duration_since(*sent);
@@ -480,6 +507,17 @@ impl SendStream {
     /// Loss of the last report, 0 to 255; 0 before one.
     pub fn fraction_lost(&self) -> u8 {
         self.fraction_lost
+    }
+
+    /// Interarrival jitter of the last report (RFC 3550, A.8).
+    pub fn jitter(&self) -> Duration {
+        let nanos = u64::from(self.jitter) * 1_000_000_000 / u64::from(self.target.clock_rate.max(1));
+        Duration::from_nanos(nanos)
+    }
+
+    /// The least playout delay the subscriber is asked for; `None` while it was never asked for any.
+    pub fn held_back(&self) -> Option<Duration> {
+        self.cushion.delay()
     }
 
     /// From the last report that answered a sender report (RFC 3550, section 6.4.1).

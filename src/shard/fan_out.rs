@@ -105,7 +105,7 @@ impl Shard {
 
 /// Seals for one subscriber what it gets of the batch.
 fn serve(now: Instant, entry: &mut RoomOnShard, peer: &mut Peer, batch: &mut SendBatch, counters: &ShardCounters) {
-    let Some((mut outlet, outbound)) = Outlet::of(peer, batch, counters) else { return };
+    let Some((mut outlet, outbound)) = Outlet::of(now, peer, batch, counters) else { return };
     let (mut packets, mut bytes) = (0, 0);
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =
@@ -113,7 +113,7 @@ fn serve(now: Instant, entry: &mut RoomOnShard, peer: &mut Peer, batch: &mut Sen
         else {
             continue;
         };
-        if let Some(len) = outlet.forward(now, source, arrived.cached(), &mut subscription.stream) {
+        if let Some(len) = outlet.forward(source, arrived.cached(), &mut subscription.stream) {
             (packets, bytes) = (packets + 1, bytes + len as u64);
         }
     }

@@ -14,6 +14,7 @@ use super::load::{Candidate, load, place};
 use super::mailbox::SeatId;
 use super::timers::Owner;
 use super::{JOIN_PATIENCE, Shard};
+use crate::recorder::Subject;
 use crate::room::command::{Command, DataProtocol, JoinRequest, Offer};
 use crate::room::event::Event;
 use crate::room::model::{JoinError, Rendition, RoomName, TrackId};
@@ -96,6 +97,11 @@ impl Home {
         self.members.get(&participant).map(|member| member.host)
     }
 
+    /// Those that host its participants.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.hosts.keys().copied()
+    }
+
     fn insert(&mut self, participant: ParticipantKey, member: Member) {
         *self.hosts.entry(member.host).or_default() += 1;
         self.members.insert(participant, member);
@@ -171,9 +177,14 @@ impl Shard {
             let data_protocol = request.data_protocol.clone();
             home.insert(participant, Member::new(host, seat, data_protocol.clone()));
             self.by_seat.insert(seat, (room.serial, participant));
-            let standing =
-                request.follow.as_ref().and_then(|_| home.state.participant(participant)).map(|p| p.info.id.clone());
-            self.order(now, host, room, Order::Host { participant, events: events.clone(), data_protocol, standing });
+            let Some(info) = home.state.participant(participant).map(|participant| &participant.info) else {
+                return Ok(());
+            };
+            let standing = request.follow.as_ref().map(|_| info.id.clone());
+            let (name, identity) = (request.room.clone(), request.identity.clone());
+            let subject = Subject { room: name, identity, id: info.id.clone() };
+            let events = events.clone();
+            self.order(now, host, room, Order::Host { participant, subject, events, data_protocol, standing });
         }
         self.run_effects(now, room.serial);
         joined?;

@@ -11,6 +11,7 @@ use super::inbound::SourceKey;
 use super::outbound::Subscription;
 use super::outlet::{Cached, Outlet};
 use crate::media::keyframe::Wish;
+use crate::recorder::decisions::Decision;
 
 /// From the end of a handshake until a client takes media in. Browsers do at once; stacks that set SRTP up beside the handshake
 /// (webrtc-rs, Pion) drop what comes in between, and a keyframe that is dropped is missed for longer than this.
@@ -83,7 +84,7 @@ impl Shard {
     ) -> Option<()> {
         let source_here = self.rooms.get_mut(room)?.sources.get_mut(source)?;
         let peer = self.peers.get_mut(subscriber)?;
-        let (mut outlet, outbound) = Outlet::of(peer, &mut self.batch, &self.counters)?;
+        let (mut outlet, outbound) = Outlet::of(now, peer, &mut self.batch, &self.counters)?;
         let stream = &mut outbound.get_mut(source)?.stream;
         let cache = &source_here.encodings.get(encoding)?.cache;
         let catch_up = cache.since_keyframe(now, stream.reach()?)?;
@@ -91,11 +92,12 @@ impl Shard {
         let (mut packets, mut bytes) = (0, 0);
         for extended_sequence in catch_up.numbers {
             let packet = Cached { encoding, extended_sequence, padding: 0 };
-            if let Some(len) = outlet.forward(now, source_here, packet, stream) {
+            if let Some(len) = outlet.forward(source_here, packet, stream) {
                 (packets, bytes) = (packets + 1, bytes + len as u64);
             }
         }
         stream.end_catch_up();
+        outlet.decided(stream.target().ssrc, Decision::CaughtUp { packets: packets as u32 });
         self.counters.packets_out.add(packets);
         self.counters.bytes_out.add(bytes);
         (stream.current() == Some(encoding) && stream.awaits_keyframe().is_none()).then_some(())

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::inspect::Question;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 
@@ -23,6 +24,8 @@ pub enum Message {
     Gone {
         seat: SeatId,
     },
+    /// Somebody looks into calls; answered with copies.
+    Inspect(Question),
     /// Every participant is told that the server ends; answered when that is done.
     Shutdown {
         done: oneshot::Sender<()>,

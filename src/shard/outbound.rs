@@ -11,6 +11,7 @@ use crate::limits;
 use crate::media::forward::{RtxTarget, SendStream, Target};
 use crate::media::layers::{Wanted, choose};
 use crate::negotiation::{CodecDescription, LocalTrack, MediaKind, Section, Session};
+use crate::recorder::rate::Rate;
 use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::wire::codec::Codec;
 use crate::wire::{Mid, PayloadType, Ssrc};
@@ -24,6 +25,16 @@ pub struct Subscription {
     pub mid: Mid,
     pub wanted: Wanted,
     pub stream: SendStream,
+    pub tally: SentTally,
+}
+
+/// What a subscriber asked for, and what became of it.
+#[derive(Default)]
+pub struct SentTally {
+    pub nacked: u32,
+    pub retransmitted: u32,
+    pub keyframe_requests: u32,
+    pub rate: Rate,
 }
 
 /// A subscription without a section yet.
@@ -167,6 +178,7 @@ impl Outbound {
                     mid,
                     wanted: Wanted::NOTHING,
                     stream,
+                    tally: SentTally::default(),
                 }));
             }
         }
@@ -265,6 +277,7 @@ impl Outbound {
             mid,
             wanted: waiting.wanted,
             stream,
+            tally: SentTally::default(),
         }));
         Placed::InSection
     }
@@ -323,6 +336,14 @@ impl Outbound {
     /// Whether something that waits would find a section at the next offer.
     fn placeable(&self, session: &Session) -> bool {
         self.waiting.iter().any(|waiting| free_sections(session, waiting.kind).next().is_some())
+    }
+}
+
+impl SentTally {
+    /// Packets were asked for again, and so many of them sent.
+    pub fn count_nacks(&mut self, asked: usize, sent: u64) {
+        self.nacked = self.nacked.saturating_add(u32::try_from(asked).unwrap_or(u32::MAX));
+        self.retransmitted = self.retransmitted.saturating_add(u32::try_from(sent).unwrap_or(u32::MAX));
     }
 }
 

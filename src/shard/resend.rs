@@ -10,6 +10,7 @@ use super::outbound::Subscription;
 use super::outlet::Outlet;
 use super::source::Source;
 use crate::media::forward::{Refusal, is_last_time};
+use crate::recorder::decisions::Decision;
 use crate::transport::srtp::Plain;
 use crate::wire::Ssrc;
 
@@ -32,10 +33,11 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let room = peer.room;
         let Some(entry) = self.rooms.get_mut(room) else { return };
-        let Some((mut outlet, outbound)) = Outlet::of(peer, &mut self.batch, &self.counters) else { return };
+        let Some((mut outlet, outbound)) = Outlet::of(now, peer, &mut self.batch, &self.counters) else { return };
         let mut subscription = outbound.by_ssrc(media).filter(|s| s.stream.target().ssrc == media);
         let (mut packets, mut bytes, mut asked) = (0, 0, 0);
         let mut hopeless = false;
+        let (mut gone, mut too_soon, mut over_budget) = (0u16, 0u16, 0u16);
         for number in numbers.take(*left) {
             asked += 1;
             let sent = match &mut subscription {
@@ -50,10 +52,22 @@ impl Shard {
                     (packets, bytes) = (packets + 1, bytes + len as u64);
                     hopeless |= is_last_time;
                 }
-                Err(reason) => self.counters.nacks_refused.count(reason),
+                Err(reason) => {
+                    self.counters.nacks_refused.count(reason);
+                    let refused = match reason {
+                        Refusal::Gone => &mut gone,
+                        Refusal::TooSoon => &mut too_soon,
+                        Refusal::OverBudget => &mut over_budget,
+                    };
+                    *refused = refused.saturating_add(1);
+                }
             }
         }
         *left -= asked;
+        if let Some(subscription) = &mut subscription {
+            subscription.tally.count_nacks(asked, packets);
+            outlet.decided(media, Decision::Nack { packets: packets as u32, gone, too_soon, over_budget });
+        }
         self.counters.nacked_packets.add(asked as u64);
         self.counters.rtx_packets_out.add(packets);
         self.counters.rtx_bytes_out.add(bytes);

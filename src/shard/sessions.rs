@@ -21,6 +21,7 @@ impl Shard {
         if let Err(error) = self.apply_offer(now, key, offer, codecs) {
             self.counters.offers_refused.add(1);
             tracing::debug!(%error, "offer refused");
+            self.note_offer(now, key, false);
             self.report_offered(now, key, false);
             self.tell(key, Event::OfferRefused { id: offer.id, reason: error.to_string() });
             if self.peers.get(key).is_some_and(|peer| !peer.answered) {
@@ -33,6 +34,7 @@ impl Shard {
         self.stand(now, key);
         self.place_waiting(now, key);
         self.answer(key, offer.id);
+        self.note_offer(now, key, true);
         self.ask_for_sections(key, false);
         self.flush(now, key);
     }
@@ -203,7 +205,7 @@ fn offered_section(section: &Section) -> Option<OfferedSection> {
 }
 
 /// The IANA media type of a codec; redundant audio counts as the Opus it carries.
-fn mime_type(codec: Codec) -> &'static str {
+pub(super) fn mime_type(codec: Codec) -> &'static str {
     match codec {
         Codec::Opus | Codec::Red => "audio/opus",
         Codec::Pcmu => "audio/PCMU",

@@ -70,6 +70,7 @@ fn shard(id: ShardId, now: Instant, directory: &Arc<Directory>, room_spread: Opt
         counters: directory.shards()[id.0].clone(),
         directory: directory.clone(),
         room_spread,
+        record_headers: false,
     })
 }
 
