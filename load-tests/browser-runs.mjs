@@ -11,7 +11,7 @@ import { delay } from '../tests/clients/harness/wait.mjs';
 const [viewers = 3, seconds = 15] = process.argv.slice(2).map(Number);
 
 const counters = async (server) => {
-  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const text = await (await fetch(server.metricsUrl)).text();
   const value = (name) => Number(text.match(new RegExp(`^${name} (\\S+)`, 'm'))[1]);
   return { packets: value('sfumato_rtp_packets_sent_total'), bytes: value('sfumato_rtp_sent_bytes_total'), sends: value('sfumato_udp_sends_total') };
 };

@@ -18,10 +18,8 @@ pub const CACHE_BYTES: usize = 1 << 20;
 /// Packets kept of one RTP stream: one second at 4,000 packets a second.
 pub const CACHE_RECORDS: usize = 4096;
 /// Packets remembered of what one subscriber was sent of one stream, to retransmit from: a second at 2,000 packets a second;
-/// a screen at 8 Mbit/s makes 900. 40 bytes each.
+/// a screen at 8 Mbit/s makes 900. 24 bytes each.
 pub const SENT_PACKETS: usize = 2048;
-/// Their rewritten headers and payload descriptors, bytes: 20 to 40 for a packet.
-pub const SENT_BYTES: usize = 64 * 1024;
 /// Packets one datagram from a subscriber may ask for again (RFC 4585, section 6.2.1); the rest is ignored. Receivers ask for no more
 /// than a thousand before they want a keyframe, and of few of these at once; a datagram could name 6,000.
 pub const NACKED_PACKETS: usize = 512;
@@ -140,6 +138,8 @@ pub const HTTP_SESSION_REQUESTS: usize = 8;
 
 /// TCP connections, WebSockets included: past that new ones wait in the kernel's backlog.
 pub const HTTP_CONNECTIONS: u32 = 16_384;
+/// TCP connections to the operations server: Prometheus, probes and people, some of each.
+pub const OPERATIONS_CONNECTIONS: u32 = 64;
 /// Time for a request's line and headers to arrive, and for an idle connection to send its next.
 pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for connections to end after shutdown was asked.

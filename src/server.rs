@@ -1,7 +1,7 @@
 //! Composition root: what is started, in which order, and how it stops.
 //!
 //! Order: bind every port (so that a port that is taken ends the start before anything runs), shards, HTTP. Stop: on
-//! SIGTERM or SIGINT HTTP stops accepting, participants are told, open connections end, shards end.
+//! SIGTERM or SIGINT HTTP stops accepting, participants are told, open connections end, shards end; the operations server ends last.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{self, BindError};
 use crate::clock::WallClock;
@@ -60,15 +60,23 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
     let http_counters = Arc::new(whip::Counters::new(&registry)?);
     let listeners = api::bind(&config)?;
+    let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
     let shards = Shards::start(&config, sockets)?;
-    announce(&config, &listeners, &shards);
+    announce(&config, &listeners, &operations_listeners, &shards);
     let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone());
     metrics::register(&registry, shards.counters.clone())?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
     let answering = whip::router(&config, rooms.clone(), http_counters);
     let render = Arc::new(move || metrics::render(&registry));
-    let router = api::router(signalling, answering, render, api::page::embedded);
+    let (ended, end) = oneshot::channel::<()>();
+    let inspector = api::debug::Inspector::new(&shards.mailboxes, shards.directory.clone());
+    let debug = api::debug::router(config.keys.clone(), inspector);
+    let operations = api::operations::router(render, api::probes().merge(debug));
+    // Ready when the sender is dropped, too.
+    let operations = api::serve_operations(operations_listeners, operations, async move { _ = end.await });
+    let operations = tokio::spawn(operations);
+    let router = api::router(signalling, answering, api::probes(), api::page::embedded);
     let farewell = async move {
         ended_by_signal().await;
         tracing::info!("stopping");
@@ -76,13 +84,20 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     };
     api::serve(listeners, router, farewell).await;
     shards.stop();
+    drop(ended);
+    if let Err(error) = operations.await {
+        tracing::error!(%error, "the operations server had ended");
+    }
     Ok(())
 }
 
 /// Prints for the human who started the server where it is.
-fn announce(config: &Config, listeners: &[TcpListener], shards: &Shards) {
-    let http: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    print!("{}", api::banner::banner(config, &http, &shards.bound, api::page::is_built(api::page::embedded)));
+fn announce(config: &Config, listeners: &[TcpListener], operations: &[TcpListener], shards: &Shards) {
+    let bound = |listeners: &[TcpListener]| -> Vec<SocketAddr> {
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    };
+    let page = api::page::is_built(api::page::embedded);
+    print!("{}", api::banner::banner(config, &bound(listeners), &bound(operations), &shards.bound, page));
 }
 
 async fn ended_by_signal() {
@@ -140,7 +155,7 @@ fn bind_shard(config: &Config, port: u16) -> Result<Vec<BoundPort>, BindError> {
             }
             // A machine without IPv6 lacks the second wildcard.
             Err(error) if !named && ip.is_ipv6() && error.kind() != io::ErrorKind::AddrInUse => {}
-            Err(source) => return Err(BindError { address, purpose: "media", flag: "--udp-port", source }),
+            Err(source) => return Err(BindError { address, purpose: &api::listen::MEDIA, source }),
         }
     }
     Ok(sockets)

@@ -93,6 +93,8 @@ impl Launch {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        // Not a flag, so that an earlier version takes it too.
+        command.env("SFUMATO_METRICS_PORT", "0");
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

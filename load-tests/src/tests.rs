@@ -13,7 +13,9 @@ const START: Duration = Duration::from_secs(10);
 /// A server on a free port of the loopback interface, for as long as the tests run.
 fn server() -> u16 {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let arguments = format!("sfumato --dev --bind 127.0.0.1 --port {port} --udp-port 0 --node-ip 127.0.0.1 --shards 1");
+    let arguments = format!(
+        "sfumato --dev --bind 127.0.0.1 --port {port} --udp-port 0 --node-ip 127.0.0.1 --shards 1 --metrics-port 0"
+    );
     let arguments: Vec<OsString> = arguments.split(' ').map(OsString::from).collect();
     std::thread::spawn(move || {
         let config = sfumato::config::load(arguments, []).unwrap().config;

@@ -13,13 +13,24 @@ const BACKLOG: i32 = 1024;
 /// Attempts to find a port that is free on all addresses, when any will do.
 const ANY_PORT_ATTEMPTS: usize = 8;
 
-/// An address that cannot be listened on. Also good for other ports than HTTP's.
+/// What an address is listened on for, and the flags that say where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Purpose {
+    pub name: &'static str,
+    pub port_flag: &'static str,
+    pub address_flag: &'static str,
+}
+
+const SIGNALLING: Purpose = Purpose { name: "signalling and page", port_flag: "--port", address_flag: "--bind" };
+const OPERATIONS: Purpose =
+    Purpose { name: "metrics and probes", port_flag: "--metrics-port", address_flag: "--metrics-bind" };
+pub const MEDIA: Purpose = Purpose { name: "media", port_flag: "--udp-port", address_flag: "--bind" };
+
+/// An address that cannot be listened on.
 #[derive(Debug)]
 pub struct BindError {
     pub address: SocketAddr,
-    /// What it was for, and the flag that sets the port: `("signalling and page", "--port")`.
-    pub purpose: &'static str,
-    pub flag: &'static str,
+    pub purpose: &'static Purpose,
     pub source: io::Error,
 }
 
@@ -31,21 +42,21 @@ impl std::error::Error for BindError {
 
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { address, purpose, flag, source } = self;
-        write!(f, "cannot listen on {address} for {purpose}: ")?;
+        let Self { address, purpose: Purpose { name, port_flag, address_flag }, source } = self;
+        write!(f, "cannot listen on {address} for {name}: ")?;
         match source.kind() {
             ErrorKind::AddrInUse => {
                 write!(
                     f,
-                    "port {} is taken by another program. Stop it, or choose another port with {flag}",
+                    "port {} is taken by another program. Stop it, or choose another port with {port_flag}",
                     address.port()
                 )
             }
             ErrorKind::AddrNotAvailable => {
-                write!(f, "this machine has no address {}. Choose one of its own with --bind", address.ip())
+                write!(f, "this machine has no address {}. Choose one of its own with {address_flag}", address.ip())
             }
             ErrorKind::PermissionDenied => {
-                write!(f, "port {} needs more rights. Choose one from 1024 up with {flag}", address.port())
+                write!(f, "port {} needs more rights. Choose one from 1024 up with {port_flag}", address.port())
             }
             _ => write!(f, "{source}"),
         }
@@ -56,18 +67,32 @@ impl std::fmt::Display for BindError {
 ///
 /// Without addresses named, the defaults of [`Config`] that this machine has; all share one port.
 pub fn bind(config: &Config) -> Result<Vec<TcpListener>, BindError> {
-    let named = &config.http.bind;
-    let mut attempts = if config.http.port == 0 { ANY_PORT_ATTEMPTS } else { 1 };
+    bind_some(&SIGNALLING, &config.http.bind, config.http.port, config.development)
+}
+
+/// Opens the listeners of the operations server, in the same way.
+pub fn bind_operations(config: &Config) -> Result<Vec<TcpListener>, BindError> {
+    bind_some(&OPERATIONS, &config.operations.bind, config.operations.port, config.development)
+}
+
+fn bind_some(
+    purpose: &'static Purpose,
+    named: &[IpAddr],
+    port: u16,
+    development: bool,
+) -> Result<Vec<TcpListener>, BindError> {
+    let mut attempts = if port == 0 { ANY_PORT_ATTEMPTS } else { 1 };
     loop {
-        let outcome = match (named.is_empty(), config.development) {
-            (false, _) => bind_all(named, config.http.port, |_, _| false),
+        let outcome = match (named.is_empty(), development) {
+            (false, _) => bind_all(named, port, |_, _| false),
             (true, true) => {
                 // A machine without IPv6 lacks the second.
                 let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-                bind_all(&addresses, config.http.port, |address, error| address.is_ipv6() && lacks_family(error))
+                bind_all(&addresses, port, |address, error| address.is_ipv6() && lacks_family(error))
             }
-            (true, false) => bind_every_address(config.http.port),
+            (true, false) => bind_every_address(port),
         };
+        let outcome = outcome.map_err(|(address, source)| BindError { address, purpose, source });
         attempts -= 1;
         match outcome {
             Err(error) if attempts > 0 && error.source.kind() == ErrorKind::AddrInUse => continue,
@@ -76,15 +101,18 @@ pub fn bind(config: &Config) -> Result<Vec<TcpListener>, BindError> {
     }
 }
 
+/// The address that could not be had, and why.
+type Failure = (SocketAddr, io::Error);
+
 /// Of an IPv6 address: there is no IPv6, as far as it matters here. Systems say so in several ways.
 fn lacks_family(error: &io::Error) -> bool {
     !matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied)
 }
 
 /// One listener for both families, or IPv4 alone where there is no IPv6.
-fn bind_every_address(port: u16) -> Result<Vec<TcpListener>, BindError> {
+fn bind_every_address(port: u16) -> Result<Vec<TcpListener>, Failure> {
     match bind_all(&[Ipv6Addr::UNSPECIFIED.into()], port, |_, _| false) {
-        Err(error) if lacks_family(&error.source) => bind_all(&[Ipv4Addr::UNSPECIFIED.into()], port, |_, _| false),
+        Err((_, error)) if lacks_family(&error) => bind_all(&[Ipv4Addr::UNSPECIFIED.into()], port, |_, _| false),
         outcome => outcome,
     }
 }
@@ -94,7 +122,7 @@ fn bind_all(
     addresses: &[IpAddr],
     port: u16,
     optional: impl Fn(IpAddr, &io::Error) -> bool,
-) -> Result<Vec<TcpListener>, BindError> {
+) -> Result<Vec<TcpListener>, Failure> {
     let mut port = port;
     let mut listeners = Vec::with_capacity(addresses.len());
     // With both families' wildcards named, the IPv6 one must leave IPv4 to the other.
@@ -107,9 +135,7 @@ fn bind_all(
                 listeners.push(listener);
             }
             Err(error) if optional(ip, &error) => {}
-            Err(source) => {
-                return Err(BindError { address, purpose: "signalling and page", flag: "--port", source });
-            }
+            Err(error) => return Err((address, error)),
         }
     }
     Ok(listeners)
@@ -151,6 +177,17 @@ mod tests {
         let port = taken.local_addr().unwrap().port().to_string();
         let text = bind(&config(&["--port", &port])).unwrap_err().to_string();
         assert!(text.contains(&port) && text.contains("--port") && text.contains("taken"), "{text}");
+        let text = bind_operations(&config(&["--metrics-port", &port])).unwrap_err().to_string();
+        assert!(text.contains(&port) && text.contains("--metrics-port") && text.contains("metrics"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn two_servers_on_one_machine_take_any_free_operations_port() {
+        let (first, second) = (bind_operations(&config(&["--metrics-port", "0"])), config(&["--metrics-port", "0"]));
+        let (first, second) = (first.unwrap(), bind_operations(&second).unwrap());
+        let port = |listeners: &[TcpListener]| listeners[0].local_addr().unwrap().port();
+        assert_ne!(port(&first), port(&second));
+        assert!(first.iter().all(|listener| listener.local_addr().unwrap().ip().is_loopback()));
     }
 
     #[tokio::test]

@@ -1,56 +1,53 @@
-//! The HTTP surface: the page, health, metrics, and the routes of the signalling adaptors, with what all answers carry.
+//! The public HTTP surface: the page, probes, and the routes of the signalling adaptors, with what all answers carry. What is for
+//! operators alone is served elsewhere (`operations`).
 //!
 //! What always holds: every answer names the server; any origin may ask, as tokens and not cookies let a client in; a
 //! path that is not served answers 404 with a text.
 
 pub mod banner;
+pub mod debug;
 pub mod listen;
+pub mod operations;
 pub mod page;
 pub mod serve;
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SERVER};
+use axum::http::header::SERVER;
 use axum::http::{HeaderValue, Method};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use std::time::Duration;
 use tower_http::cors::{Any, CorsLayer};
 
-pub use listen::{BindError, bind};
-pub use serve::serve;
+pub use listen::{BindError, bind, bind_operations};
+pub use serve::{serve, serve_operations};
 
 /// How long a browser may remember that any origin may ask.
 pub const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// `Server` of every answer.
 const SERVER_NAME: &str = concat!("sfumato/", env!("CARGO_PKG_VERSION"));
 
-/// Renders all metrics as Prometheus text.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
-
-/// Composes everything that is served over HTTP. `answering` are routes that answer for CORS themselves.
-pub fn router(signalling: Router, answering: Router, render_metrics: RenderMetrics, files: page::Files) -> Router {
-    // Metrics stay unreadable to pages of other origins: no program that needs them is one.
-    let metrics = Router::new().route("/metrics", get(move || std::future::ready(metrics(render_metrics()))));
+/// Composes everything that clients and browsers are served. `answering` are routes that answer for CORS themselves.
+pub fn router(signalling: Router, answering: Router, probes: Router, files: page::Files) -> Router {
     Router::new()
-        .route("/healthz", get(|| std::future::ready("ok\n")))
+        .merge(probes)
         .merge(signalling)
         .merge(page::routes(files))
         .layer(cors())
         .merge(answering)
-        .merge(metrics)
         .layer(axum::middleware::map_response(name_server))
+}
+
+/// What load balancers and orchestrators ask, on both servers: `/healthz`, and apart from each other `/livez` and `/readyz`.
+pub fn probes() -> Router {
+    let ok = || get(|| std::future::ready("ok\n"));
+    Router::new().route("/healthz", ok()).route("/livez", ok()).route("/readyz", ok())
 }
 
 fn cors() -> CorsLayer {
     let methods = [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];
     CorsLayer::new().allow_origin(Any).allow_headers(Any).allow_methods(methods).max_age(CORS_MAX_AGE)
-}
-
-fn metrics(text: String) -> Response {
-    // The version belongs to the exposition format.
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
 }
 
 async fn name_server(mut response: Response) -> Response {
@@ -69,7 +66,7 @@ mod tests {
 
     async fn ask(method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
         let signalling = Router::new().route("/join", get(|| std::future::ready("joined")));
-        let router = router(signalling, Router::new(), Arc::new(|| "packets 1\n".to_owned()), |_| None);
+        let router = router(signalling, Router::new(), probes(), |_| None);
         let request = Request::builder().method(method).uri(path).header("Origin", "https://example.org");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -78,23 +75,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_metrics_and_signalling_are_served_by_name() {
-        for (path, body) in [("/healthz", "ok\n"), ("/metrics", "packets 1\n"), ("/join", "joined")] {
+    async fn probes_and_signalling_are_served_by_name() {
+        for (path, body) in [("/healthz", "ok\n"), ("/livez", "ok\n"), ("/readyz", "ok\n"), ("/join", "joined")] {
             let (status, headers, answer) = ask("GET", path).await;
             assert_eq!((status, answer.as_str()), (StatusCode::OK, body), "{path}");
             assert_eq!(headers["server"], SERVER_NAME);
         }
         assert_eq!(ask("HEAD", "/").await.0, StatusCode::OK);
-        let (status, headers, _) = ask("GET", "/nowhere").await;
-        assert_eq!(status, StatusCode::NOT_FOUND);
-        assert_eq!(headers["server"], SERVER_NAME);
+        // Metrics are for operators.
+        for path in ["/nowhere", "/metrics"] {
+            let (status, headers, _) = ask("GET", path).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(headers["server"], SERVER_NAME);
+        }
     }
 
     #[tokio::test]
-    async fn any_origin_may_ask_but_for_metrics() {
+    async fn any_origin_may_ask() {
         assert_eq!(ask("GET", "/join").await.1["access-control-allow-origin"], "*");
         assert_eq!(ask("GET", "/nowhere").await.1["access-control-allow-origin"], "*");
-        assert_eq!(ask("GET", "/metrics").await.1.get("access-control-allow-origin"), None);
         let (status, headers, _) = ask("OPTIONS", "/join").await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(headers["access-control-max-age"], "86400");

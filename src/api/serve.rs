@@ -1,6 +1,7 @@
 //! The accept loop: HTTP/1.1 on every listener, within bounds, until shutdown.
 //!
-//! What always holds: at most `limits::HTTP_CONNECTIONS` connections exist, WebSockets among them; headers are bounded in
+//! What always holds: at most `limits::HTTP_CONNECTIONS` connections exist, WebSockets among them, and beside them
+//! `limits::OPERATIONS_CONNECTIONS` of operators; headers are bounded in
 //! size and time; after shutdown was asked nothing is accepted, and what is open has `limits::HTTP_DRAIN` to end.
 
 use std::sync::Arc;
@@ -46,9 +47,21 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// Of the operations server: its own places, so that clients cannot take them.
+    fn operations() -> Self {
+        Self { connections: limits::OPERATIONS_CONNECTIONS, ..Self::default() }
+    }
+}
+
 /// Serves until `shutdown` is ready and connections have ended or ran out of time. Must run inside a tokio runtime.
 pub async fn serve(listeners: Vec<TcpListener>, router: Router, shutdown: impl Future<Output = ()>) {
     serve_within(listeners, router, shutdown, Bounds::default()).await;
+}
+
+/// The same for the few connections of operators.
+pub async fn serve_operations(listeners: Vec<TcpListener>, router: Router, shutdown: impl Future<Output = ()>) {
+    serve_within(listeners, router, shutdown, Bounds::operations()).await;
 }
 
 async fn serve_within(listeners: Vec<TcpListener>, router: Router, shutdown: impl Future<Output = ()>, bounds: Bounds) {

@@ -30,8 +30,8 @@ const UNSERVED: &[&str] = &[
     "metric",
     "node_selector",
     "node_stats",
-    "prometheus",
-    "prometheus_port",
+    "prometheus.password",
+    "prometheus.username",
     "psrpc",
     "redis",
     "region",
@@ -81,12 +81,23 @@ const UNSERVED: &[&str] = &[
     "webhook",
 ];
 
+/// Other names of settings: the name in the file, the key of the table.
+const ALIASES: &[(&str, &str)] = &[("prometheus_port", "prometheus.port")];
+
 /// How unlike a known key may be that is suggested, edits.
 const SIMILAR_EDITS: usize = 3;
 
+/// One value of the file.
+pub(super) struct Entry {
+    pub key: &'static str,
+    /// How the file calls it.
+    pub path: String,
+    pub value: Value,
+}
+
 #[derive(Default)]
 pub(super) struct Contents {
-    pub values: Vec<(&'static str, Value)>,
+    pub values: Vec<Entry>,
     /// Known keys without effect that are given and not switched off.
     pub unserved: Vec<&'static str>,
 }
@@ -102,6 +113,8 @@ pub(super) fn read(name: &str, text: &str) -> Result<Contents, ConfigError> {
         Value::Null => Ok(contents),
         Value::Object(map) => {
             collect(name, "", map, &mut contents)?;
+            // The first of a key counts: an alias only where the key itself is not there.
+            contents.values.sort_by_key(|entry| entry.path != entry.key);
             Ok(contents)
         }
         _ => Err(syntax("it should hold keys with values".to_owned())),
@@ -117,9 +130,10 @@ fn collect(
 ) -> Result<(), ConfigError> {
     for (key, value) in map {
         let path = format!("{prefix}{key}");
-        if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == path) {
+        let meant = ALIASES.iter().find(|(alias, _)| *alias == path).map_or(path.as_str(), |(_, key)| key);
+        if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == meant) {
             if !value.is_null() {
-                contents.values.push((setting.key, value));
+                contents.values.push(Entry { key: setting.key, path, value });
             }
         } else if let Some(known) = UNSERVED.iter().find(|known| **known == path) {
             if !is_off(&value) {
@@ -143,7 +157,8 @@ fn collect(
 }
 
 fn known_keys() -> impl Iterator<Item = &'static str> {
-    SETTINGS.iter().map(|setting| setting.key).chain(UNSERVED.iter().copied())
+    let aliases = ALIASES.iter().map(|(alias, _)| *alias);
+    SETTINGS.iter().map(|setting| setting.key).chain(UNSERVED.iter().copied()).chain(aliases)
 }
 
 fn is_section(path: &str) -> bool {

@@ -12,7 +12,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,7 @@ pub struct Config {
     /// Publicly known keys, tokens handed out, loopback addresses.
     pub development: bool,
     pub http: Http,
+    pub operations: Operations,
     pub keys: ApiKeys,
     pub media: Media,
     pub rooms: RoomDefaults,
@@ -47,7 +48,18 @@ pub struct Http {
     pub port: u16,
 }
 
-/// Secrets by API key; tokens are signed with them. Never empty.
+/// Where metrics and probes are served, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Operations {
+    /// Empty: every address of the machine.
+    pub bind: Vec<IpAddr>,
+    /// 0: any free one.
+    pub port: u16,
+    /// Metrics have the names of existing dashboards too.
+    pub compatible_names: bool,
+}
+
+/// Secrets by API key; tokens are signed with them. A server has at least one.
 pub type ApiKeys = BTreeMap<String, Secret>;
 
 /// A shared secret. Never shown.
@@ -151,19 +163,42 @@ fn suggestion(similar: &Option<String>) -> String {
     similar.as_ref().map(|key| format!("; did you mean `{key}`?")).unwrap_or_default()
 }
 
-/// Reads flags (`args` starts with the program's name), variables and the file they name.
+/// Who can do without API keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeysNeeded {
+    Always,
+    /// They are read if there are any, and judged as for a server.
+    IfServing,
+}
+
+/// The program's command line with a flag for each setting.
+pub fn command() -> clap::Command {
+    settings::command()
+}
+
+/// Reads flags (`args` starts with the program's name), variables and the file they name, for a server.
 pub fn load(
     args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
+    let mut flags = command().try_get_matches_from(args).map_err(ConfigError::Usage)?;
+    from_flags(&mut flags, environment, KeysNeeded::Always)
+}
+
+/// The same of flags that were matched with [`command`], or with a subcommand of it.
+pub fn from_flags(
+    flags: &mut clap::ArgMatches,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    keys: KeysNeeded,
+) -> Result<Loaded, ConfigError> {
     let mut given = Given::default();
-    given.add_flags(args)?;
+    given.add_flags(flags);
     given.add_environment(environment);
     let file = match given.config_file()? {
         Some(path) => Some((format!("the file {}", path.display()), read(path)?)),
         None => None,
     };
-    resolve(given, file)
+    resolve(given, file, keys)
 }
 
 fn read(path: PathBuf) -> Result<String, ConfigError> {
@@ -176,18 +211,20 @@ fn read(path: PathBuf) -> Result<String, ConfigError> {
 }
 
 /// `file`: how to call it in an error, and its text.
-fn resolve(mut given: Given, file: Option<(String, String)>) -> Result<Loaded, ConfigError> {
+fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded) -> Result<Loaded, ConfigError> {
     if let Some((name, text)) = file {
         given.add_file(&name, &text)?;
     }
     let mut warnings = std::mem::take(&mut given.warnings);
     let development = given.read("development", |value| value.boolean())?.unwrap_or(false);
+    let http = Http {
+        bind: given.read("bind_addresses", |value| value.bind_addresses())?.unwrap_or_default(),
+        port: given.read("port", |value| value.integer(0..=u16::MAX))?.unwrap_or(7880),
+    };
     let config = Config {
         development,
-        http: Http {
-            bind: given.read("bind_addresses", |value| value.bind_addresses())?.unwrap_or_default(),
-            port: given.read("port", |value| value.integer(0..=u16::MAX))?.unwrap_or(7880),
-        },
+        operations: operations(&given, development, &http)?,
+        http,
         media: media(&given)?,
         rooms: rooms(&given, &mut warnings)?,
         logs: Logs {
@@ -195,18 +232,33 @@ fn resolve(mut given: Given, file: Option<(String, String)>) -> Result<Loaded, C
             json: given.read("logging.json", |value| value.boolean())?.unwrap_or(false),
         },
         // Last: a wrong value is better told than that nothing can work without keys.
-        keys: keys(&given, development, &mut warnings)?,
+        keys: keys(&given, development, needed, &mut warnings)?,
     };
     Ok(Loaded { config, warnings })
 }
 
-fn keys(given: &Given, development: bool, warnings: &mut Vec<String>) -> Result<ApiKeys, ConfigError> {
+fn operations(given: &Given, development: bool, http: &Http) -> Result<Operations, ConfigError> {
+    let default = || if development { vec![Ipv4Addr::LOCALHOST.into()] } else { http.bind.clone() };
+    Ok(Operations {
+        bind: given.read("prometheus.bind_addresses", |value| value.bind_addresses())?.unwrap_or_else(default),
+        port: given.read("prometheus.port", |value| value.integer(0..=u16::MAX))?.unwrap_or(6789),
+        compatible_names: given.read("prometheus.compatible_names", |value| value.boolean())?.unwrap_or(false),
+    })
+}
+
+fn keys(
+    given: &Given,
+    development: bool,
+    needed: KeysNeeded,
+    warnings: &mut Vec<String>,
+) -> Result<ApiKeys, ConfigError> {
     let keys = given.read("keys", |value| value.keys())?.unwrap_or_default();
     if keys.is_empty() {
         let (key, secret) = DEVELOPMENT_KEY;
-        return match development {
-            true => Ok(ApiKeys::from([(key.to_owned(), Secret::new(secret))])),
-            false => Err(ConfigError::NoKeys),
+        return match (development, needed) {
+            (true, _) => Ok(ApiKeys::from([(key.to_owned(), Secret::new(secret))])),
+            (false, KeysNeeded::IfServing) => Ok(keys),
+            (false, KeysNeeded::Always) => Err(ConfigError::NoKeys),
         };
     }
     for (key, secret) in &keys {

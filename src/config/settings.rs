@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::Value;
 
 use super::value::SettingValue;
@@ -110,6 +110,23 @@ pub(super) const SETTINGS: &[Setting] = &[
     switch("room.auto_create", "room-auto-create", "Joining creates the room; default: true"),
     value("logging.level", "log-level", "LEVEL", "error, warn, info, debug or trace; RUST_LOG wins; default: info"),
     switch("logging.json", "log-json", "Log one JSON object a line"),
+    value(
+        "prometheus.port",
+        "metrics-port",
+        "PORT",
+        "TCP port of the operations server: metrics and probes; 0 takes any free one; default: 6789",
+    ),
+    value(
+        "prometheus.bind_addresses",
+        "metrics-bind",
+        "ADDR",
+        "Addresses of the operations server, by commas; default: those of --bind, or 127.0.0.1 in development mode",
+    ),
+    switch(
+        "prometheus.compatible_names",
+        "metrics-compatible-names",
+        "Export metrics under the names of existing dashboards too, as far as they are the same thing",
+    ),
 ];
 
 /// What the three sources give, the strongest first come.
@@ -148,15 +165,14 @@ impl Given {
         self.values.entry(key).or_insert(SettingValue { name, value });
     }
 
-    pub fn add_flags(&mut self, args: impl IntoIterator<Item = OsString>) -> Result<(), ConfigError> {
-        let mut matches = command().try_get_matches_from(args).map_err(ConfigError::Usage)?;
+    /// `matches` of a command with the flags of [`command`].
+    pub fn add_flags(&mut self, matches: &mut ArgMatches) {
         self.config_file = matches.remove_one::<String>("config").map(PathBuf::from);
         for setting in SETTINGS {
             if let Some(text) = matches.remove_one::<String>(setting.flag) {
                 self.add(setting.key, format!("--{}", setting.flag), Value::String(text));
             }
         }
-        Ok(())
     }
 
     /// Variables without the prefix are not looked at.
@@ -186,8 +202,8 @@ impl Given {
     /// `name` says which file, in errors.
     pub fn add_file(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
         let contents = file::read(name, text)?;
-        for (key, value) in contents.values {
-            self.add(key, format!("`{key}` in {name}"), value);
+        for file::Entry { key, path, value } in contents.values {
+            self.add(key, format!("`{path}` in {name}"), value);
         }
         let ignored = contents.unserved.into_iter();
         self.warnings.extend(ignored.map(|key| format!("`{key}` in {name} is not supported yet and has no effect")));
@@ -195,9 +211,11 @@ impl Given {
     }
 }
 
-fn command() -> Command {
+/// The program's command line with a flag for each setting; a subcommand takes them too.
+pub(super) fn command() -> Command {
     let config = Arg::new("config")
         .long("config")
+        .global(true)
         .value_name("FILE")
         .help(format!("Read settings from a YAML file [variable: {}]", variable("config")));
     Command::new("sfumato")
@@ -210,7 +228,8 @@ fn command() -> Command {
 
 fn flag(setting: &Setting) -> Arg {
     let help = format!("{} [variable: {}, key: {}]", setting.help, setting.variable(), setting.key);
-    let arg = Arg::new(setting.flag).long(setting.flag).value_name(setting.value).action(ArgAction::Set).help(help);
+    let arg = Arg::new(setting.flag).long(setting.flag).value_name(setting.value);
+    let arg = arg.global(true).action(ArgAction::Set).help(help);
     match setting.switch {
         true => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         // A negative number is a wrong value, not an unknown flag.

@@ -5,10 +5,11 @@ use super::*;
 const KEYS: &str = "keys: {app: 0123456789abcdef0123456789abcdef}\n";
 
 fn try_with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Loaded, ConfigError> {
+    let args = std::iter::once("sfumato").chain(flags.iter().copied()).map(OsString::from);
     let mut given = Given::default();
-    given.add_flags(std::iter::once("sfumato").chain(flags.iter().copied()).map(OsString::from))?;
+    given.add_flags(&mut command().try_get_matches_from(args).map_err(ConfigError::Usage)?);
     given.add_environment(environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
-    resolve(given, Some(("the file test.yaml".to_owned(), file.to_owned())))
+    resolve(given, Some(("the file test.yaml".to_owned(), file.to_owned())), KeysNeeded::Always)
 }
 
 fn with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Loaded {
@@ -60,6 +61,11 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         "--log-level",
         "debug",
         "--log-json",
+        "--metrics-port",
+        "1",
+        "--metrics-bind",
+        "::1,192.0.2.2",
+        "--metrics-compatible-names",
     ];
     let variables: &[(&str, &str)] = &[
         ("SFUMATO_DEV", "true"),
@@ -77,10 +83,18 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         ("SFUMATO_ROOM_AUTO_CREATE", "0"),
         ("SFUMATO_LOG_LEVEL", "debug"),
         ("SFUMATO_LOG_JSON", "yes"),
+        ("SFUMATO_METRICS_PORT", "1"),
+        ("SFUMATO_METRICS_BIND", "::1,192.0.2.2"),
+        ("SFUMATO_METRICS_COMPATIBLE_NAMES", "true"),
     ];
     let expected = Config {
         development: true,
         http: Http { bind: vec![[127, 0, 0, 1].into()], port: 0 },
+        operations: Operations {
+            bind: vec!["::1".parse().unwrap(), "192.0.2.2".parse().unwrap()],
+            port: 1,
+            compatible_names: true,
+        },
         keys: ApiKeys::from([("a".to_owned(), Secret::new("b"))]),
         media: Media {
             udp_port: 9000,
@@ -123,7 +137,8 @@ rtc:
   stun_servers: [s.example:3478]
   turn_servers:
     - {host: t.example, port: 443, protocol: udp, username: u, credential: c}
-prometheus_port: 6789
+prometheus_port: 6790
+prometheus: {username: u, password: p}
 keys:
   key1: 0123456789abcdef0123456789abcdef
   key2: abcdef0123456789abcdef0123456789
@@ -140,6 +155,8 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
 ";
     let Loaded { config, warnings } = with(&[], &[], file);
     assert_eq!(config.http, Http { bind: vec!["::".parse().unwrap()], port: 7890 });
+    assert_eq!(config.operations.port, 6790);
+    assert_eq!(config.operations.bind, config.http.bind);
     assert_eq!(config.media.udp_port, 7900);
     assert_eq!(config.media.node_ips, ["198.51.100.7".parse::<IpAddr>().unwrap()]);
     let uris: Vec<&str> = config.media.ice_servers.iter().map(|server| server.uri.as_str()).collect();
@@ -156,7 +173,8 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
         "rtc.tcp_port",
         "rtc.use_external_ip",
         "rtc.pli_throttle",
-        "prometheus_port",
+        "prometheus.username",
+        "prometheus.password",
         "room.enabled_codecs",
         "webhook",
         "limit",
@@ -167,6 +185,20 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
     }
     // What is switched off is not missed.
     assert!(!warnings.iter().any(|warning| warning.contains("`turn`") || warning.contains("sample")), "{warnings:?}");
+}
+
+#[test]
+fn the_operations_server_is_where_signalling_is_or_on_loopback_in_development() {
+    let operations = |flags: &[&str], file: &str| with(flags, &[], &format!("{KEYS}{file}")).config.operations;
+    let loopback: IpAddr = [127, 0, 0, 1].into();
+    let default = operations(&[], "");
+    assert_eq!((default.bind, default.port, default.compatible_names), (vec![], 6789, false));
+    assert_eq!(operations(&["--bind", "192.0.2.1"], "").bind, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(operations(&["--dev", "--bind", "192.0.2.1"], "").bind, [loopback]);
+    assert_eq!(operations(&["--metrics-bind", "127.0.0.1"], "bind_addresses: 192.0.2.1").bind, [loopback]);
+    // Both names in a file: the key itself counts.
+    assert_eq!(operations(&[], "prometheus_port: 1\nprometheus: {port: 2}").port, 2);
+    assert!(error(&[], &[], "prometheus_port: x").contains("`prometheus_port`"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::outlet::Outlet;
 use super::peer::Peer;
 use super::send::SendBatch;
 use super::{RoomOnShard, Shard};
+use crate::media::forward::Scratch;
 use crate::telemetry::counters::ShardCounters;
 
 /// How far the forwarding of one room's batch has come.
@@ -40,7 +41,7 @@ impl Shard {
             let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
                 continue;
             };
-            serve(now, entry, peer, &mut self.batch, &self.counters);
+            serve(now, entry, peer, &mut self.batch, &mut self.written, &self.counters);
             return true;
         }
     }
@@ -104,8 +105,15 @@ impl Shard {
 }
 
 /// Seals for one subscriber what it gets of the batch.
-fn serve(now: Instant, entry: &mut RoomOnShard, peer: &mut Peer, batch: &mut SendBatch, counters: &ShardCounters) {
-    let Some((mut outlet, outbound)) = Outlet::of(now, peer, batch, counters) else { return };
+fn serve(
+    now: Instant,
+    entry: &mut RoomOnShard,
+    peer: &mut Peer,
+    batch: &mut SendBatch,
+    written: &mut Scratch,
+    counters: &ShardCounters,
+) {
+    let Some((mut outlet, outbound)) = Outlet::of(now, peer, batch, written, counters) else { return };
     let (mut packets, mut bytes) = (0, 0);
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =

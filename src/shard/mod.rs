@@ -48,6 +48,7 @@ use rand::RngCore;
 use slab::Slab;
 
 use crate::clock::WallClock;
+use crate::media::forward::Scratch;
 use crate::recorder::archive::Archive;
 use crate::room::command::Command;
 use crate::room::model::{LeaveReason, RoomName};
@@ -133,6 +134,8 @@ pub struct Shard {
     fan_out: FanOut,
     /// Packets to ask a publisher for: stream and number.
     requests: Vec<(Ssrc, u16)>,
+    /// Where packets are rewritten.
+    written: Scratch,
     /// An RTCP compound that is written, and what becomes of it.
     scratch: Vec<u8>,
     sealed: Vec<u8>,
@@ -181,6 +184,7 @@ impl Shard {
             waiting_rooms: Vec::new(),
             fan_out: FanOut::default(),
             requests: Vec::new(),
+            written: Scratch::default(),
             scratch: Vec::with_capacity(2048),
             sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),

@@ -9,7 +9,7 @@ use super::outbound::Outbound;
 use super::peer::Peer;
 use super::send::{Route, SendBatch};
 use super::source::Source;
-use crate::media::forward::SendStream;
+use crate::media::forward::{Refusal, Scratch, SendStream, is_last_time};
 use crate::recorder::Recorder;
 use crate::recorder::decisions::Decision;
 use crate::recorder::headers::{Direction, Kind};
@@ -28,6 +28,12 @@ pub struct Cached {
 }
 
 pub struct Outlet<'a> {
+    exit: Exit<'a>,
+    scratch: &'a mut Scratch,
+}
+
+/// What a packet that is written passes through.
+struct Exit<'a> {
     now: Instant,
     route: Route,
     transport: &'a mut Transport,
@@ -42,11 +48,13 @@ impl<'a> Outlet<'a> {
         now: Instant,
         peer: &'a mut Peer,
         batch: &'a mut SendBatch,
+        scratch: &'a mut Scratch,
         counters: &'a ShardCounters,
     ) -> Option<(Outlet<'a>, &'a mut Outbound)> {
         let route = peer.route().filter(|_| peer.transport.is_connected())?;
         let (transport, recorder) = (&mut peer.transport, &mut peer.recorder);
-        Some((Outlet { now, route, transport, batch, counters, recorder }, &mut peer.outbound))
+        let exit = Exit { now, route, transport, batch, counters, recorder };
+        Some((Outlet { exit, scratch }, &mut peer.outbound))
     }
 
     /// Sends a packet of the source as a stream's next. Gives the bytes that leave; `None` when it is not for this stream, or
@@ -57,8 +65,8 @@ impl<'a> Outlet<'a> {
         let (record, plain) = encoding.cache.get_mut(packet.extended_sequence)?;
         // Only a keyframe changes what is sent.
         let before = record.info.starts_keyframe.then(|| stream.current());
-        let out = stream.forward(self.now, record, extensions, plain, packet.padding)?;
-        let sent = self.seal(Plain {
+        let out = stream.forward(self.exit.now, record, extensions, plain, packet.padding, self.scratch)?;
+        let sent = self.exit.seal(Plain {
             extended_sequence: out.extended_sequence,
             header: out.header,
             prefix: out.prefix,
@@ -72,7 +80,38 @@ impl<'a> Outlet<'a> {
         sent
     }
 
-    pub fn seal(&mut self, plain: Plain<'_>) -> Option<usize> {
+    /// Sends again what a subscriber asks for by its number. Gives the bytes that leave, and whether it was the last time.
+    pub fn send_again(
+        &mut self,
+        source: &mut Source,
+        stream: &mut SendStream,
+        number: u16,
+    ) -> Result<(usize, bool), Refusal> {
+        let now = self.exit.now;
+        let found = stream.find_lost(now, number)?;
+        let Source { encodings, extensions, .. } = source;
+        let cache = &mut encodings.get_mut(found.encoding()).ok_or(Refusal::Gone)?.cache;
+        let (record, plain) = cache.get_mut(cache.extended(found.input)).ok_or(Refusal::Gone)?;
+        let out = stream.retransmit(now, &found, record, extensions, plain, self.scratch)?;
+        let plain = Plain {
+            extended_sequence: out.extended_sequence,
+            header: out.header,
+            prefix: out.prefix,
+            payload: plain.get_mut(out.payload).ok_or(Refusal::Gone)?,
+            padding: 0,
+        };
+        let bytes = self.exit.seal(plain).ok_or(Refusal::Gone)?;
+        Ok((bytes, is_last_time(&found)))
+    }
+
+    /// Notes what was decided about one of the subscriber's streams.
+    pub fn decided(&mut self, ssrc: Ssrc, decision: Decision) {
+        self.exit.recorder.decided(self.exit.now, Some(ssrc), decision);
+    }
+}
+
+impl Exit<'_> {
+    fn seal(&mut self, plain: Plain<'_>) -> Option<usize> {
         let transport = &mut *self.transport;
         let (header, len) = (plain.header, plain.header.len() + plain.payload.len() + usize::from(plain.padding));
         match self.batch.push(self.route, |to| transport.seal_rtp(plain, to)) {
@@ -85,10 +124,5 @@ impl<'a> Outlet<'a> {
                 None
             }
         }
-    }
-
-    /// Notes what was decided about one of the subscriber's streams.
-    pub fn decided(&mut self, ssrc: Ssrc, decision: Decision) {
-        self.recorder.decided(self.now, Some(ssrc), decision);
     }
 }

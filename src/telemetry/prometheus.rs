@@ -18,10 +18,7 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 39] = [
-    gauge("sfumato_shard_busy_percent", "Time shards did not sleep, summed: 100 for each busy core.", |c| {
-        &c.busy_percent
-    }),
+const FIGURES: [Figure; 38] = [
     gauge("sfumato_rooms", "Rooms open.", |c| &c.rooms),
     gauge("sfumato_participants", "Participants in rooms.", |c| &c.participants),
     gauge("sfumato_tracks", "Tracks published.", |c| &c.tracks),
@@ -121,6 +118,7 @@ impl Collector for Shards {
         families.push(self.by_reason("sfumato_datagrams_dropped_total", help, |c| c.dropped.iter().collect()));
         let help = "Packets that subscribers asked for and were not sent again, by reason.";
         families.push(self.by_reason("sfumato_nacks_refused_total", help, |c| c.nacks_refused.iter().collect()));
+        families.push(self.busy_ratios());
         families.push(build_info());
         families
     }
@@ -130,6 +128,15 @@ impl Shards {
     fn family(&self, figure: &Figure) -> MetricFamily {
         let sum: u64 = self.shards.iter().map(|counters| (figure.read)(counters).get()).sum();
         family(figure.name, figure.help, figure.kind, vec![metric(figure.kind, sum, &[])])
+    }
+
+    fn busy_ratios(&self) -> MetricFamily {
+        let ratio = |(shard, counters): (usize, &Arc<ShardCounters>)| {
+            gauge_of(counters.busy_percent.get() as f64 / 100.0, &[("shard", &shard.to_string())])
+        };
+        let metrics = self.shards.iter().enumerate().map(ratio).collect();
+        let help = "Share of time a shard's thread did not sleep, of the last second.";
+        family("sfumato_shard_busy_ratio", help, MetricType::GAUGE, metrics)
     }
 
     fn by_reason(&self, name: &str, help: &str, read: fn(&ShardCounters) -> Vec<(&'static str, u64)>) -> MetricFamily {
@@ -191,17 +198,23 @@ fn pairs(labels: &[(&str, &str)]) -> Vec<LabelPair> {
 }
 
 fn metric(kind: MetricType, value: u64, labels: &[(&str, &str)]) -> Metric {
-    let mut metric = Metric::from_label(pairs(labels));
     // Figures above 2^53 lose their last digits, as every Prometheus sample does.
-    if kind == MetricType::COUNTER {
-        let mut counter = prometheus::proto::Counter::default();
-        counter.set_value(value as f64);
-        metric.set_counter(counter);
-    } else {
-        let mut gauge = prometheus::proto::Gauge::default();
-        gauge.set_value(value as f64);
-        metric.set_gauge(gauge);
-    }
+    if kind == MetricType::COUNTER { counter_of(value as f64, labels) } else { gauge_of(value as f64, labels) }
+}
+
+fn counter_of(value: f64, labels: &[(&str, &str)]) -> Metric {
+    let mut counter = prometheus::proto::Counter::default();
+    counter.set_value(value);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_counter(counter);
+    metric
+}
+
+fn gauge_of(value: f64, labels: &[(&str, &str)]) -> Metric {
+    let mut gauge = prometheus::proto::Gauge::default();
+    gauge.set_value(value);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_gauge(gauge);
     metric
 }
 
@@ -216,6 +229,7 @@ mod tests {
         let shards: Vec<Arc<ShardCounters>> = vec![Arc::default(), Arc::default()];
         shards[0].packets_in.add(3);
         shards[1].packets_in.add(4);
+        shards[1].busy_percent.set(25);
         shards[1].dropped.count(DropReason::SrtpReplayed);
         shards[0].nacks_refused.count(Refusal::TooSoon);
         shards[1].nacks_refused.count(Refusal::TooSoon);
@@ -226,6 +240,7 @@ mod tests {
         assert!(text.contains("sfumato_rtp_packets_received_total 7"), "{text}");
         assert!(text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#), "{text}");
         assert!(text.contains(r#"sfumato_nacks_refused_total{reason="too_soon"} 2"#), "{text}");
+        assert!(text.contains(r#"sfumato_shard_busy_ratio{shard="1"} 0.25"#), "{text}");
         assert!(text.contains("sfumato_build_info{version="), "{text}");
     }
 

@@ -14,6 +14,8 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    /// Of metrics and probes.
+    operations: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -25,6 +27,19 @@ pub struct Answer {
     pub body: String,
 }
 
+/// The same of an answer that need not be text.
+pub struct Download {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Download {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
 impl Answer {
     /// The first header of a name.
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -34,7 +49,7 @@ impl Answer {
 }
 
 impl Server {
-    /// Starts the server built with this test, one shard, and waits until it tells its address.
+    /// Starts the server built with this test, one shard, and waits until it tells its addresses.
     pub fn start() -> Server {
         Server::start_with(&["--shards", "1"])
     }
@@ -44,26 +59,29 @@ impl Server {
         Server::start_with(&["--shards", "2", "--room-spread", "1"])
     }
 
-    fn start_with(shards: &[&str]) -> Server {
+    /// The same with further flags.
+    pub fn start_with(flags: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sfumato"))
             .args(["--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0"])
-            .args(["--node-ip", "127.0.0.1"])
-            .args(shards)
+            .args(["--node-ip", "127.0.0.1", "--metrics-port", "0"])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts");
         let log = Arc::default();
-        let (found, address) = mpsc::sync_channel(1);
+        let (found, told) = mpsc::sync_channel(1);
         read_lines(child.stdout.take().expect("piped"), Arc::clone(&log), found.clone());
         read_lines(child.stderr.take().expect("piped"), Arc::clone(&log), found);
-        let Ok(address) = address.recv_timeout(PATIENCE) else {
+        let Ok(operations) = told.recv_timeout(PATIENCE) else {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("the server told no address:\n{}", lines(&log));
+            panic!("the server told no addresses:\n{}", lines(&log));
         };
-        Server { child, address, log }
+        // Told before it.
+        let address = lines(&log).lines().find_map(address_in).expect("the banner begins with the address");
+        Server { child, address, operations, log }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -93,15 +111,32 @@ impl Server {
         answer["token"].as_str().expect("the answer holds a token").to_owned()
     }
 
+    pub fn operations(&self) -> SocketAddr {
+        self.operations
+    }
+
+    /// A request to the operations port, with an `Authorization` where that is not empty.
+    pub fn ask_operations(&self, method: &str, path: &str, authorization: &str) -> Download {
+        let headers = [("Authorization", authorization)];
+        download(self.operations, method, path, headers.get(usize::from(authorization.is_empty())..).unwrap_or(&[]), "")
+    }
+
     /// Sum of all samples of one metric.
     pub fn metric(&self, name: &str) -> u64 {
-        sum(&self.get("/metrics"), name, "")
+        sum(&self.metrics(), name, "")
     }
 
     /// Datagrams dropped for one reason.
     pub fn dropped(&self, reason: &str) -> u64 {
         let label = format!("reason=\"{reason}\"");
-        sum(&self.get("/metrics"), "sfumato_datagrams_dropped_total", &label)
+        sum(&self.metrics(), "sfumato_datagrams_dropped_total", &label)
+    }
+
+    /// The text of all metrics.
+    pub fn metrics(&self) -> String {
+        let answer = ask(self.operations, "GET", "/metrics", &[], "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
     }
 
     /// Memory resident now, bytes.
@@ -121,18 +156,28 @@ impl Server {
 
     /// One HTTP request on a connection of its own.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut stream = TcpStream::connect_timeout(&self.address, HTTP_TIMEOUT).expect("the server listens");
-        stream.set_read_timeout(Some(HTTP_TIMEOUT)).expect("a timeout above zero");
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        // HTTP/1.0: the body ends with the connection and is not chunked.
-        let head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n{headers}", self.address);
-        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("the server reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the server answers in UTF-8");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-        Answer { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
+        ask(self.address, method, path, headers, body)
     }
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let Download { status, head, body } = download(address, method, path, headers, body);
+    Answer { status, head, body: String::from_utf8(body).expect("the server answers in UTF-8") }
+}
+
+fn download(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Download {
+    let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT).expect("the server listens");
+    stream.set_read_timeout(Some(HTTP_TIMEOUT)).expect("a timeout above zero");
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    // HTTP/1.0: the body ends with the connection and is not chunked.
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}");
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("the server reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the server answers");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head and a body");
+    let (head, body) = (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec());
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    Download { status: status.expect("a status"), head, body }
 }
 
 impl Drop for Server {
@@ -156,15 +201,16 @@ pub fn kernel_drops(port: u16) -> u64 {
     table.lines().skip(1).filter(of_port).filter_map(drops).sum()
 }
 
-/// Keeps the lines of one output and tells the address in the first that has one.
+/// Keeps the lines of one output and tells the address that the banner names last, of the operations server.
 fn read_lines(output: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>, found: mpsc::SyncSender<SocketAddr>) {
     std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if let Some(address) = address_in(&line) {
+            let operations = address_in(&line).filter(|_| line.trim_start().starts_with("metrics "));
+            log.lock().expect("no holder panics").push(line);
+            if let Some(address) = operations {
                 // Only the first is waited for.
                 let _ = found.try_send(address);
             }
-            log.lock().expect("no holder panics").push(line);
         }
     });
 }

@@ -64,7 +64,7 @@ fn house_of(welcome: Welcome, flags: &[&str], bounds: Bounds) -> House {
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
     let rooms = FakeRooms { welcome, guests: guests_in };
     let answering = bounded_router(&configured(flags), rooms, counters.clone(), bounds);
-    let router = crate::api::router(Router::new(), answering, Arc::new(String::new), |_| None);
+    let router = crate::api::router(Router::new(), answering, crate::api::probes(), |_| None);
     House { router, guests, counters }
 }
 

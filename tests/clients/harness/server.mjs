@@ -39,7 +39,7 @@ export class Server {
     // In a network of its own (scripts/private-network) media has an address beside loopback.
     const media = process.env.TEST_MEDIA_ADDRESS;
     const bind = media ? `127.0.0.1,${media}` : '127.0.0.1';
-    const all = ['--dev', '--bind', bind, '--port', '0', '--udp-port', '0', '--node-ip', media ?? '127.0.0.1'];
+    const all = ['--dev', '--bind', bind, '--port', '0', '--udp-port', '0', '--node-ip', media ?? '127.0.0.1', '--metrics-port', '0'];
     if (shards) all.push('--shards', String(shards));
     this.child = spawn(serverBinary(), [...all, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -82,6 +82,13 @@ export class Server {
     return Number(ports[1]);
   }
 
+  /** Where metrics are, by the server's own banner. */
+  get metricsUrl() {
+    const urls = this.#log.map((line) => line.match(/metrics (http:\/\/\S+)/)).find(Boolean);
+    if (!urls) throw new Error(`no address of metrics in what the server says\n${this.log()}`);
+    return urls[1];
+  }
+
   get alive() {
     return this.child?.exitCode === null && this.child?.signalCode === null;
   }
@@ -96,7 +103,7 @@ export class Server {
 
   /** Sum of all samples of one Prometheus metric, 0 when it is absent. */
   async metric(name) {
-    const text = await (await within(5_000, 'metrics', fetch(`${this.url}/metrics`))).text();
+    const text = await (await within(5_000, 'metrics', fetch(this.metricsUrl))).text();
     return text
       .split('\n')
       .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))

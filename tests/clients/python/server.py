@@ -35,7 +35,7 @@ class Server:
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._url = ""
         self._ready = threading.Event()
-        command = [str(binary()), "--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0"]
+        command = [str(binary()), "--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0", "--metrics-port", "0"]
         self._child = subprocess.Popen(
             [*command, "--node-ip", "127.0.0.1", *args],
             stdin=subprocess.DEVNULL,
@@ -55,6 +55,14 @@ class Server:
     @property
     def url(self) -> str:
         return self._url.replace("http", "ws", 1)
+
+    @property
+    def metrics_url(self) -> str:
+        """Where metrics are, by the server's own banner."""
+        found = re.search(r"metrics (http://\S+)", self.log())
+        if not found:
+            raise RuntimeError(f"no address of metrics in what the server says\n{self.log()}")
+        return found.group(1)
 
     def log(self) -> str:
         return "\n".join(self._log)

@@ -41,7 +41,7 @@ fn house(welcome: Welcome, flags: &[&str]) -> House {
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
     let rooms = FakeRooms { welcome, guests: guests_in };
     let signalling = router(&configured(flags), rooms, counters.clone());
-    let router = crate::api::router(signalling, Router::new(), Arc::new(String::new), |_| None);
+    let router = crate::api::router(signalling, Router::new(), crate::api::probes(), |_| None);
     House { router, guests, counters }
 }
 
