@@ -138,6 +138,19 @@ pub const HTTP_SESSION_REQUESTS: usize = 8;
 
 /// TCP connections, WebSockets included: past that new ones wait in the kernel's backlog.
 pub const HTTP_CONNECTIONS: u32 = 16_384;
+/// Requests and signalling connections of one client address at a time, unless a setting says otherwise; a network of 64 bits
+/// counts as one address with IPv6. A large office behind one address fits, and eight such are needed to take every connection.
+pub const ADDRESS_CONNECTIONS: u32 = 2048;
+/// Times that number of TCP connections, which may be idle, come from one address before it gets no more.
+pub const ADDRESS_CONNECTIONS_IDLE_FACTOR: u32 = 2;
+/// Proxies between a client and the server that are looked through; a header that names more is malformed.
+pub const FORWARDED_HOPS: usize = 16;
+/// TLS handshakes that have state at a time, some 50 KiB each; others wait. Two cores do some thousand a second.
+pub const TLS_HANDSHAKES: usize = 1024;
+/// Time for a TLS handshake, waiting for a place included: three round trips of a bad mobile link.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A file with certificates or a key, bytes: a chain takes 10 KiB.
+pub const TLS_FILE_BYTES: u64 = 256 * 1024;
 /// TCP connections to the operations server: Prometheus, probes and people, some of each.
 pub const OPERATIONS_CONNECTIONS: u32 = 64;
 /// Time for a request's line and headers to arrive, and for an idle connection to send its next.
@@ -146,6 +159,8 @@ pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a signalling message to leave: a client whose window stays closed that long is gone.
 pub const SIGNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Participants remembered that left a moment ago, since they may want to come back: as many as can be connected at once.
+pub const RETURNING: usize = 16_384;
 /// Time for a room to admit a participant.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -26,7 +26,6 @@ mod budget;
 mod catch_up;
 mod cushion;
 mod filter;
-mod freezes;
 mod history;
 mod picture;
 mod recovery;
@@ -39,8 +38,6 @@ use catch_up::Squeeze;
 use cushion::Cushion;
 pub use cushion::Viewer;
 use filter::LayerFilter;
-pub use freezes::Freeze;
-use freezes::Freezes;
 pub use history::Remembered;
 use picture::{Counters, PictureMap, Place};
 use recovery::Recovery;
@@ -157,7 +154,6 @@ pub struct SendStream {
     fraction_lost: u8,
     /// Of the last report, timestamp units.
     jitter: u32,
-    freezes: Freezes,
     round_trip_time: Option<Duration>,
     /// Middle bits of the NTP times of the last reports and when they were made, newest first.
     sent_reports: [Option<(u32, Instant)>; SENDER_REPORTS],
@@ -187,7 +183,6 @@ impl SendStream {
             bytes: 0,
             fraction_lost: 0,
             jitter: 0,
-            freezes: Freezes::default(),
             round_trip_time: None,
             sent_reports: [None; SENDER_REPORTS],
             target,
@@ -280,16 +275,9 @@ impl SendStream {
         if served { Wish::Again } else { Wish::First }
     }
 
-    /// The subscriber asked for a keyframe. True when its decoder seems to stand still since: it had a picture of what is sent, and time
-    /// to see it.
-    pub fn keyframe_requested(&mut self, now: Instant) -> bool {
-        let had = self.last_keyframe.filter(|_| self.current().is_some());
-        had.is_some_and(|sent| self.freezes.keyframe_requested(now, sent, self.round_trip_time))
-    }
-
-    /// Freezes seen from the subscriber's requests for keyframes.
-    pub fn freezes(&self, now: Instant) -> Freeze {
-        self.freezes.so_far(now)
+    /// When the last packet that begins a keyframe was forwarded.
+    pub fn last_keyframe(&self) -> Option<Instant> {
+        self.last_keyframe
     }
 
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding or layer, waiting for a keyframe, older than the switch, unknown codec).
@@ -331,7 +319,6 @@ impl SendStream {
         let prefix_len = scratch.write_prefix(&rewritten, &content);
         if record.info.starts_keyframe {
             self.last_keyframe = Some(now);
-            self.freezes.keyframe_sent(now);
         }
         let bytes = content.payload.len();
         self.packets += 1;
@@ -483,27 +470,29 @@ impl SendStream {
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
     }
 
-    /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored.
-    pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) {
+    /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored. Gives the round trip
+    /// time where this report tells it.
+    pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) -> Option<Duration> {
         if let Some(recovery) = &mut self.recovery {
             if report.ssrc == recovery.ssrc().0 {
-                return recovery.reported_again(report.fraction_lost);
+                recovery.reported_again(report.fraction_lost);
+                return None;
             }
             if report.ssrc == self.target.ssrc.0 {
                 recovery.reported(report.fraction_lost);
             }
         }
         if report.ssrc != self.target.ssrc.0 {
-            return;
+            return None;
         }
         self.mid_known = true;
         self.fraction_lost = report.fraction_lost;
         self.jitter = report.jitter;
         let answered = self.sent_reports.iter().flatten().find(|(middle, _)| *middle == report.last_sender_report);
-        if let Some((_, sent)) = answered {
-            let elapsed = now.saturating_duration_since(*sent);
-            self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
-        }
+        let (_, sent) = answered?;
+        let elapsed = now.saturating_duration_since(*sent);
+        self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
+        self.round_trip_time
     }
 
     /// After a report: a subscriber that loses packets is asked to hold pictures back for long enough to get them again.

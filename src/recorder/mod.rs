@@ -100,11 +100,11 @@ impl Recorder {
     }
 
     /// The participant asked for a keyframe of a stream.
-    pub fn keyframe_requested(&mut self, now: Instant, stream: &mut SendStream) {
-        let ssrc = Some(stream.target().ssrc);
-        self.decided(now, ssrc, Decision::KeyframeRequested { times: 1 });
-        if stream.keyframe_requested(now) {
-            self.decided(now, ssrc, Decision::FreezeBegan);
+    /// `freezes`: its picture seems to stand still since.
+    pub fn keyframe_requested(&mut self, now: Instant, ssrc: Ssrc, freezes: bool) {
+        self.decided(now, Some(ssrc), Decision::KeyframeRequested { times: 1 });
+        if freezes {
+            self.decided(now, Some(ssrc), Decision::FreezeBegan);
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Arrived {
     pub extended_sequence: u64,
     /// Bytes it is padded by, so that it is as long as its neighbours and leaves in one run with them.
     pub padding: u8,
-    is_video: bool,
+    pub is_video: bool,
     /// More packets of its frame are to come.
     unfinished: bool,
     arrival: Instant,
@@ -112,6 +112,11 @@ impl Gathered {
     /// What is forwarded now.
     pub fn ripe(&self) -> &[Arrived] {
         self.packets.get(..self.ripe).unwrap_or_default()
+    }
+
+    /// When the oldest of what is forwarded now arrived.
+    pub fn oldest_ripe(&self) -> Option<Instant> {
+        self.ripe().iter().map(|arrived| arrived.arrival).min()
     }
 
     /// What was ripe is forwarded.

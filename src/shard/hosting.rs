@@ -12,6 +12,7 @@ use super::data::Channels;
 use super::gather::Gathered;
 use super::inbound::{Inbound, SourceKey};
 use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceDescription, SourceId};
+use super::milestones::Progress;
 use super::outbound::{Outbound, Switched, Waiting};
 use super::peer::Peer;
 use super::source::Source;
@@ -20,22 +21,30 @@ use super::{RoomOnShard, Shard, reports};
 use crate::congestion::feedback::ArrivalLog;
 use crate::media::layers::Wanted;
 use crate::media::round_trip::RoundTrip;
-use crate::negotiation::Session;
+use crate::negotiation::{MediaKind, Session};
 use crate::recorder::decisions::Decision;
 use crate::recorder::{Recorder, Subject};
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, ParticipantId, TrackId};
 use crate::room::participant::ParticipantKey;
+use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
+
+/// How a participant's adaptor hears and is heard.
+struct Ear {
+    events: mpsc::Sender<Event>,
+    data_protocol: Arc<dyn DataProtocol>,
+}
 
 impl Shard {
     /// Carries out an order of a room's home. One about somebody or something that is gone does nothing.
     pub(super) fn carry_out(&mut self, now: Instant, room: RoomKey, order: Order) {
         match order {
-            Order::Host { participant, subject, events, data_protocol, standing } => {
-                self.host(now, room, participant, subject, events, data_protocol, standing);
+            Order::Host { participant, subject, events, data_protocol, standing, admission } => {
+                let ear = Ear { events, data_protocol };
+                self.host(now, room, participant, subject, ear, standing, Progress::new(*admission));
                 self.record_newcomer(now, room, participant);
             }
             Order::Tell { participant, event } => {
@@ -56,8 +65,8 @@ impl Shard {
             Order::StartSource { source, from } => self.add_source(room, &source, from),
             Order::StopSource { source } => self.remove_source(source),
             Order::HandOver { source, to, begin } => self.set_handed(source, to, begin),
-            Order::StartForwarding { subscriber, source, wanted } => {
-                self.start_forwarding(now, room, subscriber, source, wanted);
+            Order::StartForwarding { subscriber, source, wanted, awaited } => {
+                self.start_forwarding(now, room, subscriber, source, wanted, awaited);
             }
             Order::StopForwarding { subscriber, track } => self.stop_forwarding(room, subscriber, &track),
             Order::SetWanted { subscriber, track, wanted } => self.set_wanted(now, room, subscriber, &track, wanted),
@@ -141,9 +150,9 @@ impl Shard {
         room: RoomKey,
         participant: ParticipantKey,
         subject: Subject,
-        events: mpsc::Sender<Event>,
-        data_protocol: Arc<dyn DataProtocol>,
+        ear: Ear,
         standing: Option<ParticipantId>,
+        progress: Progress,
     ) {
         self.counters.guests.add(u64::from(room.home != self.id));
         let room = self.room_here(room);
@@ -163,8 +172,9 @@ impl Shard {
             inbound: Inbound::default(),
             outbound: Outbound::new(standing),
             channels: Channels::default(),
-            data_protocol,
-            events,
+            data_protocol: ear.data_protocol,
+            events: ear.events,
+            progress,
             paths: Vec::new(),
             ufrags: Vec::new(),
             rtcp_ssrc: Ssrc(self.random.next_u32()),
@@ -174,6 +184,7 @@ impl Shard {
             next_nack: None,
             next_feedback: None,
             answered: false,
+            subscription_counts: SubscriptionCounts::default(),
             settled: None,
             leaving: false,
             last_batch: 0,
@@ -226,7 +237,9 @@ impl Shard {
             peer.transport.close(now);
         }
         self.flush_transmits(now, key);
-        let Some(peer) = self.peers.try_remove(key) else { return };
+        let Some(mut peer) = self.peers.try_remove(key) else { return };
+        peer.progress.gone(now, &self.counters);
+        self.counters.quality.layers.replace(&peer.subscription_counts, &SubscriptionCounts::default());
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
         }
@@ -274,6 +287,7 @@ impl Shard {
         };
         let room = self.room_here(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        let is_video = description.media.kind == MediaKind::Video;
         let key = entry.sources.insert(Source::new(origin, description));
         self.by_source.insert(description.id, (room, key));
         if let Origin::Peer(publisher) = origin {
@@ -281,6 +295,7 @@ impl Shard {
                 peer.inbound.bind(description.mid, key);
             }
             self.counters.tracks.add(1);
+            self.counters.video_tracks.add(is_video.into());
         }
     }
 
@@ -296,6 +311,7 @@ impl Shard {
                 peer.inbound.unbind(key);
             }
             self.counters.tracks.subtract(1);
+            self.counters.video_tracks.subtract((source.kind == MediaKind::Video).into());
         }
         self.forget_if_empty(room);
     }
@@ -307,6 +323,7 @@ impl Shard {
         subscriber: ParticipantKey,
         source: SourceId,
         wanted: Wanted,
+        awaited: Option<Instant>,
     ) {
         let Some((room, subscriber)) = self.hosted(room, subscriber) else {
             return;
@@ -318,7 +335,7 @@ impl Shard {
             return;
         };
         let Some(source) = entry.sources.get_mut(key) else { return };
-        let waiting = Waiting::new(key, source, wanted);
+        let waiting = Waiting { awaited, ..Waiting::new(key, source, wanted) };
         if let Some(waits) = peer.outbound.waiting.iter_mut().find(|waits| waits.track == waiting.track) {
             *waits = waiting;
             return;
@@ -405,10 +422,10 @@ impl Shard {
             return;
         };
         if let Some(waiting) = peer.outbound.waiting.iter_mut().find(|waiting| waiting.track == *track) {
-            waiting.wanted = wanted;
+            waiting.want(wanted);
         }
         if let Some(subscription) = peer.outbound.by_track(track) {
-            subscription.wanted = wanted;
+            subscription.want(wanted);
             let source = subscription.source;
             self.select_layer(now, room, subscriber, source);
         }

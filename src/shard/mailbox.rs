@@ -3,6 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::inspect::Question;
+use super::milestones::JoinWatch;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 
@@ -15,6 +16,7 @@ pub enum Message {
         seat: SeatId,
         request: Box<JoinRequest>,
         events: mpsc::Sender<Event>,
+        watch: JoinWatch,
     },
     Command {
         seat: SeatId,
@@ -26,6 +28,13 @@ pub enum Message {
     },
     /// Somebody looks into calls; answered with copies.
     Inspect(Question),
+    /// Only wakes a shard that sleeps, which shows in its turns.
+    LookUp,
+    /// So many participants of rooms at home here are told that the server ends, room by room; answered with how many were.
+    MoveAway {
+        most: usize,
+        told: oneshot::Sender<usize>,
+    },
     /// Every participant is told that the server ends; answered when that is done.
     Shutdown {
         done: oneshot::Sender<()>,

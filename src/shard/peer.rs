@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::data::Channels;
 use super::inbound::Inbound;
+use super::milestones::Progress;
 use super::outbound::Outbound;
 use super::send::{LocalEnd, Route};
 use crate::congestion::feedback::ArrivalLog;
@@ -17,6 +18,7 @@ use crate::recorder::{Recorder, Subject};
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
 use crate::room::participant::ParticipantKey;
+use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
@@ -35,6 +37,8 @@ pub struct Peer {
     pub channels: Channels,
     pub data_protocol: Arc<dyn DataProtocol>,
     pub events: mpsc::Sender<Event>,
+    /// How far it has come on its way into the call.
+    pub progress: Progress,
     /// Addresses that passed an authenticated check, with the local end they came to.
     pub paths: Vec<(SocketAddr, LocalEnd)>,
     /// Local ufrags under which checks find this peer.
@@ -52,6 +56,8 @@ pub struct Peer {
     pub next_feedback: Option<Instant>,
     /// The last batch of packets that had something for the peer.
     pub last_batch: u64,
+    /// Its subscriptions as they are counted.
+    pub subscription_counts: SubscriptionCounts,
     /// Its room was asked to put it out.
     pub leaving: bool,
     /// An offer was answered.

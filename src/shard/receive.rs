@@ -6,6 +6,7 @@ use super::gather::Arrived;
 use super::inbound::{Route as Destination, SourceKey};
 use super::joining::CONNECTED_SETTLING;
 use super::leg::Report;
+use super::peer::Peer;
 use super::send::{LocalEnd, Route};
 use super::source::repair_of;
 use super::timers::Owner;
@@ -16,8 +17,9 @@ use crate::media::cache::RETENTION;
 use crate::media::forward::Packet;
 use crate::media::receive::ReceiveStream;
 use crate::recorder::decisions::Decision;
-use crate::recorder::headers::{Direction, Kind};
+use crate::recorder::headers::{self, Direction};
 use crate::room::model::LeaveReason;
+use crate::telemetry::traffic::Kind;
 use crate::transport::ice::local_ufrag;
 use crate::transport::{CloseReason, DropReason, TransportEvent};
 use crate::wire::Rid;
@@ -58,11 +60,13 @@ impl Shard {
         let header = Header::parse(datagram).map_err(|_| DropReason::Malformed)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let len = peer.transport.open_rtp(now, &header, datagram)?;
+        peer.progress.received(now);
         self.counters.packets_in.add(1);
-        self.counters.bytes_in.add(datagram.len() as u64);
+        let wire_len = datagram.len() as u64;
+        self.counters.bytes_in.add(wire_len);
         let packet = datagram.get_mut(..len).ok_or(DropReason::Malformed)?;
         let clear = packet.get(..header.len).unwrap_or_default();
-        peer.recorder.packet(now, Direction::Received, Kind::Rtp, clear, len);
+        peer.recorder.packet(now, Direction::Received, headers::Kind::Rtp, clear, len);
         if let Some(sequence) = peer.inbound.transport_sequence(&header, packet) {
             peer.arrivals.arrived(now, sequence, header.ssrc);
             if peer.next_feedback.is_none() {
@@ -74,8 +78,11 @@ impl Shard {
         let room = peer.room;
         let place = |source| Place { publisher: key, room, source };
         match peer.inbound.route(&header, packet) {
-            Some(Destination::Media { source, rid }) => self.take_media(now, place(source), rid, header, packet),
+            Some(Destination::Media { source, rid }) => {
+                self.take_media(now, place(source), rid, header, packet, wire_len)
+            }
             Some(Destination::Repair { source, repaired }) => {
+                self.counters.traffic.received.count(Kind::Rtx, 1, wire_len);
                 self.take_repair(now, place(source), repaired, &header, packet);
                 Ok(())
             }
@@ -83,7 +90,7 @@ impl Shard {
         }
     }
 
-    /// A packet of an encoding, as its publisher sent it first.
+    /// A packet of an encoding, as its publisher sent it first. `wire_len`: of the datagram.
     fn take_media(
         &mut self,
         now: Instant,
@@ -91,9 +98,11 @@ impl Shard {
         rid: Option<Rid>,
         header: Header,
         packet: &[u8],
+        wire_len: u64,
     ) -> Result<(), DropReason> {
         let entry = self.rooms.get_mut(place.room).ok_or(DropReason::UnknownAddress)?;
         let source = entry.sources.get_mut(place.source).ok_or(DropReason::TooManyStreams)?;
+        self.counters.traffic.received.count(source.kind.into(), 1, wire_len);
         let Some(index) = source.encoding_of(rid) else {
             return Ok(());
         };
@@ -185,6 +194,10 @@ impl Shard {
         let key = self.owner(&arrival)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let handled = peer.transport.handle_dtls(now, arrival.from, datagram);
+        if handled.is_ok() {
+            peer.progress.greeted(now);
+            self.counters.traffic.received.count(Kind::Data, 1, datagram.len() as u64);
+        }
         self.flush(now, key);
         handled
     }
@@ -202,6 +215,9 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key) else { return };
         while let Some(datagram) = peer.transport.poll_transmit(now) {
             if let Some(route) = peer.route_to(datagram.to) {
+                if classify(&datagram.bytes) == Some(Protocol::Dtls) {
+                    self.counters.traffic.sent.count(Kind::Data, 1, datagram.bytes.len() as u64);
+                }
                 self.batch.push_bytes(route, &datagram.bytes);
             }
         }
@@ -209,7 +225,12 @@ impl Shard {
 
     fn transport_event(&mut self, now: Instant, key: usize, event: TransportEvent) {
         match event {
-            TransportEvent::AddressLearnt(address) => self.claim_address(key, address),
+            TransportEvent::AddressLearnt(address) => {
+                self.claim_address(key, address);
+                if let Some(peer) = self.peers.get_mut(key) {
+                    peer.progress.checked(now, &self.counters);
+                }
+            }
             TransportEvent::AddressForgotten(address) => {
                 if self.by_address.get(&address) == Some(&key) {
                     self.by_address.remove(&address);
@@ -227,7 +248,10 @@ impl Shard {
                 }
             }
             TransportEvent::Closed(reason) => {
-                tracing::debug!(?reason, "transport closed");
+                if let Some(Peer { progress, .. }) = self.peers.get_mut(key) {
+                    tracing::debug!(room = %progress.room(), participant = %progress.participant(), ?reason, "transport closed");
+                    progress.closed(now, reason, &self.counters);
+                }
                 if reason == CloseReason::DtlsClosed {
                     return self.put_out(now, key, LeaveReason::ClientLeft);
                 }
@@ -251,6 +275,10 @@ impl Shard {
 
     fn transport_connected(&mut self, now: Instant, key: usize) {
         self.counters.connected.add(1);
+        let expected = self.expected_media(key);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.progress.connected(now, expected, &self.counters);
+        }
         let Some((room, participant)) = self.seat_of(key) else {
             return;
         };

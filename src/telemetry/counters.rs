@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::histogram::Histogram;
+use super::outcomes::{DtlsOutcomes, IceOutcomes, SetUpSeconds};
+use super::quality::Quality;
+use super::traffic::{Tally, Traffic};
 use crate::media::forward::Refusal;
 use crate::transport::DropReason;
 
@@ -32,9 +36,13 @@ impl Counter {
 pub struct ShardCounters {
     /// Share of time its thread did not sleep, percent.
     pub busy_percent: Counter,
+    /// How often its thread has looked at everything: stands still while it sleeps, or is stuck.
+    pub turns: Counter,
     pub rooms: Counter,
     pub participants: Counter,
     pub tracks: Counter,
+    /// Among [`tracks`](Self::tracks).
+    pub video_tracks: Counter,
     pub subscriptions: Counter,
     pub joins: Counter,
     pub joins_refused: Counter,
@@ -65,6 +73,8 @@ pub struct ShardCounters {
     /// Packets that were missing and asked for, or about to be, in vain.
     pub given_up: Counter,
     pub keyframe_requests_in: Counter,
+    /// FIR (RFC 5104, section 4.3.1) among them.
+    pub firs_in: Counter,
     pub keyframe_requests_out: Counter,
     /// Pictures that began with a keyframe in the cache.
     pub keyframes_reused: Counter,
@@ -85,6 +95,25 @@ pub struct ShardCounters {
     pub legs_lost: Counter,
     pub strangers: Counter,
     pub dropped: Dropped,
+    /// From being asked to join until the transport is connected.
+    pub join_duration: Histogram<SetUpSeconds>,
+    /// From being asked to join until the first packet is forwarded to the participant, where something flows.
+    pub first_media_duration: Histogram<SetUpSeconds>,
+    /// From the beginning of a video subscription until its first keyframe is sent.
+    pub first_frame_duration: Histogram<SetUpSeconds>,
+    pub ice: IceOutcomes,
+    pub dtls: DtlsOutcomes,
+    pub traffic: Traffic,
+    pub quality: Quality,
+}
+
+impl ShardCounters {
+    /// Media sent to one subscriber.
+    pub fn media_sent(&self, tally: &Tally) {
+        self.packets_out.add(tally.packets());
+        self.bytes_out.add(tally.bytes());
+        tally.count_in(&self.traffic.sent);
+    }
 }
 
 /// Datagrams dropped, by reason.

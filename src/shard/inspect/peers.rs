@@ -144,7 +144,7 @@ fn peer_snapshot(
     peer: &Peer,
     left: &mut usize,
 ) -> PeerSnapshot {
-    let subscriptions = subscriptions(now, entry, &peer.outbound, *left);
+    let subscriptions = subscriptions(entry, &peer.outbound, *left);
     *left -= subscriptions.len();
     let published = peer.inbound.sources().filter_map(|source| entry.sources.get(source));
     PeerSnapshot {
@@ -195,14 +195,14 @@ fn encoding_snapshot(encoding: &Encoding) -> EncodingSnapshot {
     }
 }
 
-fn subscriptions(now: Instant, entry: &RoomOnShard, outbound: &Outbound, most: usize) -> Vec<SubscriptionSnapshot> {
+fn subscriptions(entry: &RoomOnShard, outbound: &Outbound, most: usize) -> Vec<SubscriptionSnapshot> {
     let some = outbound.subscriptions().take(most);
-    some.map(|subscription| subscription_snapshot(now, entry.sources.get(subscription.source), subscription)).collect()
+    some.map(|subscription| subscription_snapshot(entry.sources.get(subscription.source), subscription)).collect()
 }
 
-fn subscription_snapshot(now: Instant, source: Option<&Source>, subscription: &Subscription) -> SubscriptionSnapshot {
+fn subscription_snapshot(source: Option<&Source>, subscription: &Subscription) -> SubscriptionSnapshot {
     let (stream, tally) = (&subscription.stream, &subscription.tally);
-    let freezes = stream.freezes(now);
+    let freezes = subscription.freezes();
     SubscriptionSnapshot {
         track: subscription.track.clone(),
         publisher: source.map_or_else(|| subscription.publisher.clone(), |source| source.publisher_id.clone()),
