@@ -1,6 +1,8 @@
 //! The whole server over TLS: a client joins by `wss://` in development mode, and `sfumato doctor` finds what is wrong and what
 //! is not, with the server running and without.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it is wrong")]
+
 mod support;
 
 use std::fs;
