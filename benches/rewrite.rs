@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sfumato::media::cache::PacketCache;
-use sfumato::media::forward::{RtxTarget, SendStream, Target};
+use sfumato::media::forward::{RtxTarget, Scratch, SendStream, Target};
 use sfumato::media::layers::Selection;
 use sfumato::wire::codec::Codec;
 use sfumato::wire::{Mid, PayloadType, Ssrc};
@@ -35,14 +35,14 @@ fn rewrite(criterion: &mut Criterion) {
     let packets: Vec<_> = (0..PACKETS).map(|n| support::video(n, support::VIDEO_BYTES)).collect();
     let mut stream = SendStream::new(target(), &mut StdRng::seed_from_u64(1));
     stream.select(Some(Selection::all(0)));
-    let mut sequence = 0;
+    let (mut sequence, mut scratch) = (0, Scratch::default());
     criterion.bench_function("rewrite/vp8 for one subscriber", |b| {
         b.iter(|| {
             let packet = &packets[sequence as usize % packets.len()];
             let mut record = support::record(packet, 0).expect("a record");
             record.extended_sequence = 70_000 + sequence;
             sequence += 1;
-            stream.forward(now, &record, &source, packet, 0).map(|out| out.extended_sequence)
+            stream.forward(now, &record, &source, packet, 0, &mut scratch).map(|out| out.extended_sequence)
         });
     });
 }
@@ -56,7 +56,7 @@ fn remembered(criterion: &mut Criterion) {
     let rtx = RtxTarget { ssrc: Ssrc(10), payload_types: vec![(PayloadType(100), PayloadType(101))] };
     stream.retransmit_to(rtx, &mut StdRng::seed_from_u64(1));
     stream.select(Some(Selection::all(0)));
-    let (mut sequence, mut newest) = (0, 0);
+    let (mut sequence, mut newest, mut scratch) = (0, 0, Scratch::default());
     criterion.bench_function("rewrite/vp8, remembered for retransmission", |b| {
         b.iter(|| {
             let packet = &packets[sequence as usize % packets.len()];
@@ -64,7 +64,9 @@ fn remembered(criterion: &mut Criterion) {
             record.extended_sequence = 70_000 + sequence;
             let now = start + Duration::from_millis(4 * sequence);
             sequence += 1;
-            newest = stream.forward(now, &record, &source, packet, 0).map_or(newest, |out| out.extended_sequence);
+            newest = stream
+                .forward(now, &record, &source, packet, 0, &mut scratch)
+                .map_or(newest, |out| out.extended_sequence);
         });
     });
     // Each was sent again a moment ago, or is not there.

@@ -18,10 +18,8 @@ pub const CACHE_BYTES: usize = 1 << 20;
 /// Packets kept of one RTP stream: one second at 4,000 packets a second.
 pub const CACHE_RECORDS: usize = 4096;
 /// Packets remembered of what one subscriber was sent of one stream, to retransmit from: a second at 2,000 packets a second;
-/// a screen at 8 Mbit/s makes 900. 40 bytes each.
+/// a screen at 8 Mbit/s makes 900. 24 bytes each.
 pub const SENT_PACKETS: usize = 2048;
-/// Their rewritten headers and payload descriptors, bytes: 20 to 40 for a packet.
-pub const SENT_BYTES: usize = 64 * 1024;
 /// Packets one datagram from a subscriber may ask for again (RFC 4585, section 6.2.1); the rest is ignored. Receivers ask for no more
 /// than a thousand before they want a keyframe, and of few of these at once; a datagram could name 6,000.
 pub const NACKED_PACKETS: usize = 512;
@@ -140,6 +138,19 @@ pub const HTTP_SESSION_REQUESTS: usize = 8;
 
 /// TCP connections, WebSockets included: past that new ones wait in the kernel's backlog.
 pub const HTTP_CONNECTIONS: u32 = 16_384;
+/// Requests and signalling connections of one client address at a time, unless a setting says otherwise; a network of 64 bits
+/// counts as one address with IPv6. A large office behind one address fits, and eight such are needed to take every connection.
+pub const ADDRESS_CONNECTIONS: u32 = 2048;
+/// Times that number of TCP connections, which may be idle, come from one address before it gets no more.
+pub const ADDRESS_CONNECTIONS_IDLE_FACTOR: u32 = 2;
+/// Proxies between a client and the server that are looked through; a header that names more is malformed.
+pub const FORWARDED_HOPS: usize = 16;
+/// TLS handshakes that have state at a time, some 50 KiB each; others wait. Two cores do some thousand a second.
+pub const TLS_HANDSHAKES: usize = 1024;
+/// Time for a TLS handshake, waiting for a place included: three round trips of a bad mobile link.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A file with certificates or a key, bytes: a chain takes 10 KiB.
+pub const TLS_FILE_BYTES: u64 = 256 * 1024;
 /// TCP connections to the operations server: Prometheus, probes and people, some of each.
 pub const OPERATIONS_CONNECTIONS: u32 = 64;
 /// Time for a request's line and headers to arrive, and for an idle connection to send its next.

@@ -17,7 +17,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::{self, BindError};
+use crate::api::tls::{self, TlsError};
+use crate::api::{self, BindError, ClientAddresses, Site, Tls};
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::limits;
@@ -52,6 +53,8 @@ pub enum ServerError {
     Thread(#[from] io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("no address to offer to clients: name one with --node-ip")]
     NoCandidates,
 }
@@ -61,6 +64,8 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let registry = Registry::new();
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
     let http_counters = Arc::new(whip::Counters::new(&registry)?);
+    let tls = secure(&config, &registry)?;
+    let clients = ClientAddresses::new(&config.clients, &registry)?;
     let listeners = api::bind(&config)?;
     let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
@@ -82,18 +87,28 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let operations = api::serve_operations(operations_listeners, operations, async move { _ = end.await });
     let operations = tokio::spawn(operations);
     let router = api::router(signalling, answering, api::probes(), api::page::embedded);
+    let router = api::client_address::told_apart(router, clients.clone());
+    let site = Site { router, tls, clients: Some(clients) };
     let farewell = async move {
         ended_by_signal().await;
         tracing::info!("stopping");
         let _ = tokio::time::timeout(FAREWELL, rooms.shut_down()).await;
     };
-    api::serve(listeners, router, farewell).await;
+    api::serve(listeners, site, farewell).await;
     shards.stop();
     drop(ended);
     if let Err(error) = operations.await {
         tracing::error!(%error, "the operations server had ended");
     }
     Ok(())
+}
+
+/// TLS of the public port where it is configured, kept current from here on.
+fn secure(config: &Config, registry: &Registry) -> Result<Option<Arc<Tls>>, ServerError> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let tls = Tls::load(files, tls::Counters::new(registry)?)?;
+    tokio::spawn(tls.clone().keep_current());
+    Ok(Some(tls))
 }
 
 /// Prints for the human who started the server where it is.

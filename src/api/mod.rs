@@ -4,11 +4,15 @@
 //! What always holds: every answer names the server; any origin may ask, as tokens and not cookies let a client in; a
 //! path that is not served answers 404 with a text.
 
+mod address_places;
 pub mod banner;
+pub mod client_address;
+mod forwarded;
 pub mod listen;
 pub mod operations;
 pub mod page;
 pub mod serve;
+pub mod tls;
 
 use std::time::Duration;
 
@@ -19,8 +23,10 @@ use axum::response::Response;
 use axum::routing::get;
 use tower_http::cors::{Any, CorsLayer};
 
+pub use client_address::{ClientAddress, ClientAddresses};
 pub use listen::{BindError, bind, bind_operations};
-pub use serve::{serve, serve_operations};
+pub use serve::{Site, serve, serve_operations};
+pub use tls::Tls;
 
 /// How long a browser may remember that any origin may ask.
 pub const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);

@@ -17,6 +17,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 pub use ice_servers::IceServer;
 
 use crate::limits;
@@ -32,6 +34,9 @@ pub struct Config {
     /// Publicly known keys, tokens handed out, loopback addresses.
     pub development: bool,
     pub http: Http,
+    /// `None`: the public port speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    pub clients: Clients,
     pub operations: Operations,
     pub keys: ApiKeys,
     pub media: Media,
@@ -48,6 +53,22 @@ pub struct Http {
     pub port: u16,
 }
 
+/// The certificate chain and its private key, PEM files both.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// How clients of the public port are told apart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Clients {
+    /// Proxies whose word on a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Requests and signalling connections of one client address at a time. 0: no limit.
+    pub connections_per_address: u32,
+}
+
 /// Where metrics and probes are served, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Operations {
@@ -59,7 +80,7 @@ pub struct Operations {
     pub compatible_names: bool,
 }
 
-/// Secrets by API key; tokens are signed with them. Never empty.
+/// Secrets by API key; tokens are signed with them. A server has at least one.
 pub type ApiKeys = BTreeMap<String, Secret>;
 
 /// A shared secret. Never shown.
@@ -161,19 +182,42 @@ fn suggestion(similar: &Option<String>) -> String {
     similar.as_ref().map(|key| format!("; did you mean `{key}`?")).unwrap_or_default()
 }
 
-/// Reads flags (`args` starts with the program's name), variables and the file they name.
+/// Who can do without API keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeysNeeded {
+    Always,
+    /// They are read if there are any, and judged as for a server.
+    IfServing,
+}
+
+/// The program's command line with a flag for each setting.
+pub fn command() -> clap::Command {
+    settings::command()
+}
+
+/// Reads flags (`args` starts with the program's name), variables and the file they name, for a server.
 pub fn load(
     args: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
+    let mut flags = command().try_get_matches_from(args).map_err(ConfigError::Usage)?;
+    from_flags(&mut flags, environment, KeysNeeded::Always)
+}
+
+/// The same of flags that were matched with [`command`], or with a subcommand of it.
+pub fn from_flags(
+    flags: &mut clap::ArgMatches,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    keys: KeysNeeded,
+) -> Result<Loaded, ConfigError> {
     let mut given = Given::default();
-    given.add_flags(args)?;
+    given.add_flags(flags);
     given.add_environment(environment);
     let file = match given.config_file()? {
         Some(path) => Some((format!("the file {}", path.display()), read(path)?)),
         None => None,
     };
-    resolve(given, file)
+    resolve(given, file, keys)
 }
 
 fn read(path: PathBuf) -> Result<String, ConfigError> {
@@ -186,7 +230,7 @@ fn read(path: PathBuf) -> Result<String, ConfigError> {
 }
 
 /// `file`: how to call it in an error, and its text.
-fn resolve(mut given: Given, file: Option<(String, String)>) -> Result<Loaded, ConfigError> {
+fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded) -> Result<Loaded, ConfigError> {
     if let Some((name, text)) = file {
         given.add_file(&name, &text)?;
     }
@@ -198,6 +242,8 @@ fn resolve(mut given: Given, file: Option<(String, String)>) -> Result<Loaded, C
     };
     let config = Config {
         development,
+        tls: tls(&given)?,
+        clients: clients(&given)?,
         operations: operations(&given, development, &http)?,
         http,
         media: media(&given)?,
@@ -207,9 +253,32 @@ fn resolve(mut given: Given, file: Option<(String, String)>) -> Result<Loaded, C
             json: given.read("logging.json", |value| value.boolean())?.unwrap_or(false),
         },
         // Last: a wrong value is better told than that nothing can work without keys.
-        keys: keys(&given, development, &mut warnings)?,
+        keys: keys(&given, development, needed, &mut warnings)?,
     };
     Ok(Loaded { config, warnings })
+}
+
+fn tls(given: &Given) -> Result<Option<TlsFiles>, ConfigError> {
+    let certificate = given.read("tls.cert_file", |value| value.path())?;
+    let key = given.read("tls.key_file", |value| value.path())?;
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            Err(given.wrong("tls.cert_file", "the private key is missing: name its file with --tls-key".to_owned()))
+        }
+        (None, Some(_)) => {
+            Err(given.wrong("tls.key_file", "the certificate is missing: name its file with --tls-cert".to_owned()))
+        }
+    }
+}
+
+fn clients(given: &Given) -> Result<Clients, ConfigError> {
+    let connections = given.read("connections_per_address", |value| value.integer(0..=u32::MAX))?;
+    Ok(Clients {
+        trusted_proxies: given.read("trusted_proxies", |value| value.networks())?.unwrap_or_default(),
+        connections_per_address: connections.unwrap_or(limits::ADDRESS_CONNECTIONS),
+    })
 }
 
 fn operations(given: &Given, development: bool, http: &Http) -> Result<Operations, ConfigError> {
@@ -221,13 +290,19 @@ fn operations(given: &Given, development: bool, http: &Http) -> Result<Operation
     })
 }
 
-fn keys(given: &Given, development: bool, warnings: &mut Vec<String>) -> Result<ApiKeys, ConfigError> {
+fn keys(
+    given: &Given,
+    development: bool,
+    needed: KeysNeeded,
+    warnings: &mut Vec<String>,
+) -> Result<ApiKeys, ConfigError> {
     let keys = given.read("keys", |value| value.keys())?.unwrap_or_default();
     if keys.is_empty() {
         let (key, secret) = DEVELOPMENT_KEY;
-        return match development {
-            true => Ok(ApiKeys::from([(key.to_owned(), Secret::new(secret))])),
-            false => Err(ConfigError::NoKeys),
+        return match (development, needed) {
+            (true, _) => Ok(ApiKeys::from([(key.to_owned(), Secret::new(secret))])),
+            (false, KeysNeeded::IfServing) => Ok(keys),
+            (false, KeysNeeded::Always) => Err(ConfigError::NoKeys),
         };
     }
     for (key, secret) in &keys {

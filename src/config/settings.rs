@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::Value;
 
 use super::value::SettingValue;
@@ -57,6 +57,25 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Addresses to serve signalling and the page on, by commas; default: all, or loopback in development mode",
     ),
     value("port", "port", "PORT", "TCP port of signalling and the page; 0 takes any free one; default: 7880"),
+    value(
+        "tls.cert_file",
+        "tls-cert",
+        "FILE",
+        "Certificate chain (PEM) to serve HTTPS and wss:// with, read anew when it changes; default: none, plain HTTP",
+    ),
+    value("tls.key_file", "tls-key", "FILE", "Private key (PEM) of that certificate"),
+    value(
+        "trusted_proxies",
+        "trusted-proxies",
+        "CIDR",
+        "Networks of proxies whose Forwarded or X-Forwarded-For headers are believed, by commas; default: none",
+    ),
+    value(
+        "connections_per_address",
+        "connections-per-address",
+        "N",
+        "Requests and signalling connections of one client address at a time; loopback is exempt; 0: no limit; default: 2048",
+    ),
     value(
         "rtc.udp_port",
         "udp-port",
@@ -160,15 +179,14 @@ impl Given {
         self.values.entry(key).or_insert(SettingValue { name, value });
     }
 
-    pub fn add_flags(&mut self, args: impl IntoIterator<Item = OsString>) -> Result<(), ConfigError> {
-        let mut matches = command().try_get_matches_from(args).map_err(ConfigError::Usage)?;
+    /// `matches` of a command with the flags of [`command`].
+    pub fn add_flags(&mut self, matches: &mut ArgMatches) {
         self.config_file = matches.remove_one::<String>("config").map(PathBuf::from);
         for setting in SETTINGS {
             if let Some(text) = matches.remove_one::<String>(setting.flag) {
                 self.add(setting.key, format!("--{}", setting.flag), Value::String(text));
             }
         }
-        Ok(())
     }
 
     /// Variables without the prefix are not looked at.
@@ -207,9 +225,11 @@ impl Given {
     }
 }
 
-fn command() -> Command {
+/// The program's command line with a flag for each setting; a subcommand takes them too.
+pub(super) fn command() -> Command {
     let config = Arg::new("config")
         .long("config")
+        .global(true)
         .value_name("FILE")
         .help(format!("Read settings from a YAML file [variable: {}]", variable("config")));
     Command::new("sfumato")
@@ -222,7 +242,8 @@ fn command() -> Command {
 
 fn flag(setting: &Setting) -> Arg {
     let help = format!("{} [variable: {}, key: {}]", setting.help, setting.variable(), setting.key);
-    let arg = Arg::new(setting.flag).long(setting.flag).value_name(setting.value).action(ArgAction::Set).help(help);
+    let arg = Arg::new(setting.flag).long(setting.flag).value_name(setting.value);
+    let arg = arg.global(true).action(ArgAction::Set).help(help);
     match setting.switch {
         true => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         // A negative number is a wrong value, not an unknown flag.

@@ -5,10 +5,11 @@ use super::*;
 const KEYS: &str = "keys: {app: 0123456789abcdef0123456789abcdef}\n";
 
 fn try_with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Loaded, ConfigError> {
+    let args = std::iter::once("sfumato").chain(flags.iter().copied()).map(OsString::from);
     let mut given = Given::default();
-    given.add_flags(std::iter::once("sfumato").chain(flags.iter().copied()).map(OsString::from))?;
+    given.add_flags(&mut command().try_get_matches_from(args).map_err(ConfigError::Usage)?);
     given.add_environment(environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
-    resolve(given, Some(("the file test.yaml".to_owned(), file.to_owned())))
+    resolve(given, Some(("the file test.yaml".to_owned(), file.to_owned())), KeysNeeded::Always)
 }
 
 fn with(flags: &[&str], environment: &[(&str, &str)], file: &str) -> Loaded {
@@ -57,6 +58,14 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         "--room-max-participants",
         "4",
         "--room-auto-create=false",
+        "--tls-cert",
+        "chain.pem",
+        "--tls-key",
+        "key.pem",
+        "--trusted-proxies",
+        "10.0.0.0/8,2001:db8::7",
+        "--connections-per-address",
+        "9",
         "--log-level",
         "debug",
         "--log-json",
@@ -80,6 +89,10 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         ("SFUMATO_ROOM_DEPARTURE_TIMEOUT", "2"),
         ("SFUMATO_ROOM_MAX_PARTICIPANTS", "4"),
         ("SFUMATO_ROOM_AUTO_CREATE", "0"),
+        ("SFUMATO_TLS_CERT", "chain.pem"),
+        ("SFUMATO_TLS_KEY", "key.pem"),
+        ("SFUMATO_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::7"),
+        ("SFUMATO_CONNECTIONS_PER_ADDRESS", "9"),
         ("SFUMATO_LOG_LEVEL", "debug"),
         ("SFUMATO_LOG_JSON", "yes"),
         ("SFUMATO_METRICS_PORT", "1"),
@@ -89,6 +102,11 @@ fn every_setting_is_read_from_flags_and_from_variables() {
     let expected = Config {
         development: true,
         http: Http { bind: vec![[127, 0, 0, 1].into()], port: 0 },
+        tls: Some(TlsFiles { certificate: "chain.pem".into(), key: "key.pem".into() }),
+        clients: Clients {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::7/128".parse().unwrap()],
+            connections_per_address: 9,
+        },
         operations: Operations {
             bind: vec!["::1".parse().unwrap(), "192.0.2.2".parse().unwrap()],
             port: 1,
@@ -222,6 +240,11 @@ fn wrong_values_are_named_with_where_they_stand() {
         (&["--bind", "localhost"], &[], "", &["--bind", "localhost"]),
         (&["--shards", "0"], &[], KEYS, &["--shards", "256"]),
         (&["--udp-port", "65535", "--shards", "2"], &[], KEYS, &["--udp-port", "65535"]),
+        (&["--tls-cert", "chain.pem"], &[], KEYS, &["--tls-cert", "--tls-key"]),
+        (&[], &[], "tls: {key_file: key.pem}", &["`tls.key_file`", "--tls-cert"]),
+        (&["--tls-cert", "", "--tls-key", "k"], &[], KEYS, &["--tls-cert", "path"]),
+        (&["--trusted-proxies", "10.0.0.0/33"], &[], KEYS, &["--trusted-proxies", "10.0.0.0/33"]),
+        (&[], &[], "trusted_proxies: [proxy.example]", &["`trusted_proxies`", "proxy.example"]),
         (&["--dev=maybe"], &[], "", &["--dev", "maybe"]),
         (&[], &[], "logging: {level: loud}", &["`logging.level`", "loud"]),
         (&[], &[], "rtc: 5", &["`rtc`"]),
@@ -235,6 +258,18 @@ fn wrong_values_are_named_with_where_they_stand() {
             assert!(text.contains(part), "{text:?} lacks {part:?}");
         }
     }
+}
+
+#[test]
+fn trusted_networks_are_read_in_the_form_addresses_are_compared_in() {
+    let networks = |text: &str| {
+        let loaded = with(&["--trusted-proxies", text], &[], KEYS);
+        loaded.config.clients.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(networks("10.1.2.3/8, 192.0.2.7"), ["10.0.0.0/8", "192.0.2.7/32"]);
+    assert_eq!(networks("::ffff:10.1.0.0/112,::ffff:192.0.2.7"), ["10.1.0.0/16", "192.0.2.7/32"]);
+    assert_eq!(networks(""), [""; 0]);
+    assert_eq!(networks("::/0"), ["::/0"]);
 }
 
 #[test]

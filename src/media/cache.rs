@@ -79,6 +79,12 @@ impl PacketCache {
         here.then_some((&record.packet, record.len))
     }
 
+    /// The whole of a number that was put in, of which the low bits are known.
+    pub fn extended(&self, low: u32) -> u64 {
+        let newest = self.newest.unwrap_or(0);
+        newest.wrapping_sub(u64::from((newest as u32).wrapping_sub(low)))
+    }
+
     /// The highest number that was put in.
     pub fn newest(&self) -> Option<u64> {
         self.newest

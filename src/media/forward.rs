@@ -16,10 +16,10 @@ use super::keyframe::{RECENTLY_SERVED, Wish};
 use super::layers::Selection;
 use super::receive::ClockReference;
 use crate::wire::codec::dependency_descriptor::attached_structure;
-use crate::wire::codec::{Codec, PayloadInfo, red};
+use crate::wire::codec::{Codec, PayloadInfo};
 use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::rtcp::{ReceptionReport, SenderInfo};
-use crate::wire::rtp::{Header, HeaderWriter};
+use crate::wire::rtp::Header;
 use crate::wire::{Mid, PayloadType, Ssrc};
 
 mod budget;
@@ -45,6 +45,8 @@ pub use recovery::{Refusal, RtxTarget, is_last_time};
 use sequence::SequenceMap;
 use templates::Templates;
 use timestamp::TimestampMap;
+pub use write::Scratch;
+use write::{ORIGINAL_SEQUENCE_BYTES, Stamp};
 
 /// Sender reports remembered for the round trip time: a report may be answered after the next was sent.
 const SENDER_REPORTS: usize = 4;
@@ -83,7 +85,7 @@ impl Target {
     }
 }
 
-/// A rewritten packet: header and prefix lie in the sender's scratch space, the payload stays where it is.
+/// A rewritten packet: header and prefix lie in scratch space, the payload stays where it is.
 pub struct Outgoing<'a> {
     /// Low 16 bits stand in the header. Starts below 2^15.
     pub extended_sequence: u64,
@@ -153,8 +155,6 @@ pub struct SendStream {
     round_trip_time: Option<Duration>,
     /// Middle bits of the NTP times of the last reports and when they were made, newest first.
     sent_reports: [Option<(u32, Instant)>; SENDER_REPORTS],
-    header: HeaderWriter,
-    prefix: [u8; red::HEADERS_BYTES],
 }
 
 impl SendStream {
@@ -182,8 +182,6 @@ impl SendStream {
             fraction_lost: 0,
             round_trip_time: None,
             sent_reports: [None; SENDER_REPORTS],
-            header: HeaderWriter::new(false, PayloadType(0), 0, 0, target.ssrc),
-            prefix: [0; red::HEADERS_BYTES],
             target,
         }
     }
@@ -277,14 +275,15 @@ impl SendStream {
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding or layer, waiting for a keyframe, older than the switch, unknown codec).
     /// `packet` is the whole plain packet, `source` its publisher's extension map, `padding` the bytes that will be padded
     /// (RFC 3550, section 5.1).
-    pub fn forward(
+    pub fn forward<'a>(
         &mut self,
         now: Instant,
         record: &Packet,
         source: &ExtensionMap,
         packet: &[u8],
         padding: u8,
-    ) -> Option<Outgoing<'_>> {
+        scratch: &'a mut Scratch,
+    ) -> Option<Outgoing<'a>> {
         let fate = self.fate(record);
         if fate == Fate::Ignored {
             return None;
@@ -301,20 +300,26 @@ impl SendStream {
             return None;
         }
         let rewritten = self.rewrite(now, record, fate, source, packet)?;
-        self.write_header(record, &rewritten, content.payload_type, padding > 0, source, packet);
-        let prefix_len = self.write_prefix(&rewritten, &content);
+        let extended_sequence = rewritten.extended_sequence;
+        let stamp = Stamp {
+            payload_type: content.payload_type,
+            sequence_number: extended_sequence as u16,
+            ssrc: self.target.ssrc,
+            padded: padding > 0,
+        };
+        self.write_header(scratch, stamp, record, &rewritten, source, packet);
+        let prefix_len = scratch.write_prefix(&rewritten, &content);
         if record.info.starts_keyframe {
             self.last_keyframe = Some(now);
         }
+        let bytes = content.payload.len();
         self.packets += 1;
-        self.bytes += content.payload.len() as u64;
-        let extended_sequence = rewritten.extended_sequence;
-        let payload = content.end.checked_sub(content.payload.len())?..content.end;
-        let (header, prefix) = (self.header.finish(), self.prefix.get_mut(..prefix_len)?);
+        self.bytes += bytes as u64;
         if let Some(recovery) = &mut self.recovery {
-            recovery.sent(now, record, extended_sequence, header, prefix, &payload);
+            recovery.sent(now, record, &rewritten, self.templates.structure, bytes);
         }
-        Some(Outgoing { extended_sequence, header, prefix, payload })
+        let (header, prefix) = scratch.written(prefix_len)?;
+        Some(Outgoing { extended_sequence, header, prefix, payload: content.end.checked_sub(bytes)?..content.end })
     }
 
     /// What the subscriber asks for by a sequence number: where it is, if it may be sent again now.
@@ -323,9 +328,39 @@ impl SendStream {
         recovery.find(now, sequence_number, self.round_trip_time)
     }
 
-    /// The retransmission of what was found and is in the cache still.
-    pub fn retransmit(&mut self, now: Instant, found: &Remembered) -> Option<Outgoing<'_>> {
-        self.recovery.as_mut()?.write(now, found)
+    /// The retransmission (RFC 4588) of what was found: the packet as it was sent, in a stream of its own. `record`, `source` and `packet` are
+    /// as they were for [`forward`](Self::forward). Its payload begins before that of the source's packet, by what the original
+    /// sequence number takes.
+    pub fn retransmit<'a>(
+        &mut self,
+        now: Instant,
+        found: &Remembered,
+        record: &Packet,
+        source: &ExtensionMap,
+        packet: &[u8],
+        scratch: &'a mut Scratch,
+    ) -> Result<Outgoing<'a>, Refusal> {
+        // The publisher may have begun anew under another SSRC since, with the same numbers; or with other layers.
+        let outdated = found.rewritten.announced.is_some() && found.structure != self.templates.structure;
+        if found.origin != Origin::of(record) || outdated {
+            return Err(Refusal::Gone);
+        }
+        let content = self.content(record, packet).ok_or(Refusal::Gone)?;
+        let bytes = content.payload.len();
+        let recovery = self.recovery.as_mut().ok_or(Refusal::Gone)?;
+        let payload_type = recovery.payload_type(content.payload_type).ok_or(Refusal::Gone)?;
+        if !recovery.allows(found, bytes) {
+            return Err(Refusal::OverBudget);
+        }
+        let extended_sequence = recovery.spend(now, found, bytes);
+        let stamp =
+            Stamp { payload_type, sequence_number: extended_sequence as u16, ssrc: recovery.ssrc(), padded: false };
+        self.write_header(scratch, stamp, record, &found.rewritten, source, packet);
+        let prefix_len = scratch.write_prefix(&found.rewritten, &content);
+        let original = found.rewritten.extended_sequence as u16;
+        let (header, prefix) = scratch.written_again(original, prefix_len).ok_or(Refusal::Gone)?;
+        let start = (content.end - bytes).checked_sub(ORIGINAL_SEQUENCE_BYTES).ok_or(Refusal::Gone)?;
+        Ok(Outgoing { extended_sequence, header, prefix, payload: start..content.end })
     }
 
     /// The stream forwarded now.

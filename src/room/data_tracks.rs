@@ -36,7 +36,7 @@ impl Room {
         participant.info_mut().data_tracks.push(track.clone());
         self.tracks.add_data(track.id.clone(), key);
         let id = track.id.clone();
-        self.tell(key, Event::DataTrackPublished { track });
+        self.tell(key, Event::DataTrackPublished { track: Box::new(track) });
         self.changed(now, key, true, Urgency::AtOnce);
         for subscriber in self.participants.keys().copied().collect::<Vec<_>>() {
             self.reconcile_data(subscriber, std::slice::from_ref(&id));
@@ -53,7 +53,7 @@ impl Room {
         };
         let track = participant.info_mut().data_tracks.remove(index);
         let id = track.id.clone();
-        self.tell(key, Event::DataTrackUnpublished { track });
+        self.tell(key, Event::DataTrackUnpublished { track: Box::new(track) });
         self.changed(now, key, true, Urgency::AtOnce);
         self.end_data_tracks(&[id]);
     }

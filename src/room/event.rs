@@ -32,7 +32,7 @@ pub enum Event {
     /// The answer to an announcement. The track is shown to others once it is matched to a section.
     TrackAnnounced {
         client_id: String,
-        track: TrackInfo,
+        track: Box<TrackInfo>,
     },
     AnnouncementRefused {
         client_id: String,
@@ -75,14 +75,14 @@ pub enum Event {
         reason: SubscriptionFailure,
     },
     DataTrackPublished {
-        track: DataTrackInfo,
+        track: Box<DataTrackInfo>,
     },
     DataTrackRefused {
         handle: u16,
         reason: RequestRefusal,
     },
     DataTrackUnpublished {
-        track: DataTrackInfo,
+        track: Box<DataTrackInfo>,
     },
     /// All data tracks this participant is subscribed to, by the handle their packets carry.
     DataTrackHandles(Vec<DataTrackHandle>),

@@ -54,7 +54,7 @@ impl Room {
                 info
             }
         };
-        self.tell(key, Event::TrackAnnounced { client_id: announcement.client_id, track });
+        self.tell(key, Event::TrackAnnounced { client_id: announcement.client_id, track: Box::new(track) });
         self.match_sections(now, key);
     }
 

@@ -51,7 +51,7 @@ impl Room {
         match outcome {
             Err(reason) => self.tell(key, Event::AnnouncementRefused { client_id, reason }),
             Ok(track) => {
-                self.tell(key, Event::TrackAnnounced { client_id, track });
+                self.tell(key, Event::TrackAnnounced { client_id, track: Box::new(track) });
                 self.match_sections(now, key);
             }
         }

@@ -11,6 +11,7 @@ use super::outlet::Outlet;
 use super::peer::Peer;
 use super::send::SendBatch;
 use super::{RoomOnShard, Shard};
+use crate::media::forward::Scratch;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::traffic::Tally;
 
@@ -45,7 +46,7 @@ impl Shard {
             let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
                 continue;
             };
-            if serve(now, entry, peer, &mut self.batch, &self.counters) {
+            if serve(now, entry, peer, &mut self.batch, &mut self.written, &self.counters) {
                 self.fan_out.oldest_sent = min_of(self.fan_out.oldest_sent, self.fan_out.oldest);
             }
             return true;
@@ -126,9 +127,10 @@ fn serve(
     entry: &mut RoomOnShard,
     peer: &mut Peer,
     batch: &mut SendBatch,
+    written: &mut Scratch,
     counters: &ShardCounters,
 ) -> bool {
-    let Some((mut outlet, outbound)) = Outlet::of(peer, batch, counters) else { return false };
+    let Some((mut outlet, outbound)) = Outlet::of(peer, batch, written, counters) else { return false };
     let mut tally = Tally::default();
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =

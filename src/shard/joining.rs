@@ -84,7 +84,7 @@ impl Shard {
     ) -> Option<()> {
         let source_here = self.rooms.get_mut(room)?.sources.get_mut(source)?;
         let peer = self.peers.get_mut(subscriber)?;
-        let (mut outlet, outbound) = Outlet::of(peer, &mut self.batch, &self.counters)?;
+        let (mut outlet, outbound) = Outlet::of(peer, &mut self.batch, &mut self.written, &self.counters)?;
         let stream = &mut outbound.get_mut(source)?.stream;
         let cache = &source_here.encodings.get(encoding)?.cache;
         let catch_up = cache.since_keyframe(now, stream.reach()?)?;

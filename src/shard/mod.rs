@@ -47,6 +47,7 @@ use rand::RngCore;
 use slab::Slab;
 
 use crate::clock::WallClock;
+use crate::media::forward::Scratch;
 use crate::room::command::Command;
 use crate::room::model::{LeaveReason, RoomName};
 use crate::room::participant::ParticipantKey;
@@ -129,6 +130,8 @@ pub struct Shard {
     fan_out: FanOut,
     /// Packets to ask a publisher for: stream and number.
     requests: Vec<(Ssrc, u16)>,
+    /// Where packets are rewritten.
+    written: Scratch,
     /// An RTCP compound that is written, and what becomes of it.
     scratch: Vec<u8>,
     sealed: Vec<u8>,
@@ -174,6 +177,7 @@ impl Shard {
             waiting_rooms: Vec::new(),
             fan_out: FanOut::default(),
             requests: Vec::new(),
+            written: Scratch::default(),
             scratch: Vec::with_capacity(2048),
             sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),

@@ -9,7 +9,7 @@ use super::outbound::Outbound;
 use super::peer::Peer;
 use super::send::{Route, SendBatch};
 use super::source::Source;
-use crate::media::forward::SendStream;
+use crate::media::forward::{Refusal, Scratch, SendStream, is_last_time};
 use crate::telemetry::counters::ShardCounters;
 use crate::transport::Transport;
 use crate::transport::srtp::Plain;
@@ -27,6 +27,7 @@ pub struct Outlet<'a> {
     route: Route,
     transport: &'a mut Transport,
     batch: &'a mut SendBatch,
+    scratch: &'a mut Scratch,
     counters: &'a ShardCounters,
 }
 
@@ -35,10 +36,11 @@ impl<'a> Outlet<'a> {
     pub fn of(
         peer: &'a mut Peer,
         batch: &'a mut SendBatch,
+        scratch: &'a mut Scratch,
         counters: &'a ShardCounters,
     ) -> Option<(Outlet<'a>, &'a mut Outbound)> {
         let route = peer.route().filter(|_| peer.transport.is_connected())?;
-        Some((Outlet { route, transport: &mut peer.transport, batch, counters }, &mut peer.outbound))
+        Some((Outlet { route, transport: &mut peer.transport, batch, scratch, counters }, &mut peer.outbound))
     }
 
     /// Sends a packet of the source as a stream's next. Gives the bytes that leave; `None` when it is not for this stream, or
@@ -53,19 +55,49 @@ impl<'a> Outlet<'a> {
         let Source { encodings, extensions, .. } = source;
         let encoding = encodings.get_mut(packet.encoding)?;
         let (record, plain) = encoding.cache.get_mut(packet.extended_sequence)?;
-        let out = stream.forward(now, record, extensions, plain, packet.padding)?;
-        self.seal(Plain {
+        let out = stream.forward(now, record, extensions, plain, packet.padding, self.scratch)?;
+        let plain = Plain {
             extended_sequence: out.extended_sequence,
             header: out.header,
             prefix: out.prefix,
             payload: plain.get_mut(out.payload)?,
             padding: packet.padding,
-        })
+        };
+        seal(self.transport, self.batch, self.route, self.counters, plain)
     }
 
-    pub fn seal(&mut self, plain: Plain<'_>) -> Option<usize> {
-        let transport = &mut *self.transport;
-        let sealed = self.batch.push(self.route, |to| transport.seal_rtp(plain, to));
-        sealed.inspect_err(|reason| self.counters.dropped.count(*reason)).ok()
+    /// Sends again what a subscriber asks for by its number. Gives the bytes that leave, and whether it was the last time.
+    pub fn send_again(
+        &mut self,
+        now: Instant,
+        source: &mut Source,
+        stream: &mut SendStream,
+        number: u16,
+    ) -> Result<(usize, bool), Refusal> {
+        let found = stream.find_lost(now, number)?;
+        let Source { encodings, extensions, .. } = source;
+        let cache = &mut encodings.get_mut(found.encoding()).ok_or(Refusal::Gone)?.cache;
+        let (record, plain) = cache.get_mut(cache.extended(found.input)).ok_or(Refusal::Gone)?;
+        let out = stream.retransmit(now, &found, record, extensions, plain, self.scratch)?;
+        let plain = Plain {
+            extended_sequence: out.extended_sequence,
+            header: out.header,
+            prefix: out.prefix,
+            payload: plain.get_mut(out.payload).ok_or(Refusal::Gone)?,
+            padding: 0,
+        };
+        let bytes = seal(self.transport, self.batch, self.route, self.counters, plain).ok_or(Refusal::Gone)?;
+        Ok((bytes, is_last_time(&found)))
     }
+}
+
+fn seal(
+    transport: &mut Transport,
+    batch: &mut SendBatch,
+    route: Route,
+    counters: &ShardCounters,
+    plain: Plain<'_>,
+) -> Option<usize> {
+    let sealed = batch.push(route, |to| transport.seal_rtp(plain, to));
+    sealed.inspect_err(|reason| counters.dropped.count(*reason)).ok()
 }

@@ -6,12 +6,9 @@
 use std::time::Instant;
 
 use super::Shard;
-use super::outbound::Subscription;
 use super::outlet::Outlet;
-use super::source::Source;
-use crate::media::forward::{Refusal, is_last_time};
+use crate::media::forward::Refusal;
 use crate::telemetry::traffic::Kind;
-use crate::transport::srtp::Plain;
 use crate::wire::Ssrc;
 
 /// The sequence numbers of a NACK's entry: the first, and those after it whose bits are set.
@@ -33,7 +30,9 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let room = peer.room;
         let Some(entry) = self.rooms.get_mut(room) else { return };
-        let Some((mut outlet, outbound)) = Outlet::of(peer, &mut self.batch, &self.counters) else { return };
+        let Some((mut outlet, outbound)) = Outlet::of(peer, &mut self.batch, &mut self.written, &self.counters) else {
+            return;
+        };
         let mut subscription = outbound.by_ssrc(media).filter(|s| s.stream.target().ssrc == media);
         let (mut packets, mut bytes, mut asked) = (0, 0, 0);
         let mut hopeless = false;
@@ -41,7 +40,7 @@ impl Shard {
             asked += 1;
             let sent = match &mut subscription {
                 Some(subscription) => match entry.sources.get_mut(subscription.source) {
-                    Some(source) => outlet.send_again(now, source, subscription, number),
+                    Some(source) => outlet.send_again(now, source, &mut subscription.stream, number),
                     None => Err(Refusal::Gone),
                 },
                 None => Err(Refusal::Gone),
@@ -65,34 +64,6 @@ impl Shard {
         if let Some((source, encoding, wish)) = needed {
             self.request_keyframe(now, room, source, encoding, wish);
         }
-    }
-}
-
-impl Outlet<'_> {
-    /// Gives the bytes that leave, and whether it was the last time.
-    fn send_again(
-        &mut self,
-        now: Instant,
-        source: &mut Source,
-        subscription: &mut Subscription,
-        number: u16,
-    ) -> Result<(usize, bool), Refusal> {
-        let found = subscription.stream.find_lost(now, number)?;
-        let encoding = source.encodings.get_mut(found.source.encoding).ok_or(Refusal::Gone)?;
-        let cached = encoding.cache.get_mut(found.source.extended_sequence);
-        // The publisher may have begun anew under another SSRC since, with the same numbers.
-        let (_, plain) = cached.filter(|(record, _)| record.header.ssrc == found.source.ssrc).ok_or(Refusal::Gone)?;
-        let out = subscription.stream.retransmit(now, &found).ok_or(Refusal::Gone)?;
-        let payload = plain.get_mut(out.payload).ok_or(Refusal::Gone)?;
-        let plain = Plain {
-            extended_sequence: out.extended_sequence,
-            header: out.header,
-            prefix: out.prefix,
-            payload,
-            padding: 0,
-        };
-        let bytes = self.seal(plain).ok_or(Refusal::Gone)?;
-        Ok((bytes, is_last_time(&found)))
     }
 }
 

@@ -14,6 +14,8 @@ use crate::wire::rtp::WRITTEN_HEADER_BYTES;
 const DATAGRAM_BYTES: usize = limits::DATAGRAM_BYTES + WRITTEN_HEADER_BYTES + MAX_PADDING_BYTES + MAX_OVERHEAD_BYTES;
 /// The buffer grows by this, bytes: a run fits.
 const GROWTH: usize = 64 * 1024;
+/// What the buffer keeps, bytes: more than one subscriber's share of what is read at once. Only a catch-up takes more.
+const KEPT: usize = 2 * GROWTH;
 
 /// Most datagrams in one run. The kernel takes 64, but 16 cost hardly more each (62 ns to 46), shallow queues on the way take
 /// them, and webrtc-rs loses what comes in longer runs before it has announced the track.
@@ -123,9 +125,13 @@ impl SendBatch {
         self.bytes.get(transmit.range.clone()).unwrap_or_default()
     }
 
-    /// Keeps the memory.
+    /// Keeps the memory, but for what is rarely needed.
     pub fn clear(&mut self) {
         self.len = 0;
+        if self.bytes.len() > KEPT {
+            self.bytes.truncate(KEPT);
+            self.bytes.shrink_to_fit();
+        }
         self.transmits.clear();
     }
 

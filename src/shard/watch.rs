@@ -26,7 +26,8 @@ pub struct Watch {
     observed: Option<Instant>,
     /// Packets the stream had then.
     packets: u64,
-    broken: Option<Broken>,
+    /// Apart: few are.
+    broken: Option<Box<Broken>>,
 }
 
 #[derive(Debug)]
@@ -63,7 +64,8 @@ impl Subscription {
             return;
         }
         quality.freezes.add(1);
-        self.watch.broken = Some(Broken { since: now, counted: now, packets: self.stream.packets() });
+        let broken = Broken { since: now, counted: now, packets: self.stream.packets() };
+        self.watch.broken = Some(Box::new(broken));
     }
 
     /// Counts the time since the last look for which the picture was broken.

@@ -27,7 +27,7 @@ const MOST_WATCHED: Duration = Duration::from_secs(1);
 /// Delay from mouth to ear that a conversation bears (ITU-T G.114).
 const CONVERSATION: Duration = Duration::from_millis(400);
 /// Loss from which on pictures are held back: below, a freeze is as rare as the delay is unpleasant.
-const LOSSY: f32 = 0.01;
+const LOSSY: f32 = 0.005;
 /// Loss must have been below for so long before they are no longer.
 const CALM: Duration = Duration::from_secs(30);
 /// Weight of a new report in the mean.
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn nobody_is_asked_who_loses_nothing() {
         let (start, mut cushion) = (Instant::now(), Cushion::default());
-        (0..100).for_each(|n| cushion.reported(start + n * SECOND, Viewer::Watches, 2, ROUND_TRIP));
+        (0..100).for_each(|n| cushion.reported(start + n * SECOND, Viewer::Watches, 1, ROUND_TRIP));
         assert_eq!(least_ms(&cushion), None);
     }
 

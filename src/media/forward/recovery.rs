@@ -1,17 +1,16 @@
 //! Answering a subscriber's NACKs (RFC 4585, section 6.2.1) by retransmissions in a stream of their own (RFC 4588): its SSRC, its
 //! sequence numbers, the payload type that goes with the packet's, the original sequence number in front of the payload.
 //!
-//! What always holds: a retransmission carries the header extensions and the payload that the packet carried; a packet is sent again
-//! once per round trip at most and [`MOST_AGAIN`] times in all, within the [`Budget`]; no sequence number is given twice.
+//! What always holds: a packet is sent again once per round trip at most and [`MOST_AGAIN`] times in all, within the [`Budget`]; no
+//! sequence number is given twice.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
 
 use super::budget::Budget;
-use super::history::{History, ORIGINAL_SEQUENCE_BYTES, Remembered, Source};
-use super::{Outgoing, Packet};
+use super::history::{History, Remembered};
+use super::{Packet, Rewritten};
 use crate::wire::{PayloadType, Ssrc};
 
 /// Round trip that is assumed before one was measured: receivers do as well.
@@ -64,21 +63,11 @@ impl Recovery {
         self.target.ssrc
     }
 
-    /// A packet was forwarded, rewritten to this.
-    pub fn sent(
-        &mut self,
-        now: Instant,
-        record: &Packet,
-        output: u64,
-        header: &[u8],
-        prefix: &[u8],
-        payload: &Range<usize>,
-    ) {
-        let source =
-            Source { encoding: record.encoding, ssrc: record.header.ssrc, extended_sequence: record.extended_sequence };
-        self.history.insert(now, output, source, header, prefix, payload);
+    /// A packet with so many bytes of payload was forwarded. `structure`: which of the dependency descriptor was in force.
+    pub fn sent(&mut self, now: Instant, record: &Packet, rewritten: &Rewritten, structure: u8, bytes: usize) {
+        self.history.insert(now, record, rewritten, structure);
         let at = self.history.clock(now);
-        self.budget.sent(at, header.len() + payload.len());
+        self.budget.sent(at, bytes);
     }
 
     /// What was sent belongs to a source that is no longer forwarded.
@@ -96,7 +85,7 @@ impl Recovery {
         self.budget.reported_again(fraction_lost);
     }
 
-    /// A packet that may be sent again now.
+    /// A packet that was sent, and not sent again just now. The round trip is the subscriber's.
     pub fn find(
         &mut self,
         now: Instant,
@@ -107,44 +96,30 @@ impl Recovery {
         if found.again > 0 {
             // A little less than a round trip: a repetition that is due comes early by jitter as often as late.
             let apart = (round_trip.unwrap_or(DEFAULT_ROUND_TRIP) * 7 / 8).max(LEAST_ROUND_TRIP);
-            let passed = self.history.clock(now).wrapping_sub(found.again_at);
+            let passed = (self.history.clock(now) as u16).wrapping_sub(found.again_at);
             if u128::from(passed) < apart.as_millis() || found.again >= MOST_AGAIN {
                 return Err(Refusal::TooSoon);
             }
         }
-        let allowed =
-            if found.again > 0 { self.budget.allows_repetition(found.len) } else { self.budget.allows(found.len) };
-        if allowed { Ok(found) } else { Err(Refusal::OverBudget) }
+        Ok(found)
     }
 
-    /// The retransmission of a packet that was found: its payload begins before that of the source's packet, by what the original
-    /// sequence number takes.
-    pub fn write(&mut self, now: Instant, found: &Remembered) -> Option<Outgoing<'_>> {
-        let (header, prefix) = self.history.take(now, found)?;
-        let original = PayloadType(header.get(1)? & 0x7f);
-        // What was sent again before has the payload type already; none stands for two formats of a section.
-        let mut own = self.target.payload_types.iter();
-        let (_, payload_type) = own.find(|(media, rtx)| [*media, *rtx].contains(&original))?;
+    /// Whether a packet with so many bytes of payload may be sent again.
+    pub fn allows(&self, found: &Remembered, bytes: usize) -> bool {
+        if found.again > 0 { self.budget.allows_repetition(bytes) } else { self.budget.allows(bytes) }
+    }
+
+    /// The payload type of what is sent again of this one.
+    pub fn payload_type(&self, media: PayloadType) -> Option<PayloadType> {
+        self.target.payload_types.iter().find(|(own, _)| *own == media).map(|(_, again)| *again)
+    }
+
+    /// It is sent again now: gives the extended sequence number of the retransmission.
+    pub fn spend(&mut self, now: Instant, found: &Remembered, bytes: usize) -> u64 {
+        self.history.count(now, found);
+        self.budget.spend(bytes);
         let extended_sequence = self.next_sequence;
-        rewrite(header, *payload_type, extended_sequence as u16, self.target.ssrc)?;
         self.next_sequence += 1;
-        self.budget.spend(found.len);
-        let payload = found.payload();
-        Some(Outgoing {
-            extended_sequence,
-            header,
-            prefix,
-            payload: payload.start.checked_sub(ORIGINAL_SEQUENCE_BYTES)?..payload.end,
-        })
+        extended_sequence
     }
-}
-
-/// Turns a header into its retransmission's: without the padding, with the marker and the extensions it has.
-fn rewrite(header: &mut [u8], payload_type: PayloadType, sequence: u16, ssrc: Ssrc) -> Option<()> {
-    let [flags, type_byte, s0, s1, _, _, _, _, i0, i1, i2, i3] = header.first_chunk_mut::<12>()?;
-    *flags &= !0x20;
-    *type_byte = (*type_byte & 0x80) | (payload_type.0 & 0x7f);
-    [*s0, *s1] = sequence.to_be_bytes();
-    [*i0, *i1, *i2, *i3] = ssrc.0.to_be_bytes();
-    Some(())
 }

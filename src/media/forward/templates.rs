@@ -17,11 +17,13 @@ pub struct Templates {
     /// Of the newest structure: the highest spatial layer of each decode target.
     spatial: [u8; DECODE_TARGETS],
     pub decode_targets: usize,
+    /// Counts changes of the two above, wrapping.
+    pub structure: u8,
 }
 
 impl Templates {
     pub fn new() -> Templates {
-        Templates { shift: 0, next: None, spatial: [0; DECODE_TARGETS], decode_targets: 0 }
+        Templates { shift: 0, next: None, spatial: [0; DECODE_TARGETS], decode_targets: 0, structure: 0 }
     }
 
     /// A packet carries this structure. `joins` when it is the first of an encoding.
@@ -31,10 +33,12 @@ impl Templates {
             self.shift = next.wrapping_sub(offset) & 63;
         }
         self.next = Some(offset.wrapping_add(self.shift).wrapping_add(count) & 63);
+        let before = (self.decode_targets, self.spatial);
         self.decode_targets = structure.decode_targets();
         for (target, spatial) in self.spatial.iter_mut().enumerate() {
             *spatial = structure.target_layer(target).spatial;
         }
+        self.structure = self.structure.wrapping_add(u8::from(before != (self.decode_targets, self.spatial)));
     }
 
     /// The decode targets, one bit each, that need no spatial layer above this one.

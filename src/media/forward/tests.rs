@@ -7,6 +7,7 @@ use super::*;
 use crate::wire::codec::dependency_descriptor::writing::{WrittenFrame, WrittenStructure, WrittenTemplate};
 use crate::wire::codec::dependency_descriptor::{self, Indication};
 use crate::wire::codec::{self, Layer};
+use crate::wire::rtp::HeaderWriter;
 
 mod catch_up;
 mod encoder;
@@ -55,10 +56,10 @@ fn send_stream(payload_types: &[(Codec, PayloadType)], seed: u64) -> SendStream 
 
 /// A packet to build: what a publisher sends.
 #[derive(Clone)]
-struct Sent {
+pub(super) struct Sent {
     encoding: usize,
     codec: Codec,
-    ssrc: Ssrc,
+    pub(super) ssrc: Ssrc,
     sequence: u64,
     timestamp: u32,
     marker: bool,
@@ -87,7 +88,7 @@ impl Sent {
         }
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let mut writer =
             HeaderWriter::new(self.marker, PayloadType(96), self.sequence as u16, self.timestamp, self.ssrc);
         for (id, value) in &self.extensions {
@@ -103,7 +104,7 @@ impl Sent {
         packet
     }
 
-    fn record(&self, packet: &[u8]) -> Packet {
+    pub(super) fn record(&self, packet: &[u8]) -> Packet {
         let header = Header::parse(packet).unwrap();
         let descriptor = header.extension(packet, &source_map(), Extension::DependencyDescriptor);
         let payload = header.payload(packet).unwrap();
@@ -131,7 +132,8 @@ struct Received {
 fn forward(stream: &mut SendStream, now: Instant, sent: &Sent) -> Option<Received> {
     let packet = sent.bytes();
     let record = sent.record(&packet);
-    let outgoing = stream.forward(now, &record, &source_map(), &packet, 0)?;
+    let mut scratch = Scratch::default();
+    let outgoing = stream.forward(now, &record, &source_map(), &packet, 0, &mut scratch)?;
     let header = Header::parse(outgoing.header).unwrap();
     assert_eq!(header.len, outgoing.header.len());
     assert_eq!(header.sequence_number, outgoing.extended_sequence as u16);
@@ -160,7 +162,7 @@ fn key(encoding: usize, sequence: u64) -> Sent {
     Sent::new(encoding, Codec::Vp8, sequence, &vp8(true, sequence as u16, 0))
 }
 
-fn delta(encoding: usize, sequence: u64) -> Sent {
+pub(super) fn delta(encoding: usize, sequence: u64) -> Sent {
     Sent::new(encoding, Codec::Vp8, sequence, &vp8(false, sequence as u16, 0))
 }
 
@@ -317,7 +319,7 @@ fn malformed_padding_is_dropped_without_harm() {
     packet[0] |= 0x20;
     *packet.last_mut().unwrap() = 255;
     let record = Packet { header: Header::parse(&packet).unwrap(), ..record };
-    assert!(stream.forward(now, &record, &source_map(), &packet, 0).is_none());
+    assert!(stream.forward(now, &record, &source_map(), &packet, 0, &mut Scratch::default()).is_none());
     let next = forward(&mut stream, now, &delta(0, 70_002)).unwrap();
     assert_eq!(next.sequence, first.sequence + 1);
 }
@@ -506,14 +508,14 @@ fn forwarding_allocates_nothing() {
         sent.extensions = vec![(12, vec![30])];
         packets.push((sent.clone(), sent.bytes()));
     }
-    let mut forwarded = 0;
+    let (mut forwarded, mut scratch) = (0, Scratch::default());
     let counts = allocation_counter::measure(|| {
         for (n, (sent, packet)) in packets.iter().enumerate() {
             video.select(Some(Selection::all(n / 70 % 2)));
             let record = sent.record(packet);
             let stream = if sent.codec == Codec::Red { &mut audio } else { &mut video };
             let now = start + Duration::from_millis(n as u64);
-            forwarded += usize::from(stream.forward(now, &record, &source, packet, 0).is_some());
+            forwarded += usize::from(stream.forward(now, &record, &source, packet, 0, &mut scratch).is_some());
         }
     });
     assert!(forwarded > 190, "{forwarded}");

@@ -1,15 +1,15 @@
-//! Writing a packet for a subscriber: what of its payload goes out, the header in scratch space, and the first bytes of the
-//! payload with the subscriber's counters.
+//! Writing a packet for a subscriber, the first time or again: what of its payload goes out, the header in scratch space, and the first
+//! bytes of the payload with the subscriber's counters.
 //!
 //! What always holds: all that is written follows from the packet and its [`Rewritten`]; nothing changes but the scratch space.
 
 use super::templates::Templates;
 use super::{Packet, Rewritten, SendStream};
-use crate::wire::PayloadType;
 use crate::wire::codec::dependency_descriptor::{self, DESCRIPTOR_BYTES};
 use crate::wire::codec::{Codec, PayloadDescriptor, red};
 use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::rtp::HeaderWriter;
+use crate::wire::{PayloadType, Ssrc};
 
 /// What of a packet is forwarded.
 pub(super) struct Content<'a> {
@@ -67,30 +67,37 @@ impl SendStream {
     }
 
     pub(super) fn write_header(
-        &mut self,
+        &self,
+        scratch: &mut Scratch,
+        stamp: Stamp,
         record: &Packet,
         rewritten: &Rewritten,
-        payload_type: PayloadType,
-        padded: bool,
         source: &ExtensionMap,
         packet: &[u8],
     ) {
-        let sequence = rewritten.extended_sequence as u16;
-        self.header.restart(rewritten.marker, payload_type, sequence, rewritten.timestamp, self.target.ssrc);
-        if padded {
-            self.header.set_padding();
+        let header = &mut scratch.header;
+        header.restart(rewritten.marker, stamp.payload_type, stamp.sequence_number, rewritten.timestamp, stamp.ssrc);
+        if stamp.padded {
+            header.set_padding();
         }
-        self.write_extensions(record, rewritten, source, packet);
+        self.write_extensions(header, record, rewritten, source, packet);
     }
 
     /// Mid, how long to hold pictures back, and the end-to-end extensions, under the subscriber's ids.
-    fn write_extensions(&mut self, record: &Packet, rewritten: &Rewritten, source: &ExtensionMap, packet: &[u8]) {
+    fn write_extensions(
+        &self,
+        header: &mut HeaderWriter,
+        record: &Packet,
+        rewritten: &Rewritten,
+        source: &ExtensionMap,
+        packet: &[u8],
+    ) {
         let own = &self.target.extensions;
         if let Some(id) = own.id(Extension::Mid).filter(|_| !self.mid_known) {
-            self.header.extension(id, self.target.mid.as_str().as_bytes());
+            header.extension(id, self.target.mid.as_str().as_bytes());
         }
         if let (Some(id), Some(delay)) = (own.id(Extension::PlayoutDelay), self.cushion.value()) {
-            self.header.extension(id, &delay);
+            header.extension(id, &delay);
         }
         for (id, value) in record.header.extensions(packet) {
             let known = source.extension(id).filter(|extension| extension.end_to_end());
@@ -98,11 +105,51 @@ impl SendStream {
                 continue;
             };
             if extension == Extension::DependencyDescriptor {
-                write_dependency(&mut self.header, id, value, rewritten, &self.templates);
+                write_dependency(header, id, value, rewritten, &self.templates);
             } else {
-                self.header.extension(id, value);
+                header.extension(id, value);
             }
         }
+    }
+}
+
+/// What a header has that a retransmission has otherwise.
+pub(super) struct Stamp {
+    pub payload_type: PayloadType,
+    pub sequence_number: u16,
+    pub ssrc: Ssrc,
+    pub padded: bool,
+}
+
+/// The original sequence number in front of a retransmission's payload (RFC 4588, section 4).
+pub(super) const ORIGINAL_SEQUENCE_BYTES: usize = 2;
+
+/// Where a packet's header and the first bytes of its payload are written, the same for all subscribers of a thread: it stays in the
+/// processor's cache.
+pub struct Scratch {
+    pub(super) header: HeaderWriter,
+    /// Behind room for an original sequence number.
+    prefix: [u8; ORIGINAL_SEQUENCE_BYTES + red::HEADERS_BYTES],
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        let header = HeaderWriter::new(false, PayloadType(0), 0, 0, Ssrc(0));
+        Scratch { header, prefix: [0; ORIGINAL_SEQUENCE_BYTES + red::HEADERS_BYTES] }
+    }
+}
+
+impl Scratch {
+    /// The header, and so many bytes that go in front of or in the place of the payload's first.
+    pub(super) fn written(&mut self, prefix_len: usize) -> Option<(&[u8], &mut [u8])> {
+        let prefix = self.prefix.get_mut(ORIGINAL_SEQUENCE_BYTES..ORIGINAL_SEQUENCE_BYTES + prefix_len)?;
+        Some((self.header.finish(), prefix))
+    }
+
+    /// The same with the original sequence number in front.
+    pub(super) fn written_again(&mut self, original: u16, prefix_len: usize) -> Option<(&[u8], &mut [u8])> {
+        *self.prefix.first_chunk_mut()? = original.to_be_bytes();
+        Some((self.header.finish(), self.prefix.get_mut(..ORIGINAL_SEQUENCE_BYTES + prefix_len)?))
     }
 
     /// Fills the prefix with the rewritten first bytes of the payload and gives their number, 0 when the payload stays as it is.
@@ -113,7 +160,8 @@ impl SendStream {
             Rewrite::Counters(descriptor) => content.payload.get(..descriptor.counters_len()),
             Rewrite::Red { headers, .. } => Some(*headers),
         };
-        let copy = original.and_then(|bytes| Some((self.prefix.get_mut(..bytes.len())?, bytes)));
+        let copy = original
+            .and_then(|bytes| Some((self.prefix.get_mut(ORIGINAL_SEQUENCE_BYTES..)?.get_mut(..bytes.len())?, bytes)));
         let Some((prefix, bytes)) = copy else { return 0 };
         prefix.copy_from_slice(bytes);
         match content.rewrite {

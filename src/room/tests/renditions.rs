@@ -232,11 +232,11 @@ fn a_backup_of_nothing_or_of_a_track_without_one_is_refused() {
     let plain = world.publish(ANNA);
     let refused = |world: &mut World, track: &TrackId| {
         announce_backup(world, track);
-        let reasons = world.told(ANNA).into_iter().filter_map(|event| match event {
+        let mut reasons = world.told(ANNA).into_iter().filter_map(|event| match event {
             Event::AnnouncementRefused { reason, .. } => Some(*reason),
             _ => None,
         });
-        reasons.last()
+        reasons.next_back()
     };
     assert_eq!(refused(&mut world, &TrackId::new("TR_none")), Some(RequestRefusal::NotFound));
     assert_eq!(refused(&mut world, &plain), Some(RequestRefusal::Unsupported));

@@ -31,7 +31,7 @@ const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not ser
     connection, which asks for /rtc/v1";
 
 /// Read at once from a WebSocket, bytes: what the library allocates for each connection for good, 128 KiB if not told.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+const READ_BUFFER_BYTES: usize = 1024;
 
 /// What the handlers share.
 pub(super) struct Shared<P> {

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use rand::rngs::StdRng;
-use sfumato::media::forward::{Packet, SendStream, Target};
+use sfumato::media::forward::{Packet, Scratch, SendStream, Target};
 use sfumato::media::layers::Selection;
 use sfumato::media::receive::ReceiveStream;
 use sfumato::wire::codec::{Codec, Layer, PayloadDescriptor, PayloadInfo, inspect};
@@ -60,6 +60,7 @@ pub struct Forwarder {
     codec: Codec,
     receivers: Vec<ReceiveStream>,
     stream: SendStream,
+    scratch: Scratch,
     extensions: ExtensionMap,
 }
 
@@ -90,6 +91,7 @@ impl Forwarder {
             codec,
             receivers: receivers.collect(),
             stream: SendStream::new(target, random),
+            scratch: Scratch::default(),
             extensions: ExtensionMap::default(),
         })
     }
@@ -124,7 +126,9 @@ impl Forwarder {
             info,
             clock: receiver.clock_reference(),
         };
-        let Some(out) = self.stream.forward(now, &record, &self.extensions, packet, 0) else { return Ok(None) };
+        let Some(out) = self.stream.forward(now, &record, &self.extensions, packet, 0, &mut self.scratch) else {
+            return Ok(None);
+        };
         let payload = packet.get(out.payload).ok_or("the payload lies outside its packet")?;
         let prefix = if self.fault == Fault::NoPictureIds { &[] } else { &*out.prefix };
         let rest = payload.get(prefix.len()..).ok_or("a prefix longer than the payload")?;

@@ -59,9 +59,11 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
     let now = Instant::now();
     let everything: Vec<_> = CODECS.iter().map(|codec| (*codec, PayloadType(*codec as u8 + 96))).collect();
     let source = source_map();
-    let mut forwarded = 0;
+    let (mut forwarded, mut again, mut scratch) = (0, 0, Scratch::default());
+    let repaired: Vec<_> = everything.iter().map(|(_, media)| (*media, PayloadType(120))).collect();
     for codec in CODECS {
         let mut whole = send_stream(&everything, 1);
+        whole.retransmit_to(RtxTarget { ssrc: Ssrc(5), payload_types: repaired.clone() }, &mut random);
         let mut opus_only = send_stream(&[OPUS], 2);
         let mut receiver = ReceiveStream::new(Ssrc(1000), 90_000);
         let mut given = std::collections::BTreeSet::new();
@@ -82,22 +84,31 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
             let layers = Layer { spatial: random.random_range(0..8), temporal: random.random_range(0..8) };
             whole.select(Some(Selection { encoding: 0, layers }));
             opus_only.select(Some(Selection::all(0)));
-            opus_only.forward(now, &record, &source, &packet, 0);
+            opus_only.forward(now, &record, &source, &packet, 0, &mut scratch);
             if random.random_ratio(1, 4) {
                 let cut = random.random_range(0..=packet.len());
-                whole.forward(now, &record, &source, &packet[..cut], 0); // a record beside the wrong buffer
+                whole.forward(now, &record, &source, &packet[..cut], 0, &mut scratch); // a record beside the wrong buffer
             }
-            let Some(outgoing) = whole.forward(now, &record, &source, &packet, 0) else {
+            let Some(outgoing) = whole.forward(now, &record, &source, &packet, 0, &mut scratch) else {
                 continue;
             };
             forwarded += 1;
             assert!(given.insert(outgoing.extended_sequence), "no number is given twice");
             assert!(outgoing.header.len() <= WRITTEN_HEADER_BYTES);
             assert!(outgoing.prefix.len() <= outgoing.payload.len());
-            assert!(outgoing.payload.len() <= payload.len() && packet.get(outgoing.payload).is_some());
+            assert!(outgoing.payload.len() <= payload.len() && packet.get(outgoing.payload.clone()).is_some());
             let written = Header::parse(outgoing.header).unwrap();
             assert_eq!((written.len, written.ssrc, written.has_padding), (outgoing.header.len(), SSRC, false));
+            let (header_len, carried) = (written.len, outgoing.payload.len());
+            let found = whole.find_lost(now, written.sequence_number).unwrap();
+            let cut = random.random_range(0..=packet.len());
+            let _ = whole.retransmit(now, &found, &record, &source, &packet[..cut], &mut scratch); // the wrong buffer again
+            // Over budget now and then: each is sent again once or twice.
+            let Ok(outgoing) = whole.retransmit(now, &found, &record, &source, &packet, &mut scratch) else { continue };
+            again += 1;
+            assert_eq!((outgoing.header.len(), outgoing.payload.len()), (header_len, carried + 2));
+            assert!(outgoing.prefix.len() <= outgoing.payload.len() && packet.get(outgoing.payload).is_some());
         }
     }
-    assert!(forwarded > 1_000, "mutants get through: {forwarded}");
+    assert!(forwarded > 1_000 && again > 100, "mutants get through: {forwarded}, and {again} again");
 }

@@ -15,11 +15,13 @@ fn repaired(payload_types: &[(Codec, PayloadType)], seed: u64) -> SendStream {
 fn again(stream: &mut SendStream, now: Instant, sent: &Sent, sequence: u64) -> Result<(u64, Received), Refusal> {
     let mut packet = sent.bytes();
     let found = stream.find_lost(now, sequence as u16)?;
-    assert_eq!((found.source.extended_sequence, found.source.encoding), (sent.sequence, sent.encoding));
-    let out = stream.retransmit(now, &found).unwrap();
+    assert_eq!((found.input, found.encoding()), (sent.sequence as u32, sent.encoding));
+    let (record, mut scratch) = (sent.record(&packet), Scratch::default());
+    let out = stream.retransmit(now, &found, &record, &source_map(), &packet, &mut scratch)?;
     let header = Header::parse(out.header).unwrap();
     assert_eq!((header.ssrc, header.sequence_number), (RTX, out.extended_sequence as u16));
     assert_eq!(header.len, out.header.len());
+    let payload_range = out.payload.clone();
     // As sealing does.
     packet[out.payload.clone()][..out.prefix.len()].swap_with_slice(out.prefix);
     let (original, payload) = packet[out.payload].split_first_chunk::<2>().unwrap();
@@ -34,8 +36,7 @@ fn again(stream: &mut SendStream, now: Instant, sent: &Sent, sequence: u64) -> R
         extensions: header.extensions(out.header).map(|(id, value)| (id, value.to_vec())).collect(),
         payload: payload.to_vec(),
     };
-    let prefix_len = out.prefix.len();
-    packet[found.payload().start - 2..][..prefix_len].swap_with_slice(out.prefix);
+    packet[payload_range][..out.prefix.len()].swap_with_slice(out.prefix);
     assert_eq!(packet, sent.bytes(), "the cache is as it was");
     Ok((out.extended_sequence, carried))
 }
@@ -117,7 +118,7 @@ fn without_a_stream_for_it_nothing_is_sent_again() {
     assert_eq!(stream.find_lost(now, received.sequence as u16).unwrap_err(), Refusal::Gone);
     let other = RtxTarget { ssrc: RTX, payload_types: vec![(PayloadType(1), PayloadType(2))] };
     stream.retransmit_to(other, &mut StdRng::seed_from_u64(1));
-    let received = forward(&mut stream, now, &delta(0, 70_001)).unwrap();
-    let found = stream.find_lost(now, received.sequence as u16).unwrap();
-    assert!(stream.retransmit(now, &found).is_none(), "its format has none");
+    let packet = delta(0, 70_001);
+    let received = forward(&mut stream, now, &packet).unwrap();
+    assert_eq!(again(&mut stream, now, &packet, received.sequence).unwrap_err(), Refusal::Gone, "its format has none");
 }

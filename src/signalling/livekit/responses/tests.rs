@@ -105,7 +105,7 @@ fn leaving_tells_the_reason_and_what_to_do() {
 
 #[test]
 fn tracks_of_ones_own_are_told_by_what_happens_to_them() {
-    let announced = Event::TrackAnnounced { client_id: "cam".into(), track: track_info(&video_request()) };
+    let announced = Event::TrackAnnounced { client_id: "cam".into(), track: track_info(&video_request()).into() };
     let Answer::TrackPublished(published) = told(announced) else { panic!() };
     assert_eq!((published.cid.as_str(), published.track.unwrap().sid.as_str()), ("cam", "TR_VCabcdefghij"));
     let Answer::TrackUnpublished(ended) = told(Event::TrackEnded { track: track() }) else { panic!() };
@@ -201,11 +201,14 @@ fn subscriptions_are_told_when_forbidden_or_failed() {
 #[test]
 fn data_tracks_are_told_with_handles() {
     let info = DataTrackInfo { id: TrackId::new("DTR_a"), handle: 3, name: "pose".into(), opaque: Default::default() };
-    let Answer::PublishDataTrackResponse(published) = told(Event::DataTrackPublished { track: info.clone() }) else {
+    let Answer::PublishDataTrackResponse(published) = told(Event::DataTrackPublished { track: info.clone().into() })
+    else {
         panic!()
     };
     assert_eq!(published.info.unwrap().sid, "DTR_a");
-    let Answer::UnpublishDataTrackResponse(ended) = told(Event::DataTrackUnpublished { track: info }) else { panic!() };
+    let Answer::UnpublishDataTrackResponse(ended) = told(Event::DataTrackUnpublished { track: info.into() }) else {
+        panic!()
+    };
     assert_eq!(ended.info.unwrap().pub_handle, 3);
     let handle = DataTrackHandle {
         handle: 8,

@@ -168,7 +168,7 @@ fn own_tracks_can_be_changed_until_they_end() {
     let mut test = start();
     let track = track_info(&video_request());
     test.session.on_event(joined());
-    test.session.on_event(Event::TrackAnnounced { client_id: "cam".into(), track: track.clone() });
+    test.session.on_event(Event::TrackAnnounced { client_id: "cam".into(), track: track.clone().into() });
     let change = || {
         Said::UpdateVideoTrack(proto::UpdateLocalVideoTrack { track_sid: track.id.to_string(), width: 1, height: 1 })
     };
@@ -185,7 +185,7 @@ fn tracks_that_ended_unsaid_do_not_pile_up() {
     for count in 0..10 * limits::TRACKS_PER_PARTICIPANT {
         let mut track = track_info(&video_request());
         track.id = TrackId::new(&format!("TR_{count}"));
-        test.session.on_event(Event::TrackAnnounced { client_id: "cam".into(), track: track.clone() });
+        test.session.on_event(Event::TrackAnnounced { client_id: "cam".into(), track: track.clone().into() });
         let myself = ParticipantInfo { tracks: vec![track], ..(*inner.participant).clone() };
         test.session.on_event(Event::Participants(Shared::new(vec![Shared::new(myself)])));
         assert!(test.session.own.len() <= limits::TRACKS_PER_PARTICIPANT);
