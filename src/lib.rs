@@ -9,6 +9,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod congestion;
+pub mod lifecycle;
 pub mod limits;
 pub mod media;
 pub mod negotiation;

@@ -159,6 +159,8 @@ pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a signalling message to leave: a client whose window stays closed that long is gone.
 pub const SIGNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Participants remembered that left a moment ago, since they may want to come back: as many as can be connected at once.
+pub const RETURNING: usize = 16_384;
 /// Time for a room to admit a participant.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -3,7 +3,7 @@
 //!
 //! After a change of metrics: `SFUMATO_WRITE_DOCS=1 cargo test --test metrics` writes the lists of that page anew.
 
-#![allow(clippy::expect_used, reason = "a test stops where it is wrong")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it is wrong")]
 
 #[path = "support/server.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
@@ -17,6 +17,7 @@ use std::time::Duration;
 use server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PAGE: &str = "docs/monitoring-metrics.md";
 /// Samples of one metric at most, histograms' buckets aside: labels are of small sets.
 const SAMPLES: usize = 32;

@@ -24,6 +24,7 @@ use sfumato::room::model::{Announcement, Grants, Identity, RoomName, TrackSource
 use sfumato::shard::directory::Directory;
 use sfumato::shard::leg::ShardId;
 use sfumato::shard::mailbox::{Message, SeatId};
+use sfumato::shard::milestones::JoinWatch;
 use sfumato::shard::{Arrival, Shard, ShardConfig};
 use sfumato::signalling::livekit::LivekitData;
 use sfumato::transport::Certificate;
@@ -61,7 +62,8 @@ impl Call {
         for number in 0..=subscribers {
             let (sender, mut receiver) = mpsc::channel(8_192);
             let request = Box::new(request(number, &certificate));
-            shard.handle_message(now, Message::Join { seat: SeatId(number as u64), request, events: sender });
+            let (seat, watch) = (SeatId(number as u64), JoinWatch::new(now));
+            shard.handle_message(now, Message::Join { seat, request, events: sender, watch });
             let answer = answer(&mut receiver);
             let fingerprint = line(&answer, "a=fingerprint:").parse().expect("a fingerprint");
             let cookie = [0; COOKIE_BYTES];

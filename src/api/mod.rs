@@ -8,6 +8,7 @@ mod address_places;
 pub mod banner;
 pub mod client_address;
 mod forwarded;
+pub mod health;
 pub mod listen;
 pub mod operations;
 pub mod page;
@@ -20,7 +21,6 @@ use axum::Router;
 use axum::http::header::SERVER;
 use axum::http::{HeaderValue, Method};
 use axum::response::Response;
-use axum::routing::get;
 use tower_http::cors::{Any, CorsLayer};
 
 pub use client_address::{ClientAddress, ClientAddresses};
@@ -44,12 +44,6 @@ pub fn router(signalling: Router, answering: Router, probes: Router, files: page
         .layer(axum::middleware::map_response(name_server))
 }
 
-/// What load balancers and orchestrators ask, on both servers: `/healthz`, and apart from each other `/livez` and `/readyz`.
-pub fn probes() -> Router {
-    let ok = || get(|| std::future::ready("ok\n"));
-    Router::new().route("/healthz", ok()).route("/livez", ok()).route("/readyz", ok())
-}
-
 fn cors() -> CorsLayer {
     let methods = [Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];
     CorsLayer::new().allow_origin(Any).allow_headers(Any).allow_methods(methods).max_age(CORS_MAX_AGE)
@@ -64,6 +58,7 @@ async fn name_server(mut response: Response) -> Response {
 mod tests {
     use axum::body::Body;
     use axum::http::{HeaderMap, Request, StatusCode};
+    use axum::routing::get;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -71,7 +66,7 @@ mod tests {
 
     async fn ask(method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
         let signalling = Router::new().route("/join", get(|| std::future::ready("joined")));
-        let router = router(signalling, Router::new(), probes(), |_| None);
+        let router = router(signalling, Router::new(), health::tests::routes(), |_| None);
         let request = Request::builder().method(method).uri(path).header("Origin", "https://example.org");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -81,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn probes_and_signalling_are_served_by_name() {
-        for (path, body) in [("/healthz", "ok\n"), ("/livez", "ok\n"), ("/readyz", "ok\n"), ("/join", "joined")] {
+        for (path, body) in [("/healthz", "ok\n"), ("/livez", "alive\n"), ("/readyz", "ready\n"), ("/join", "joined")] {
             let (status, headers, answer) = ask("GET", path).await;
             assert_eq!((status, answer.as_str()), (StatusCode::OK, body), "{path}");
             assert_eq!(headers["server"], SERVER_NAME);

@@ -41,6 +41,8 @@ pub struct Config {
     pub keys: ApiKeys,
     pub media: Media,
     pub rooms: RoomDefaults,
+    pub drain: Drain,
+    pub overload: OverloadLimits,
     pub logs: Logs,
 }
 
@@ -127,6 +129,24 @@ pub struct RoomDefaults {
     pub max_participants: u32,
     /// Joining creates the room.
     pub auto_create: bool,
+}
+
+/// How the server ends when it is asked to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Drain {
+    /// How long rooms that run may go on.
+    pub grace: Duration,
+    /// Time over which those who are left are told to reconnect.
+    pub spread: Duration,
+}
+
+/// From when on nobody new is let in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OverloadLimits {
+    /// Of the time of a shard's thread; 0: no limit.
+    pub shard_busy_percent: u8,
+    /// Of the memory there is; 0: no limit.
+    pub memory_percent: u8,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -248,6 +268,11 @@ fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded)
         http,
         media: media(&given)?,
         rooms: rooms(&given, &mut warnings)?,
+        drain: drain(&given, development)?,
+        overload: OverloadLimits {
+            shard_busy_percent: given.read("limit.shard_busy_percent", |value| value.percent())?.unwrap_or(90),
+            memory_percent: given.read("limit.memory_percent", |value| value.percent())?.unwrap_or(90),
+        },
         logs: Logs {
             level: given.read("logging.level", |value| value.log_level())?.unwrap_or(LogLevel::Info),
             json: given.read("logging.json", |value| value.boolean())?.unwrap_or(false),
@@ -360,6 +385,15 @@ fn rooms(given: &Given, warnings: &mut Vec<String>) -> Result<RoomDefaults, Conf
         );
     }
     Ok(rooms)
+}
+
+/// In development whoever presses Ctrl-C does not want to wait.
+fn drain(given: &Given, development: bool) -> Result<Drain, ConfigError> {
+    let seconds = |serving| if development { Duration::ZERO } else { Duration::from_secs(serving) };
+    Ok(Drain {
+        grace: given.read("drain.grace", |value| value.seconds())?.unwrap_or(seconds(18_000)),
+        spread: given.read("drain.spread", |value| value.seconds())?.unwrap_or(seconds(20)),
+    })
 }
 
 #[cfg(test)]

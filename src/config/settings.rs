@@ -122,6 +122,30 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Participants of a room on its first shard before others go to further shards; 0, the default: as many as it can bear",
     ),
     switch("room.auto_create", "room-auto-create", "Joining creates the room; default: true"),
+    value(
+        "drain.grace",
+        "drain-grace",
+        "SECONDS",
+        "After SIGTERM, how long rooms go on before their participants are told to reconnect; default: 18000, 0 with --dev",
+    ),
+    value(
+        "drain.spread",
+        "drain-spread",
+        "SECONDS",
+        "Time over which they are told; 20, the default, is a twentieth of them a second; 0 with --dev",
+    ),
+    value(
+        "limit.shard_busy_percent",
+        "limit-shard-busy",
+        "PERCENT",
+        "Refuse new participants where a media thread is busy for more of its time; 0: never; default: 90",
+    ),
+    value(
+        "limit.memory_percent",
+        "limit-memory",
+        "PERCENT",
+        "Refuse them when more of the control group's or the machine's memory is used; 0: never; default: 90",
+    ),
     value("logging.level", "log-level", "LEVEL", "error, warn, info, debug or trace; RUST_LOG wins; default: info"),
     switch("logging.json", "log-json", "Log one JSON object a line"),
     value(

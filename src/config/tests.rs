@@ -66,6 +66,14 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         "10.0.0.0/8,2001:db8::7",
         "--connections-per-address",
         "9",
+        "--drain-grace",
+        "5",
+        "--drain-spread",
+        "6",
+        "--limit-shard-busy",
+        "70",
+        "--limit-memory",
+        "0",
         "--log-level",
         "debug",
         "--log-json",
@@ -93,6 +101,10 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         ("SFUMATO_TLS_KEY", "key.pem"),
         ("SFUMATO_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::7"),
         ("SFUMATO_CONNECTIONS_PER_ADDRESS", "9"),
+        ("SFUMATO_DRAIN_GRACE", "5"),
+        ("SFUMATO_DRAIN_SPREAD", "6"),
+        ("SFUMATO_LIMIT_SHARD_BUSY", "70"),
+        ("SFUMATO_LIMIT_MEMORY", "0"),
         ("SFUMATO_LOG_LEVEL", "debug"),
         ("SFUMATO_LOG_JSON", "yes"),
         ("SFUMATO_METRICS_PORT", "1"),
@@ -129,6 +141,8 @@ fn every_setting_is_read_from_flags_and_from_variables() {
             max_participants: 4,
             auto_create: false,
         },
+        drain: Drain { grace: Duration::from_secs(5), spread: Duration::from_secs(6) },
+        overload: OverloadLimits { shard_busy_percent: 70, memory_percent: 0 },
         logs: Logs { level: LogLevel::Debug, json: true },
     };
     assert_eq!(with(flags, &[], "").config, expected);
@@ -167,7 +181,7 @@ room:
   enabled_codecs: [{mime: audio/opus}, {mime: video/vp8}]
 webhook: {api_key: key1, urls: [\"https://example.org/hook\"]}
 turn: {enabled: false}
-limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
+limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000, memory_percent: 80}
 ";
     let Loaded { config, warnings } = with(&[], &[], file);
     assert_eq!(config.http, Http { bind: vec!["::".parse().unwrap()], port: 7890 });
@@ -182,6 +196,7 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
     assert_eq!(config.rooms.departure_timeout, Duration::from_secs(5));
     assert_eq!(config.rooms.max_participants, 12);
     assert_eq!(config.logs, Logs { level: LogLevel::Warn, json: true });
+    assert_eq!(config.overload, OverloadLimits { shard_busy_percent: 90, memory_percent: 80 });
     for key in [
         "redis",
         "rtc.port_range_start",
@@ -193,7 +208,8 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
         "prometheus.password",
         "room.enabled_codecs",
         "webhook",
-        "limit",
+        "limit.num_tracks",
+        "limit.bytes_per_sec",
         "logging.pion_level",
     ] {
         let named = warnings.iter().filter(|warning| warning.contains(&format!("`{key}`"))).count();
@@ -246,6 +262,8 @@ fn wrong_values_are_named_with_where_they_stand() {
         (&["--trusted-proxies", "10.0.0.0/33"], &[], KEYS, &["--trusted-proxies", "10.0.0.0/33"]),
         (&[], &[], "trusted_proxies: [proxy.example]", &["`trusted_proxies`", "proxy.example"]),
         (&["--dev=maybe"], &[], "", &["--dev", "maybe"]),
+        (&["--limit-memory", "101"], &[], KEYS, &["--limit-memory", "100"]),
+        (&[], &[], "drain: {grace: 5m}", &["`drain.grace`", "5m"]),
         (&[], &[], "logging: {level: loud}", &["`logging.level`", "loud"]),
         (&[], &[], "rtc: 5", &["`rtc`"]),
         (&[], &[], "keys: [a]", &["`keys`"]),
@@ -283,6 +301,14 @@ fn keys_are_required_and_long_outside_development() {
     let development = with(&["--dev"], &[], "keys: {app: short}");
     assert_eq!(development.warnings.len(), 1);
     assert!(development.warnings[0].contains("`app`"));
+}
+
+#[test]
+fn a_server_drains_for_hours_and_in_development_not_at_all() {
+    let seconds = |grace, spread| Drain { grace: Duration::from_secs(grace), spread: Duration::from_secs(spread) };
+    assert_eq!(with(&[], &[], KEYS).config.drain, seconds(18_000, 20));
+    assert_eq!(with(&["--dev"], &[], "").config.drain, seconds(0, 0));
+    assert_eq!(with(&["--dev", "--drain-grace", "9"], &[], "").config.drain, seconds(9, 0));
 }
 
 #[test]

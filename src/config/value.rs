@@ -58,6 +58,10 @@ impl SettingValue {
         self.integer(0..=u32::MAX).map(|seconds| Duration::from_secs(seconds.into()))
     }
 
+    pub fn percent(&self) -> Result<u8, String> {
+        self.integer(0..=100)
+    }
+
     pub fn addresses(&self) -> Result<Vec<IpAddr>, String> {
         self.texts()?.into_iter().map(address).collect()
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Shard;
 use super::home::HomeSource;
 use super::leg::{LegMessage, Order, RoomKey, ShardId, SourceDescription, SourceId};
+use super::milestones::picture_awaited;
 use super::sessions::codec_of;
 use super::timers::Owner;
 use crate::media::layers::Wanted;
@@ -39,7 +40,8 @@ impl Shard {
         match effect {
             Effect::Tell { to, event } => {
                 if let Event::Removed(reason) = &event {
-                    tracing::info!(?reason, room = %self.room_label(serial), "participant left");
+                    let (room, participant) = self.labels(serial, to);
+                    tracing::info!(%room, %participant, ?reason, "participant left");
                 }
                 self.order_to(now, serial, to, Order::Tell { participant: to, event });
             }
@@ -61,8 +63,10 @@ impl Shard {
         }
     }
 
-    fn room_label(&self, serial: u64) -> &str {
-        self.homes.get(&serial).map_or("", |home| home.state.info().id.as_str())
+    /// A room's and a member's own ids, for logs.
+    fn labels(&self, serial: u64, participant: ParticipantKey) -> (&str, &str) {
+        let Some(home) = self.homes.get(&serial) else { return ("", "") };
+        (home.state.info().id.as_str(), home.members.get(&participant).map_or("", |member| member.id.as_str()))
     }
 
     /// Gives an order to the shard that hosts a participant.
@@ -131,13 +135,16 @@ impl Shard {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         let (room, Some(host)) = (home.key, home.host_of(subscriber)) else { return };
         let Some(source) = home.sources.get_mut(key) else { return };
-        let id = source.description.id;
+        let (id, kind) = (source.description.id, source.description.media.kind);
+        let publication = home.state.participant(source.description.publisher).and_then(|p| p.publication(&key.0));
+        let muted = publication.is_some_and(|publication| publication.info.muted);
         if source.add_subscriber(subscriber, host) {
             let (description, from) = (source.description.clone(), source.host);
             self.order(now, from, room, Order::HandOver { source: id, to: host, begin: true });
             self.order(now, host, room, Order::StartSource { source: description, from: Some(from) });
         }
-        self.order(now, host, room, Order::StartForwarding { subscriber, source: id, wanted });
+        let awaited = picture_awaited(now, kind, muted, wanted);
+        self.order(now, host, room, Order::StartForwarding { subscriber, source: id, wanted, awaited });
         // After that order, since what it gets no longer may be gone with this one.
         self.leave_source(now, serial, subscriber, &(key.0.clone(), key.1.other()));
     }

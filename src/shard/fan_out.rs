@@ -131,7 +131,7 @@ fn serve(
     counters: &ShardCounters,
 ) -> bool {
     let Some((mut outlet, outbound)) = Outlet::of(peer, batch, written, counters) else { return false };
-    let mut tally = Tally::default();
+    let (mut tally, mut pictured) = (Tally::default(), false);
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =
             (entry.sources.get_mut(arrived.source), outbound.get_mut(arrived.source))
@@ -140,8 +140,14 @@ fn serve(
         };
         if let Some(len) = outlet.forward(now, source, arrived.cached(), &mut subscription.stream) {
             tally.add(source.kind, len);
+            pictured |= arrived.is_video;
+            subscription.sent(now, counters);
         }
     }
     counters.media_sent(&tally);
-    tally.packets() > 0
+    let any = tally.packets() > 0;
+    if any {
+        peer.progress.forwarded(now, pictured, counters);
+    }
+    any
 }

@@ -25,7 +25,7 @@ pub struct Arrived {
     pub extended_sequence: u64,
     /// Bytes it is padded by, so that it is as long as its neighbours and leaves in one run with them.
     pub padding: u8,
-    is_video: bool,
+    pub is_video: bool,
     /// More packets of its frame are to come.
     unfinished: bool,
     arrival: Instant,

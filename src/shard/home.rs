@@ -9,14 +9,16 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::directory::Directory;
 use super::leg::{OfferedSection, Order, Report, RoomKey, ShardId, SourceDescription};
 use super::load::{Candidate, load, place};
 use super::mailbox::SeatId;
+use super::milestones::{Admission, JoinWatch};
 use super::timers::Owner;
 use super::{JOIN_PATIENCE, Shard};
 use crate::room::command::{Command, DataProtocol, JoinRequest, Offer};
 use crate::room::event::Event;
-use crate::room::model::{JoinError, Rendition, RoomName, TrackId};
+use crate::room::model::{JoinError, ParticipantId, Rendition, RoomName, TrackId};
 use crate::room::participant::ParticipantKey;
 use crate::room::speakers::MeasuredLevel;
 use crate::room::{Room, admission};
@@ -35,6 +37,8 @@ pub struct Home {
 /// A participant, as its room's home knows it.
 pub struct Member {
     pub host: ShardId,
+    /// For logs.
+    pub id: ParticipantId,
     seat: SeatId,
     pub data_protocol: Arc<dyn DataProtocol>,
     /// Sequence of the last reliable message it sent.
@@ -96,9 +100,13 @@ impl Home {
         self.members.get(&participant).map(|member| member.host)
     }
 
-    fn insert(&mut self, participant: ParticipantKey, member: Member) {
-        *self.hosts.entry(member.host).or_default() += 1;
+    /// True if nobody was hosted there before.
+    fn insert(&mut self, participant: ParticipantKey, member: Member) -> bool {
+        let count = self.hosts.entry(member.host).or_default();
+        *count += 1;
+        let first = *count == 1;
         self.members.insert(participant, member);
+        first
     }
 
     fn remove(&mut self, participant: ParticipantKey) -> Option<Member> {
@@ -111,6 +119,10 @@ impl Home {
             }
         }
         Some(member)
+    }
+
+    fn tell_hosts(&self, directory: &Directory) {
+        directory.set_hosts(&self.state.info().name, self.hosts.keys().map(|host| host.0));
     }
 
     /// Participants that a shard hosts.
@@ -136,9 +148,16 @@ impl Home {
 }
 
 impl Shard {
-    pub(super) fn join(&mut self, now: Instant, seat: SeatId, request: &JoinRequest, events: mpsc::Sender<Event>) {
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        seat: SeatId,
+        request: &JoinRequest,
+        events: mpsc::Sender<Event>,
+        watch: JoinWatch,
+    ) {
         self.counters.joins.add(1);
-        if let Err(error) = self.try_join(now, seat, request, &events) {
+        if let Err(error) = self.try_join(now, seat, request, &events, watch) {
             self.counters.joins_refused.add(1);
             let _ = events.try_send(Event::Refused(error));
         }
@@ -154,6 +173,7 @@ impl Shard {
         seat: SeatId,
         request: &JoinRequest,
         events: &mpsc::Sender<Event>,
+        watch: JoinWatch,
     ) -> Result<(), JoinError> {
         if self.draining {
             return Err(JoinError::ShuttingDown);
@@ -167,13 +187,22 @@ impl Shard {
         let home = self.homes.get_mut(&room.serial).ok_or(JoinError::ServerFull)?;
         let joined = home.state.join(at, participant, request, self.random.as_mut());
         if joined.is_ok() {
-            tracing::info!(room = %home.state.info().id, participant = %participant_id(home, participant), "participant joined");
+            let admission = Admission {
+                watch,
+                let_in: now,
+                room: home.state.info().id.clone(),
+                participant: id_of(home, participant),
+            };
+            tracing::info!(room = %admission.room, participant = %admission.participant, "participant joined");
             let data_protocol = request.data_protocol.clone();
-            home.insert(participant, Member::new(host, seat, data_protocol.clone()));
+            let member = Member::new(host, admission.participant.clone(), seat, data_protocol.clone());
+            if home.insert(participant, member) {
+                home.tell_hosts(&self.directory);
+            }
             self.by_seat.insert(seat, (room.serial, participant));
-            let standing =
-                request.follow.as_ref().and_then(|_| home.state.participant(participant)).map(|p| p.info.id.clone());
-            self.order(now, host, room, Order::Host { participant, events: events.clone(), data_protocol, standing });
+            let standing = request.follow.as_ref().map(|_| admission.participant.clone());
+            let (events, admission) = (events.clone(), Box::new(admission));
+            self.order(now, host, room, Order::Host { participant, events, data_protocol, standing, admission });
         }
         self.run_effects(now, room.serial);
         joined?;
@@ -251,6 +280,9 @@ impl Shard {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         if let Some(member) = home.remove(participant) {
             self.by_seat.remove(&member.seat);
+            if !home.hosts.contains_key(&member.host) {
+                home.tell_hosts(&self.directory);
+            }
         }
     }
 
@@ -325,8 +357,8 @@ impl Shard {
 }
 
 impl Member {
-    fn new(host: ShardId, seat: SeatId, data_protocol: Arc<dyn DataProtocol>) -> Member {
-        Member { host, seat, data_protocol, last_sequence: 0, sections: Vec::new(), offers: Offers::default() }
+    fn new(host: ShardId, id: ParticipantId, seat: SeatId, data_protocol: Arc<dyn DataProtocol>) -> Member {
+        Member { host, id, seat, data_protocol, last_sequence: 0, sections: Vec::new(), offers: Offers::default() }
     }
 
     /// Whether a reliable message is new; 0 is a message without a sequence.
@@ -340,8 +372,9 @@ impl Member {
     }
 }
 
-fn participant_id(home: &Home, participant: ParticipantKey) -> &str {
-    home.state.participant(participant).map_or("", |participant| participant.info.id.as_str())
+/// Of somebody who is in the room.
+fn id_of(home: &Home, participant: ParticipantKey) -> ParticipantId {
+    home.state.participant(participant).map_or_else(|| ParticipantId::new(""), |there| there.info.id.clone())
 }
 
 #[cfg(test)]
@@ -351,7 +384,7 @@ mod tests {
     #[test]
     fn a_reliable_message_sent_again_after_a_reconnect_is_dropped_once_seen() {
         let request = crate::room::tests::request("anna", crate::room::tests::grants());
-        let mut member = Member::new(ShardId(0), SeatId(0), request.data_protocol);
+        let mut member = Member::new(ShardId(0), ParticipantId::new("PA_anna"), SeatId(0), request.data_protocol);
         assert!(member.is_new(1) && member.is_new(2));
         assert!(!member.is_new(2) && !member.is_new(1));
         assert!(member.is_new(0) && member.is_new(3));

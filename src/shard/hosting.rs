@@ -12,6 +12,7 @@ use super::data::Channels;
 use super::gather::Gathered;
 use super::inbound::{Inbound, SourceKey};
 use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceDescription, SourceId};
+use super::milestones::Progress;
 use super::outbound::{Outbound, Switched, Waiting};
 use super::peer::Peer;
 use super::source::Source;
@@ -29,12 +30,19 @@ use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
+/// How a participant's adaptor hears and is heard.
+struct Ear {
+    events: mpsc::Sender<Event>,
+    data_protocol: Arc<dyn DataProtocol>,
+}
+
 impl Shard {
     /// Carries out an order of a room's home. One about somebody or something that is gone does nothing.
     pub(super) fn carry_out(&mut self, now: Instant, room: RoomKey, order: Order) {
         match order {
-            Order::Host { participant, events, data_protocol, standing } => {
-                self.host(now, room, participant, events, data_protocol, standing);
+            Order::Host { participant, events, data_protocol, standing, admission } => {
+                let ear = Ear { events, data_protocol };
+                self.host(now, room, participant, ear, standing, Progress::new(*admission));
             }
             Order::Tell { participant, event } => {
                 if let Some((_, key)) = self.hosted(room, participant) {
@@ -54,8 +62,8 @@ impl Shard {
             Order::StartSource { source, from } => self.add_source(room, &source, from),
             Order::StopSource { source } => self.remove_source(source),
             Order::HandOver { source, to, begin } => self.set_handed(source, to, begin),
-            Order::StartForwarding { subscriber, source, wanted } => {
-                self.start_forwarding(now, room, subscriber, source, wanted);
+            Order::StartForwarding { subscriber, source, wanted, awaited } => {
+                self.start_forwarding(now, room, subscriber, source, wanted, awaited);
             }
             Order::StopForwarding { subscriber, track } => self.stop_forwarding(room, subscriber, &track),
             Order::SetWanted { subscriber, track, wanted } => self.set_wanted(now, room, subscriber, &track, wanted),
@@ -137,9 +145,9 @@ impl Shard {
         now: Instant,
         room: RoomKey,
         participant: ParticipantKey,
-        events: mpsc::Sender<Event>,
-        data_protocol: Arc<dyn DataProtocol>,
+        ear: Ear,
         standing: Option<ParticipantId>,
+        progress: Progress,
     ) {
         self.counters.guests.add(u64::from(room.home != self.id));
         let room = self.room_here(room);
@@ -157,8 +165,9 @@ impl Shard {
             inbound: Inbound::default(),
             outbound: Outbound::new(standing),
             channels: Channels::default(),
-            data_protocol,
-            events,
+            data_protocol: ear.data_protocol,
+            events: ear.events,
+            progress,
             paths: Vec::new(),
             ufrags: Vec::new(),
             rtcp_ssrc: Ssrc(self.random.next_u32()),
@@ -221,7 +230,8 @@ impl Shard {
             peer.transport.close(now);
         }
         self.flush_transmits(now, key);
-        let Some(peer) = self.peers.try_remove(key) else { return };
+        let Some(mut peer) = self.peers.try_remove(key) else { return };
+        peer.progress.gone(now, &self.counters);
         self.counters.quality.layers.replace(&peer.subscription_counts, &SubscriptionCounts::default());
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
@@ -305,6 +315,7 @@ impl Shard {
         subscriber: ParticipantKey,
         source: SourceId,
         wanted: Wanted,
+        awaited: Option<Instant>,
     ) {
         let Some((room, subscriber)) = self.hosted(room, subscriber) else {
             return;
@@ -316,7 +327,7 @@ impl Shard {
             return;
         };
         let Some(source) = entry.sources.get_mut(key) else { return };
-        let waiting = Waiting::new(key, source, wanted);
+        let waiting = Waiting { awaited, ..Waiting::new(key, source, wanted) };
         if let Some(waits) = peer.outbound.waiting.iter_mut().find(|waits| waits.track == waiting.track) {
             *waits = waiting;
             return;
@@ -401,10 +412,10 @@ impl Shard {
             return;
         };
         if let Some(waiting) = peer.outbound.waiting.iter_mut().find(|waiting| waiting.track == *track) {
-            waiting.wanted = wanted;
+            waiting.want(wanted);
         }
         if let Some(subscription) = peer.outbound.by_track(track) {
-            subscription.wanted = wanted;
+            subscription.want(wanted);
             let source = subscription.source;
             self.select_layer(now, room, subscriber, source);
         }

@@ -85,7 +85,8 @@ impl Shard {
         let source_here = self.rooms.get_mut(room)?.sources.get_mut(source)?;
         let peer = self.peers.get_mut(subscriber)?;
         let (mut outlet, outbound) = Outlet::of(peer, &mut self.batch, &mut self.written, &self.counters)?;
-        let stream = &mut outbound.get_mut(source)?.stream;
+        let subscription = outbound.get_mut(source)?;
+        let stream = &mut subscription.stream;
         let cache = &source_here.encodings.get(encoding)?.cache;
         let catch_up = cache.since_keyframe(now, stream.reach()?)?;
         stream.begin_catch_up(&catch_up);
@@ -98,6 +99,11 @@ impl Shard {
         }
         stream.end_catch_up();
         self.counters.media_sent(&tally);
-        (stream.current() == Some(encoding) && stream.awaits_keyframe().is_none()).then_some(())
+        let served = stream.current() == Some(encoding) && stream.awaits_keyframe().is_none();
+        if tally.packets() > 0 {
+            subscription.sent(now, &self.counters);
+            peer.progress.forwarded(now, true, &self.counters);
+        }
+        served.then_some(())
     }
 }

@@ -6,10 +6,12 @@
 //! what crosses its end is ignored.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::milestones::Admission;
 use crate::media::keyframe::Wish;
 use crate::media::layers::{Layer, Wanted};
 use crate::negotiation::{CodecDescription, MediaKind};
@@ -95,6 +97,7 @@ pub enum Order {
         data_protocol: Arc<dyn DataProtocol>,
         /// Set for one that negotiates once: the name of the stream it gets whatever it carries.
         standing: Option<ParticipantId>,
+        admission: Box<Admission>,
     },
     /// Hand this to the participant's adaptor.
     Tell {
@@ -131,6 +134,8 @@ pub enum Order {
         subscriber: ParticipantKey,
         source: SourceId,
         wanted: Wanted,
+        /// Since when its first picture is waited for, where that is to be measured.
+        awaited: Option<Instant>,
     },
     StopForwarding {
         subscriber: ParticipantKey,

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::milestones::JoinWatch;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 
@@ -14,6 +15,7 @@ pub enum Message {
         seat: SeatId,
         request: Box<JoinRequest>,
         events: mpsc::Sender<Event>,
+        watch: JoinWatch,
     },
     Command {
         seat: SeatId,
@@ -22,6 +24,13 @@ pub enum Message {
     /// The signalling connection is gone.
     Gone {
         seat: SeatId,
+    },
+    /// Only wakes a shard that sleeps, which shows in its turns.
+    LookUp,
+    /// So many participants of rooms at home here are told that the server ends, room by room; answered with how many were.
+    MoveAway {
+        most: usize,
+        told: oneshot::Sender<usize>,
     },
     /// Every participant is told that the server ends; answered when that is done.
     Shutdown {

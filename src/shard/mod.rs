@@ -17,6 +17,7 @@ pub mod leg;
 pub mod links;
 pub mod load;
 pub mod mailbox;
+pub mod milestones;
 mod mirror;
 mod outbound;
 mod outlet;
@@ -201,9 +202,13 @@ impl Shard {
 
     pub fn handle_message(&mut self, now: Instant, message: Message) {
         match message {
-            Message::Join { seat, request, events } => self.join(now, seat, &request, events),
+            Message::Join { seat, request, events, watch } => self.join(now, seat, &request, events, watch),
             Message::Command { seat, command } => self.command(now, seat, command),
             Message::Gone { seat } => self.command(now, seat, Command::Leave(LeaveReason::SignallingLost)),
+            Message::LookUp => {}
+            Message::MoveAway { most, told } => {
+                let _ = told.send(self.move_away(now, most));
+            }
             Message::Shutdown { done } => {
                 self.drain(now);
                 let _ = done.send(());
@@ -217,11 +222,30 @@ impl Shard {
     fn drain(&mut self, now: Instant) {
         self.draining = true;
         for (serial, participant) in self.by_seat.values().copied().collect::<Vec<_>>() {
-            self.take_report(now, self.id, serial, Report::Left { participant, reason: LeaveReason::ServerShutdown });
-            self.run_effects(now, serial);
+            self.send_away(now, serial, participant);
         }
         let here = self.id;
         self.abandon(now, LeaveReason::ServerShutdown, |key| key.home != here);
+    }
+
+    /// Sends participants of rooms at home here away. A room is emptied before the next is begun, so that those who are in
+    /// a call together soon meet again elsewhere. Gives how many it were.
+    fn move_away(&mut self, now: Instant, most: usize) -> usize {
+        let mut told = 0;
+        while told < most {
+            let occupied = self.homes.iter().filter(|(_, home)| !home.members.is_empty());
+            let Some(serial) = occupied.map(|(serial, _)| *serial).min() else { break };
+            let members = self.homes.get(&serial).into_iter().flat_map(|home| home.members.keys().copied());
+            let members: Vec<ParticipantKey> = members.take(most - told).collect();
+            told += members.len();
+            members.into_iter().for_each(|participant| self.send_away(now, serial, participant));
+        }
+        told
+    }
+
+    fn send_away(&mut self, now: Instant, serial: u64, participant: ParticipantKey) {
+        self.take_report(now, self.id, serial, Report::Left { participant, reason: LeaveReason::ServerShutdown });
+        self.run_effects(now, serial);
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -262,6 +286,7 @@ impl Shard {
         }
         if report_due {
             self.report_to_peer(now, key);
+            self.review_progress(now, key);
         }
         self.arm_peer(key);
     }

@@ -2,6 +2,7 @@
 //! for a section.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use rand::{Rng, RngCore};
 
@@ -10,9 +11,10 @@ use super::source::Source;
 use super::watch::Watch;
 use crate::limits;
 use crate::media::forward::{RtxTarget, SendStream, Target};
-use crate::media::layers::{Wanted, choose};
+use crate::media::layers::{Picture, Wanted, choose};
 use crate::negotiation::{CodecDescription, LocalTrack, MediaKind, Section, Session};
 use crate::room::model::{ParticipantId, Rendition, TrackId};
+use crate::telemetry::counters::ShardCounters;
 use crate::wire::codec::Codec;
 use crate::wire::{Mid, PayloadType, Ssrc};
 
@@ -25,6 +27,8 @@ pub struct Subscription {
     pub mid: Mid,
     pub wanted: Wanted,
     pub stream: SendStream,
+    /// Since when its first picture is waited for; `None` once it was sent, and where that is not measured.
+    pub awaited: Option<Instant>,
     pub watch: Watch,
 }
 
@@ -39,6 +43,8 @@ pub struct Waiting {
     /// A codec that the section should have too, since the track may come to be sent in that.
     pub other: Option<Codec>,
     pub wanted: Wanted,
+    /// As of a [`Subscription`].
+    pub awaited: Option<Instant>,
 }
 
 impl Waiting {
@@ -52,7 +58,13 @@ impl Waiting {
             codecs: source.codecs.clone(),
             other: source.other,
             wanted,
+            awaited: None,
         }
+    }
+
+    pub fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+        self.awaited.take_if(|_| wanted.picture == Picture::Nothing);
     }
 }
 
@@ -169,6 +181,7 @@ impl Outbound {
                     mid,
                     wanted: Wanted::NOTHING,
                     stream,
+                    awaited: None,
                     watch: Watch::default(),
                 }));
             }
@@ -190,6 +203,7 @@ impl Outbound {
             subscription.stream.retarget(clock_rate(&waiting.codecs), payload_types);
         }
         subscription.track = waiting.track.clone();
+        subscription.awaited = waiting.awaited;
         self.carry_from(subscription, waiting);
         true
     }
@@ -268,6 +282,7 @@ impl Outbound {
             mid,
             wanted: waiting.wanted,
             stream,
+            awaited: waiting.awaited,
             watch: Watch::default(),
         }));
         Placed::InSection
@@ -333,6 +348,19 @@ impl Outbound {
 impl Subscription {
     fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + use<> {
         [Some(self.stream.target().ssrc), self.stream.rtx_ssrc()].into_iter().flatten()
+    }
+
+    pub fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+        self.awaited.take_if(|_| wanted.picture == Picture::Nothing);
+    }
+
+    /// A packet was forwarded. The first is of a keyframe, since video begins with one.
+    pub fn sent(&mut self, now: Instant, counters: &ShardCounters) {
+        if let Some(since) = self.awaited {
+            self.awaited = None;
+            counters.first_frame_duration.observe_duration(now.saturating_duration_since(since));
+        }
     }
 
     /// Chooses the encoding anew. Gives the encoding a keyframe is needed of.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::data::Channels;
 use super::inbound::Inbound;
+use super::milestones::Progress;
 use super::outbound::Outbound;
 use super::send::{LocalEnd, Route};
 use crate::congestion::feedback::ArrivalLog;
@@ -32,6 +33,8 @@ pub struct Peer {
     pub channels: Channels,
     pub data_protocol: Arc<dyn DataProtocol>,
     pub events: mpsc::Sender<Event>,
+    /// How far it has come on its way into the call.
+    pub progress: Progress,
     /// Addresses that passed an authenticated check, with the local end they came to.
     pub paths: Vec<(SocketAddr, LocalEnd)>,
     /// Local ufrags under which checks find this peer.

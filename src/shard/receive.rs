@@ -6,6 +6,7 @@ use super::gather::Arrived;
 use super::inbound::{Route as Destination, SourceKey};
 use super::joining::CONNECTED_SETTLING;
 use super::leg::Report;
+use super::peer::Peer;
 use super::send::{LocalEnd, Route};
 use super::source::repair_of;
 use super::timers::Owner;
@@ -57,6 +58,7 @@ impl Shard {
         let header = Header::parse(datagram).map_err(|_| DropReason::Malformed)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let len = peer.transport.open_rtp(now, &header, datagram)?;
+        peer.progress.received(now);
         self.counters.packets_in.add(1);
         let wire_len = datagram.len() as u64;
         self.counters.bytes_in.add(wire_len);
@@ -185,6 +187,7 @@ impl Shard {
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let handled = peer.transport.handle_dtls(now, arrival.from, datagram);
         if handled.is_ok() {
+            peer.progress.greeted(now);
             self.counters.traffic.received.count(Kind::Data, 1, datagram.len() as u64);
         }
         self.flush(now, key);
@@ -214,7 +217,12 @@ impl Shard {
 
     fn transport_event(&mut self, now: Instant, key: usize, event: TransportEvent) {
         match event {
-            TransportEvent::AddressLearnt(address) => self.claim_address(key, address),
+            TransportEvent::AddressLearnt(address) => {
+                self.claim_address(key, address);
+                if let Some(peer) = self.peers.get_mut(key) {
+                    peer.progress.checked(now, &self.counters);
+                }
+            }
             TransportEvent::AddressForgotten(address) => {
                 if self.by_address.get(&address) == Some(&key) {
                     self.by_address.remove(&address);
@@ -232,7 +240,10 @@ impl Shard {
                 }
             }
             TransportEvent::Closed(reason) => {
-                tracing::debug!(?reason, "transport closed");
+                if let Some(Peer { progress, .. }) = self.peers.get_mut(key) {
+                    tracing::debug!(room = %progress.room(), participant = %progress.participant(), ?reason, "transport closed");
+                    progress.closed(now, reason, &self.counters);
+                }
                 if reason == CloseReason::DtlsClosed {
                     return self.put_out(now, key, LeaveReason::ClientLeft);
                 }
@@ -256,6 +267,10 @@ impl Shard {
 
     fn transport_connected(&mut self, now: Instant, key: usize) {
         self.counters.connected.add(1);
+        let expected = self.expected_media(key);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.progress.connected(now, expected, &self.counters);
+        }
         let Some((room, participant)) = self.seat_of(key) else {
             return;
         };

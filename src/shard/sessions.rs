@@ -6,6 +6,7 @@ use super::Shard;
 use super::joining::ANSWERED_SETTLING;
 use super::leg::{OfferedSection, Report, SectionMedia};
 use super::outbound::{Placed, Waiting};
+use super::peer::Peer;
 use crate::negotiation::{LocalParameters, MediaKind, OfferError, Section, Session};
 use crate::room::command::Offer;
 use crate::room::event::Event;
@@ -20,7 +21,9 @@ impl Shard {
     pub(super) fn offer(&mut self, now: Instant, key: usize, offer: &Offer, codecs: Vec<CodecPreference>) {
         if let Err(error) = self.apply_offer(now, key, offer, codecs) {
             self.counters.offers_refused.add(1);
-            tracing::debug!(%error, "offer refused");
+            if let Some(Peer { progress, .. }) = self.peers.get(key) {
+                tracing::debug!(room = %progress.room(), participant = %progress.participant(), %error, "offer refused");
+            }
             self.report_offered(now, key, false);
             self.tell(key, Event::OfferRefused { id: offer.id, reason: error.to_string() });
             if self.peers.get(key).is_some_and(|peer| !peer.answered) {
@@ -32,7 +35,7 @@ impl Shard {
         self.report_offered(now, key, true);
         self.stand(now, key);
         self.place_waiting(now, key);
-        self.answer(key, offer.id);
+        self.answer(now, key, offer.id);
         self.ask_for_sections(key, false);
         self.flush(now, key);
     }
@@ -135,7 +138,7 @@ impl Shard {
         }
     }
 
-    fn answer(&mut self, key: usize, id: u32) {
+    fn answer(&mut self, now: Instant, key: usize, id: u32) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let local = LocalParameters {
             ice: peer.transport.local_ice().clone(),
@@ -144,6 +147,7 @@ impl Shard {
         };
         let sdp = peer.session.answer(&local);
         peer.answered = true;
+        peer.progress.answered(now);
         let sent = peer.session.sections().iter().filter_map(|section| Some((section.mid, section.local.as_ref()?)));
         let tracks_by_mid = sent.map(|(mid, local)| (mid.to_string(), TrackId::new(&local.track_id))).collect();
         self.tell(key, Event::Answer { id, sdp, tracks_by_mid });

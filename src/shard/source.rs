@@ -144,6 +144,11 @@ impl Source {
         !self.subscribers.is_empty() || !self.handed_to.is_empty()
     }
 
+    /// Packets of some encoding come.
+    pub fn is_flowing(&self) -> bool {
+        self.encodings.iter().any(|encoding| encoding.active)
+    }
+
     /// Worst share of packets lost on the way from a publisher here, 0 to 1, of the last report interval, whether they came again or not.
     pub fn loss(&self) -> f32 {
         self.worst(|encoding| encoding.stream.as_ref().map_or(0, ReceiveStream::fraction_lost))
@@ -166,7 +171,7 @@ impl Source {
 
     /// A packet of an encoding is here: the encoding flows, and so does its layer.
     pub fn observe(&mut self, now: Instant, packet: &Packet, plain: &[u8]) {
-        let began = self.encodings.iter().all(|encoding| !encoding.active);
+        let began = !self.is_flowing();
         let Some(encoding) = self.encodings.get_mut(packet.encoding) else { return };
         let mut changed = !std::mem::replace(&mut encoding.active, true);
         if changed {

@@ -2,6 +2,8 @@
 
 mod joining;
 mod legs;
+mod milestones;
+mod moving;
 mod paused_layers;
 mod red;
 mod renditions;
@@ -18,6 +20,7 @@ use rand::rngs::StdRng;
 
 use tokio::sync::mpsc;
 
+use super::milestones::JoinWatch;
 use super::outbound::Outbound;
 use super::*;
 use crate::limits;
@@ -170,7 +173,10 @@ fn enter(
 ) -> (mpsc::Receiver<Event>, End) {
     let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
     let seat = SeatId(seat);
-    shard.handle_message(now, Message::Join { seat, request: Box::new(request), events: sender });
+    shard.handle_message(
+        now,
+        Message::Join { seat, request: Box::new(request), events: sender, watch: JoinWatch::new(now) },
+    );
     let key = shard.peer_of(seat);
     (receiver, connect(shard, key, end))
 }
@@ -386,6 +392,7 @@ fn a_client_is_asked_for_no_more_sections_than_an_offer_may_have() {
             kind: MediaKind::Video,
             codecs: session.sections()[0].codecs.clone(),
             wanted: crate::media::layers::Wanted::NOTHING,
+            awaited: None,
         })
         .collect();
     let most = limits::RECEIVE_SECTIONS as u32 - 1;
@@ -405,7 +412,8 @@ fn a_room_that_was_to_close_stays_for_a_join_on_its_way() {
     world.shard.handle_timeout(now);
     assert_eq!(world.shard.counters.rooms.get(), 1);
     let (events, _keep) = mpsc::channel(limits::EVENT_QUEUE);
-    let join = Message::Join { seat: SeatId(2), request: Box::new(request("cleo", "recvonly", Vec::new())), events };
+    let (seat, request) = (SeatId(2), Box::new(request("cleo", "recvonly", Vec::new())));
+    let join = Message::Join { seat, request, events, watch: JoinWatch::new(now) };
     world.shard.handle_message(now, join);
     world.shard.handle_message(now, Message::Gone { seat: SeatId(2) });
     now += Duration::from_secs(400);

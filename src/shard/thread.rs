@@ -86,6 +86,7 @@ impl ShardThread {
 
     async fn turn(mut self) {
         let mut rounds = 0;
+        let mut polling = None;
         loop {
             if rounds % ROUNDS_BETWEEN_LOOKS == 0 {
                 self.ports.iter_mut().for_each(|port| port.readable = true);
@@ -93,6 +94,11 @@ impl ShardThread {
             rounds += 1;
             let busy = self.receive() | self.take_from_shards();
             let now = Instant::now();
+            self.counters.turns.add(1);
+            // Polled in vain: it would have slept, had the wait been longer.
+            if let Some(since) = polling.take().filter(|since| self.patience.is_quiet_since(*since)) {
+                self.meter.slept(since, now);
+            }
             if let Some(share) = self.meter.turn(now) {
                 self.counters.busy_percent.set(share);
                 self.tell_offload();
@@ -110,6 +116,7 @@ impl ShardThread {
             }
             if self.patience.polls(now) {
                 rounds = 0;
+                polling = Some(now);
             } else if self.wait().await {
                 rounds = 1;
             } else {

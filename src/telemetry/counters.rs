@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::histogram::Histogram;
+use super::outcomes::{DtlsOutcomes, IceOutcomes, SetUpSeconds};
 use super::quality::Quality;
 use super::traffic::{Tally, Traffic};
 use crate::media::forward::Refusal;
@@ -34,6 +36,8 @@ impl Counter {
 pub struct ShardCounters {
     /// Share of time its thread did not sleep, percent.
     pub busy_percent: Counter,
+    /// How often its thread has looked at everything: stands still while it sleeps, or is stuck.
+    pub turns: Counter,
     pub rooms: Counter,
     pub participants: Counter,
     pub tracks: Counter,
@@ -91,6 +95,14 @@ pub struct ShardCounters {
     pub legs_lost: Counter,
     pub strangers: Counter,
     pub dropped: Dropped,
+    /// From being asked to join until the transport is connected.
+    pub join_duration: Histogram<SetUpSeconds>,
+    /// From being asked to join until the first packet is forwarded to the participant, where something flows.
+    pub first_media_duration: Histogram<SetUpSeconds>,
+    /// From the beginning of a video subscription until its first keyframe is sent.
+    pub first_frame_duration: Histogram<SetUpSeconds>,
+    pub ice: IceOutcomes,
+    pub dtls: DtlsOutcomes,
     pub traffic: Traffic,
     pub quality: Quality,
 }

@@ -92,6 +92,31 @@ const FIGURES: &[Figure] = &[
     counter("sfumato_strangers_total", "STUN from strangers, dropped without state.", |c| &c.strangers),
 ];
 
+/// A histogram that is the sum over the shards.
+struct HistogramFigure {
+    name: &'static str,
+    help: &'static str,
+    read: fn(&ShardCounters) -> Snapshot,
+}
+
+const HISTOGRAMS: [HistogramFigure; 3] = [
+    HistogramFigure {
+        name: "sfumato_join_duration_seconds",
+        help: "From being asked to join until the participant's transport is connected.",
+        read: |c| c.join_duration.snapshot(),
+    },
+    HistogramFigure {
+        name: "sfumato_first_media_duration_seconds",
+        help: "From being asked to join until the first packet is forwarded to the participant, of those for whom media flowed when they were connected.",
+        read: |c| c.first_media_duration.snapshot(),
+    },
+    HistogramFigure {
+        name: "sfumato_first_frame_duration_seconds",
+        help: "From the beginning of a video subscription until its first keyframe is sent, unless the track was muted or hidden.",
+        read: |c| c.first_frame_duration.snapshot(),
+    },
+];
+
 const fn gauge(name: &'static str, help: &'static str, read: fn(&ShardCounters) -> &Counter) -> Figure {
     Figure { name, help, kind: MetricType::GAUGE, read }
 }
@@ -127,9 +152,15 @@ impl Collector for Shards {
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families: Vec<MetricFamily> = FIGURES.iter().map(|figure| self.family(figure)).collect();
         let help = "Datagrams dropped, by reason.";
-        families.push(self.by_reason("sfumato_datagrams_dropped_total", help, |c| c.dropped.iter().collect()));
+        families.push(self.by_label("sfumato_datagrams_dropped_total", help, "reason", |c| c.dropped.iter().collect()));
         let help = "Packets that subscribers asked for and were not sent again, by reason.";
-        families.push(self.by_reason("sfumato_nacks_refused_total", help, |c| c.nacks_refused.iter().collect()));
+        families
+            .push(self.by_label("sfumato_nacks_refused_total", help, "reason", |c| c.nacks_refused.iter().collect()));
+        let help = "What became of participants' ICE: an authenticated check came, none came in time, consent was lost, they left first.";
+        families.push(self.by_label("sfumato_ice_outcomes_total", help, "outcome", |c| c.ice.iter().collect()));
+        let help = "What became of DTLS handshakes; abandoned: the participant left first.";
+        families.push(self.by_label("sfumato_dtls_outcomes_total", help, "outcome", |c| c.dtls.iter().collect()));
+        families.extend(HISTOGRAMS.iter().map(|figure| self.histogram_family(figure)));
         families.push(self.busy_ratios());
         families.extend(media::families(&self.shards));
         families.extend(process::readings().into_iter().map(reading));
@@ -153,9 +184,22 @@ impl Shards {
         family("sfumato_shard_busy_ratio", help, MetricType::GAUGE, metrics)
     }
 
-    fn by_reason(&self, name: &str, help: &str, read: fn(&ShardCounters) -> Vec<(&'static str, u64)>) -> MetricFamily {
+    fn histogram_family(&self, figure: &HistogramFigure) -> MetricFamily {
+        let mut snapshots = self.shards.iter().map(|counters| (figure.read)(counters));
+        let mut sum = snapshots.next().unwrap_or(Snapshot { bounds: &[], buckets: Vec::new(), sum: 0.0 });
+        snapshots.for_each(|snapshot| sum.add(&snapshot));
+        family(figure.name, figure.help, MetricType::HISTOGRAM, vec![histogram(&[], &sum)])
+    }
+
+    fn by_label(
+        &self,
+        name: &str,
+        help: &str,
+        key: &str,
+        read: fn(&ShardCounters) -> Vec<(&'static str, u64)>,
+    ) -> MetricFamily {
         let sums = sums(self.shards.iter().flat_map(|counters| read(counters)));
-        let metrics = sums.iter().map(|(label, sum)| metric(MetricType::COUNTER, *sum, &[("reason", label)])).collect();
+        let metrics = sums.iter().map(|(label, sum)| metric(MetricType::COUNTER, *sum, &[(key, label)])).collect();
         family(name, help, MetricType::COUNTER, metrics)
     }
 }
@@ -296,9 +340,17 @@ mod tests {
         shards[1].dropped.count(DropReason::SrtpReplayed);
         shards[0].nacks_refused.count(Refusal::TooSoon);
         shards[1].nacks_refused.count(Refusal::TooSoon);
+        shards[0].ice.timed_out.add(1);
+        shards[1].dtls.fingerprint_mismatch.add(2);
+        shards.iter().for_each(|shard| shard.join_duration.observe(0.3));
         let registry = Registry::new();
         register(&registry, shards).unwrap();
         let text = render(&registry);
+        assert!(text.contains(r#"sfumato_ice_outcomes_total{outcome="timed_out"} 1"#), "{text}");
+        assert!(text.contains(r#"sfumato_ice_outcomes_total{outcome="lost"} 0"#), "{text}");
+        assert!(text.contains(r#"sfumato_dtls_outcomes_total{outcome="fingerprint_mismatch"} 2"#), "{text}");
+        assert!(text.contains(r#"sfumato_join_duration_seconds_bucket{le="0.35"} 2"#), "{text}");
+        assert!(text.contains("sfumato_first_frame_duration_seconds_count 0"), "{text}");
         assert!(text.contains("# TYPE sfumato_rtp_packets_received_total counter"), "{text}");
         assert!(text.contains("sfumato_rtp_packets_received_total 7"), "{text}");
         assert!(text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#), "{text}");

@@ -3,11 +3,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::{LOOK_EVERY, PATIENCE};
 
 const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -52,6 +52,8 @@ impl Server {
             .args(["--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0"])
             .args(["--node-ip", "127.0.0.1", "--metrics-port", "0"])
             .args(flags)
+            // What else the machine does is not to turn a test's peers away; flags win over variables.
+            .envs([("SFUMATO_LIMIT_SHARD_BUSY", "0"), ("SFUMATO_LIMIT_MEMORY", "0")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -75,6 +77,11 @@ impl Server {
         self.address
     }
 
+    /// Where metrics and probes are.
+    pub fn operations(&self) -> SocketAddr {
+        self.operations
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -85,6 +92,29 @@ impl Server {
             panic!("the server ended ({status}):\n{}", self.log());
         }
         assert!(!self.log().contains("panicked at"), "the server panicked:\n{}", self.log());
+    }
+
+    /// Asks the server to end.
+    pub fn terminate(&self) {
+        let killed = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        assert!(killed.expect("there is a kill").success(), "the server had ended:\n{}", self.log());
+    }
+
+    /// How the server ended; panics when it does not within `patience`.
+    pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(start.elapsed() < patience, "the server did not end within {patience:?}:\n{}", self.log());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whether the server has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
     }
 
     pub fn log(&self) -> String {

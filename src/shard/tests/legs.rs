@@ -54,10 +54,14 @@ impl Legs {
     }
 
     pub(super) fn ask_to_join(&mut self, request: JoinRequest) {
+        self.ask_to_join_watched(request, JoinWatch::new(self.now));
+    }
+
+    pub(super) fn ask_to_join_watched(&mut self, request: JoinRequest, watch: JoinWatch) {
         let seat = SeatId(self.events.len() as u64);
         let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
         self.events.push(receiver);
-        self.tell_home(Message::Join { seat, request: Box::new(request), events: sender });
+        self.tell_home(Message::Join { seat, request: Box::new(request), events: sender, watch });
     }
 
     pub(super) fn tell_home(&mut self, message: Message) {

@@ -1,10 +1,11 @@
 //! The HTTP side: who may open a signalling connection, and what the others are told.
 //!
 //! `/rtc/v1` is the single-connection protocol's WebSocket; `/rtc/v1/validate` tells a browser, which cannot see why its
-//! WebSocket failed, whether the token is good; the two-connection protocol's `/rtc` is not served. What always holds: nobody
+//! WebSocket failed, whether the token is good and the server takes anybody in; the two-connection protocol's `/rtc` is not served. What always holds: nobody
 //! is let in, and no room hears of anybody, before the token was checked.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::Router;
@@ -12,6 +13,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -25,6 +27,7 @@ use super::{Port, dev_token, responses, socket};
 use crate::api::serve::ConnectionGuard;
 use crate::config::{ApiKeys, Config};
 use crate::limits;
+use crate::shard::milestones::JoinWatch;
 use crate::signalling::place::{self, Denial};
 
 const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
@@ -101,7 +104,13 @@ impl<P> Shared<P> {
     fn refuse(&self, refusal: Refusal) -> Response {
         let status = refusal.status();
         self.counters.refused.with_label_values(&[status.as_str()]).inc();
-        (status, refusal.to_string()).into_response()
+        let mut response = (status, refusal.to_string()).into_response();
+        if let Refusal::Denied(denial) = refusal
+            && let Some(seconds) = denial.retry_after()
+        {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 
     /// Checks all that can be checked without a room.
@@ -120,6 +129,8 @@ async fn validate<P: Port>(
 ) -> Response {
     let checked = query.map_err(|_| Refusal::Query).and_then(|Query(parameters)| {
         let claims = shared.check(&headers, &parameters)?;
+        // Not counted: it was when the WebSocket was refused.
+        shared.port.may_join(&claims.room, &claims.identity).map_err(Denial::from)?;
         if !parameters.join_request.is_empty() {
             join::room_request(&claims, join::decode(&parameters.join_request)?)?;
         }
@@ -151,8 +162,10 @@ async fn try_connect<P: Port>(
     guard: Option<Extension<ConnectionGuard>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
+    let watch = JoinWatch::new(Instant::now());
     let Query(parameters) = query.map_err(|_| Refusal::Query)?;
     let claims = shared.check(headers, &parameters)?;
+    place::admit(&shared.port, &claims.room, &claims.identity)?;
     let said = join::decode(&parameters.join_request)?;
     let protocol = said.client_info.as_ref().map_or(0, |client| client.protocol);
     let resumes = said.reconnect;
@@ -170,7 +183,7 @@ async fn try_connect<P: Port>(
         }));
     }
     // Before the upgrade, so that a refusal is an HTTP status.
-    let (place, first) = place::take(&shared.port, request, limits::JOIN_TIMEOUT).await?;
+    let (place, first) = place::take(&shared.port, request, watch, limits::JOIN_TIMEOUT).await?;
     let session = Session::new(claims, shared.keys.clone(), protocol, Now::read().instant);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _guard = guard;

@@ -4,7 +4,7 @@
 //! may ask, and read every header the protocols use.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -29,6 +29,7 @@ use crate::config::{ApiKeys, Config, IceServer};
 use crate::limits;
 use crate::negotiation::read_fragment;
 use crate::room::event::Event;
+use crate::shard::milestones::JoinWatch;
 use crate::signalling::place::{self, Denial, Place, Port};
 use crate::signalling::token::{self, Claims, TokenError};
 
@@ -212,8 +213,11 @@ impl<P> Shared<P> {
 }
 
 async fn open<P: Port>(shared: &Shared<P>, asked: Asked, request: Request) -> Result<Response, Refusal> {
+    let watch = JoinWatch::new(Instant::now());
     let claims = shared.claims(request.headers())?;
     admission::authorize(claims.as_ref(), &asked)?;
+    let (room, identity) = admission::who(claims.as_ref(), &asked);
+    place::admit(&shared.port, &room, &identity)?;
     if !shared.auto_create {
         // There is no other way to create a room yet.
         return Err(Refusal::NoRoom);
@@ -226,7 +230,7 @@ async fn open<P: Port>(shared: &Shared<P>, asked: Asked, request: Request) -> Re
     let offer = read_body(request, SDP, shared.bounds.body).await?;
     let join = admission::join_request(claims.as_ref(), &asked, offer)?;
     let seat = shared.sessions.reserve()?;
-    let (mut place, _joined) = place::take(&shared.port, join, shared.bounds.room).await?;
+    let (mut place, _joined) = place::take(&shared.port, join, watch, shared.bounds.room).await?;
     let sdp = tokio::time::timeout(shared.bounds.room, answered(&mut place)).await;
     let sdp = sdp.unwrap_or(Err(Denial::Timeout.into()))?;
     let ice = IceSession::new(&sdp).ok_or(Denial::Timeout)?;

@@ -43,7 +43,8 @@ export class Server {
     if (shards) all.push('--shards', String(shards));
     this.child = spawn(serverBinary(), [...all, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { RUST_LOG: 'info', RUST_BACKTRACE: '1', ...process.env, ...env },
+      // What else the machine does is not to turn clients away; flags win over variables.
+      env: { RUST_LOG: 'info', RUST_BACKTRACE: '1', SFUMATO_LIMIT_SHARD_BUSY: '0', SFUMATO_LIMIT_MEMORY: '0', ...process.env, ...env },
     });
     this.child.on('error', (error) => this.#log.push(`could not start: ${error.message}`));
     if (this.child.pid) this.#release = guard(this.child.pid);

@@ -24,6 +24,7 @@ use sfumato::room::model::{Announcement, Grants, Identity, Layer, Quality, RoomN
 use sfumato::shard::directory::Directory;
 use sfumato::shard::leg::ShardId;
 use sfumato::shard::mailbox::{Message, SeatId};
+use sfumato::shard::milestones::JoinWatch;
 use sfumato::shard::{Arrival, Shard, ShardConfig};
 use sfumato::telemetry::counters::ShardCounters;
 use sfumato::transport::Certificate;
@@ -257,7 +258,8 @@ impl World {
         if let Some(request) =
             offer.and_then(|(id_of_offer, sdp)| self.join_request(id, Offer { id: id_of_offer, sdp }))
         {
-            self.signal(id, Message::Join { seat: SeatId(id as u64), request: Box::new(request), events });
+            let (seat, watch) = (SeatId(id as u64), JoinWatch::new(self.base + self.now));
+            self.signal(id, Message::Join { seat, request: Box::new(request), events, watch });
         }
     }
 
