@@ -7,6 +7,7 @@
 mod drain;
 mod signals;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::lifecycle::liveness::Liveness;
 use crate::lifecycle::{self, Lifecycle, Phase};
 use crate::limits;
 use crate::net::addresses::{candidates, node_addresses, wildcards};
+use crate::net::drops;
 use crate::net::udp::BoundPort;
 use crate::room::RoomConfig;
 use crate::shard::directory::Directory;
@@ -78,6 +80,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let listeners = api::bind(&config)?;
     let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
+    let inodes: BTreeSet<u64> = sockets.iter().flatten().filter_map(|socket| socket.inode().ok()).collect();
     let shards = Shards::start(&config, sockets)?;
     let signals = Signals::listen();
     let lifecycle = Arc::new(Lifecycle::new(&config.overload, shards.counters.len()));
@@ -86,6 +89,10 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     announce(&config, &listeners, &operations_listeners, &shards);
     let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone(), lifecycle.clone());
     metrics::register(&registry, shards.counters.clone())?;
+    if config.operations.compatible_names {
+        livekit::metrics::register(&registry, shards.counters.clone())?;
+    }
+    metrics::register_kernel_drops(&registry, move || drops::dropped(&inodes))?;
     lifecycle::metrics::register(&registry, lifecycle.clone())?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
     let answering = whip::router(&config, rooms.clone(), http_counters);
@@ -117,18 +124,18 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Waits until the process was asked to end at once, and a moment longer.
-async fn hurried(signals: &Signals) {
-    signals.reached(2).await;
-    tokio::time::sleep(HURRY).await;
-}
-
 /// TLS of the public port where it is configured, kept current from here on.
 fn secure(config: &Config, registry: &Registry) -> Result<Option<Arc<Tls>>, ServerError> {
     let Some(files) = &config.tls else { return Ok(None) };
     let tls = Tls::load(files, tls::Counters::new(registry)?)?;
     tokio::spawn(tls.clone().keep_current());
     Ok(Some(tls))
+}
+
+/// Waits until the process was asked to end at once, and a moment longer.
+async fn hurried(signals: &Signals) {
+    signals.reached(2).await;
+    tokio::time::sleep(HURRY).await;
 }
 
 /// Prints for the human who started the server where it is.

@@ -267,6 +267,11 @@ impl SendStream {
         if served { Wish::Again } else { Wish::First }
     }
 
+    /// When the last packet that begins a keyframe was forwarded.
+    pub fn last_keyframe(&self) -> Option<Instant> {
+        self.last_keyframe
+    }
+
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding or layer, waiting for a keyframe, older than the switch, unknown codec).
     /// `packet` is the whole plain packet, `source` its publisher's extension map, `padding` the bytes that will be padded
     /// (RFC 3550, section 5.1).
@@ -457,26 +462,28 @@ impl SendStream {
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
     }
 
-    /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored.
-    pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) {
+    /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored. Gives the round trip
+    /// time where this report tells it.
+    pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) -> Option<Duration> {
         if let Some(recovery) = &mut self.recovery {
             if report.ssrc == recovery.ssrc().0 {
-                return recovery.reported_again(report.fraction_lost);
+                recovery.reported_again(report.fraction_lost);
+                return None;
             }
             if report.ssrc == self.target.ssrc.0 {
                 recovery.reported(report.fraction_lost);
             }
         }
         if report.ssrc != self.target.ssrc.0 {
-            return;
+            return None;
         }
         self.mid_known = true;
         self.fraction_lost = report.fraction_lost;
         let answered = self.sent_reports.iter().flatten().find(|(middle, _)| *middle == report.last_sender_report);
-        if let Some((_, sent)) = answered {
-            let elapsed = now.saturating_duration_since(*sent);
-            self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
-        }
+        let (_, sent) = answered?;
+        let elapsed = now.saturating_duration_since(*sent);
+        self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
+        self.round_trip_time
     }
 
     /// After a report: a subscriber that loses packets is asked to hold pictures back for long enough to get them again.

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::drops;
 use crate::limits;
 use crate::shard::send::{Route, SendBatch, Transmit};
 
@@ -43,6 +44,11 @@ impl BoundPort {
 
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The number under which the kernel lists the socket.
+    pub fn inode(&self) -> io::Result<u64> {
+        drops::inode(&self.socket)
     }
 }
 

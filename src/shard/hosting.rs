@@ -21,11 +21,12 @@ use super::{RoomOnShard, Shard, reports};
 use crate::congestion::feedback::ArrivalLog;
 use crate::media::layers::Wanted;
 use crate::media::round_trip::RoundTrip;
-use crate::negotiation::Session;
+use crate::negotiation::{MediaKind, Session};
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, ParticipantId, TrackId};
 use crate::room::participant::ParticipantKey;
+use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
@@ -176,6 +177,7 @@ impl Shard {
             next_nack: None,
             next_feedback: None,
             answered: false,
+            subscription_counts: SubscriptionCounts::default(),
             settled: None,
             leaving: false,
             last_batch: 0,
@@ -230,6 +232,7 @@ impl Shard {
         self.flush_transmits(now, key);
         let Some(mut peer) = self.peers.try_remove(key) else { return };
         peer.progress.gone(now, &self.counters);
+        self.counters.quality.layers.replace(&peer.subscription_counts, &SubscriptionCounts::default());
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
         }
@@ -276,6 +279,7 @@ impl Shard {
         };
         let room = self.room_here(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        let is_video = description.media.kind == MediaKind::Video;
         let key = entry.sources.insert(Source::new(origin, description));
         self.by_source.insert(description.id, (room, key));
         if let Origin::Peer(publisher) = origin {
@@ -283,6 +287,7 @@ impl Shard {
                 peer.inbound.bind(description.mid, key);
             }
             self.counters.tracks.add(1);
+            self.counters.video_tracks.add(is_video.into());
         }
     }
 
@@ -298,6 +303,7 @@ impl Shard {
                 peer.inbound.unbind(key);
             }
             self.counters.tracks.subtract(1);
+            self.counters.video_tracks.subtract((source.kind == MediaKind::Video).into());
         }
         self.forget_if_empty(room);
     }

@@ -11,6 +11,7 @@ use super::inbound::SourceKey;
 use super::outbound::Subscription;
 use super::outlet::{Cached, Outlet};
 use crate::media::keyframe::Wish;
+use crate::telemetry::traffic::Tally;
 
 /// From the end of a handshake until a client takes media in. Browsers do at once; stacks that set SRTP up beside the handshake
 /// (webrtc-rs, Pion) drop what comes in between, and a keyframe that is dropped is missed for longer than this.
@@ -89,18 +90,17 @@ impl Shard {
         let cache = &source_here.encodings.get(encoding)?.cache;
         let catch_up = cache.since_keyframe(now, stream.reach()?)?;
         stream.begin_catch_up(&catch_up);
-        let (mut packets, mut bytes) = (0, 0);
+        let mut tally = Tally::default();
         for extended_sequence in catch_up.numbers {
             let packet = Cached { encoding, extended_sequence, padding: 0 };
             if let Some(len) = outlet.forward(now, source_here, packet, stream) {
-                (packets, bytes) = (packets + 1, bytes + len as u64);
+                tally.add(source_here.kind, len);
             }
         }
         stream.end_catch_up();
-        self.counters.packets_out.add(packets);
-        self.counters.bytes_out.add(bytes);
+        self.counters.media_sent(&tally);
         let served = stream.current() == Some(encoding) && stream.awaits_keyframe().is_none();
-        if packets > 0 {
+        if tally.packets() > 0 {
             subscription.sent(now, &self.counters);
             peer.progress.forwarded(now, true, &self.counters);
         }

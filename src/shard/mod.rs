@@ -33,6 +33,7 @@ mod source;
 pub mod switchboard;
 pub mod thread;
 mod timers;
+mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use rand::{Rng, RngCore};
 
 use super::inbound::SourceKey;
 use super::source::Source;
+use super::watch::Watch;
 use crate::limits;
 use crate::media::forward::{RtxTarget, SendStream, Target};
 use crate::media::layers::{Picture, Wanted, choose};
@@ -28,6 +29,7 @@ pub struct Subscription {
     pub stream: SendStream,
     /// Since when its first picture is waited for; `None` once it was sent, and where that is not measured.
     pub awaited: Option<Instant>,
+    pub watch: Watch,
 }
 
 /// A subscription without a section yet.
@@ -180,6 +182,7 @@ impl Outbound {
                     wanted: Wanted::NOTHING,
                     stream,
                     awaited: None,
+                    watch: Watch::default(),
                 }));
             }
         }
@@ -280,6 +283,7 @@ impl Outbound {
             wanted: waiting.wanted,
             stream,
             awaited: waiting.awaited,
+            watch: Watch::default(),
         }));
         Placed::InSection
     }

@@ -17,6 +17,7 @@ use crate::negotiation::Session;
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
 use crate::room::participant::ParticipantKey;
+use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
@@ -51,6 +52,8 @@ pub struct Peer {
     pub next_feedback: Option<Instant>,
     /// The last batch of packets that had something for the peer.
     pub last_batch: u64,
+    /// Its subscriptions as they are counted.
+    pub subscription_counts: SubscriptionCounts,
     /// Its room was asked to put it out.
     pub leaving: bool,
     /// An offer was answered.

@@ -17,6 +17,7 @@ use crate::media::cache::RETENTION;
 use crate::media::forward::Packet;
 use crate::media::receive::ReceiveStream;
 use crate::room::model::LeaveReason;
+use crate::telemetry::traffic::Kind;
 use crate::transport::ice::local_ufrag;
 use crate::transport::{CloseReason, DropReason, TransportEvent};
 use crate::wire::Rid;
@@ -59,7 +60,8 @@ impl Shard {
         let len = peer.transport.open_rtp(now, &header, datagram)?;
         peer.progress.received(now);
         self.counters.packets_in.add(1);
-        self.counters.bytes_in.add(datagram.len() as u64);
+        let wire_len = datagram.len() as u64;
+        self.counters.bytes_in.add(wire_len);
         let packet = datagram.get_mut(..len).ok_or(DropReason::Malformed)?;
         if let Some(sequence) = peer.inbound.transport_sequence(&header, packet) {
             peer.arrivals.arrived(now, sequence, header.ssrc);
@@ -72,8 +74,11 @@ impl Shard {
         let room = peer.room;
         let place = |source| Place { publisher: key, room, source };
         match peer.inbound.route(&header, packet) {
-            Some(Destination::Media { source, rid }) => self.take_media(now, place(source), rid, header, packet),
+            Some(Destination::Media { source, rid }) => {
+                self.take_media(now, place(source), rid, header, packet, wire_len)
+            }
             Some(Destination::Repair { source, repaired }) => {
+                self.counters.traffic.received.count(Kind::Rtx, 1, wire_len);
                 self.take_repair(now, place(source), repaired, &header, packet);
                 Ok(())
             }
@@ -81,7 +86,7 @@ impl Shard {
         }
     }
 
-    /// A packet of an encoding, as its publisher sent it first.
+    /// A packet of an encoding, as its publisher sent it first. `wire_len`: of the datagram.
     fn take_media(
         &mut self,
         now: Instant,
@@ -89,9 +94,11 @@ impl Shard {
         rid: Option<Rid>,
         header: Header,
         packet: &[u8],
+        wire_len: u64,
     ) -> Result<(), DropReason> {
         let entry = self.rooms.get_mut(place.room).ok_or(DropReason::UnknownAddress)?;
         let source = entry.sources.get_mut(place.source).ok_or(DropReason::TooManyStreams)?;
+        self.counters.traffic.received.count(source.kind.into(), 1, wire_len);
         let Some(index) = source.encoding_of(rid) else {
             return Ok(());
         };
@@ -181,6 +188,7 @@ impl Shard {
         let handled = peer.transport.handle_dtls(now, arrival.from, datagram);
         if handled.is_ok() {
             peer.progress.greeted(now);
+            self.counters.traffic.received.count(Kind::Data, 1, datagram.len() as u64);
         }
         self.flush(now, key);
         handled
@@ -199,6 +207,9 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key) else { return };
         while let Some(datagram) = peer.transport.poll_transmit(now) {
             if let Some(route) = peer.route_to(datagram.to) {
+                if classify(&datagram.bytes) == Some(Protocol::Dtls) {
+                    self.counters.traffic.sent.count(Kind::Data, 1, datagram.bytes.len() as u64);
+                }
                 self.batch.push_bytes(route, &datagram.bytes);
             }
         }

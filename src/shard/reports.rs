@@ -16,6 +16,8 @@ use crate::media::receive::ReceiveStream;
 use crate::negotiation::MediaKind;
 use crate::room::quality::MeasuredNetwork;
 use crate::room::speakers::MeasuredLevel;
+use crate::telemetry::quality::PathQuality;
+use crate::telemetry::traffic::Kind;
 use crate::transport::DropReason;
 use crate::wire::Ssrc;
 use crate::wire::rtcp::{REPORTS_PER_BLOCK, ReceptionReport, Report, Writer, read};
@@ -36,6 +38,7 @@ impl Shard {
         let key = self.owner(&arrival)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let len = peer.transport.open_rtcp(now, datagram)?;
+        self.counters.traffic.received.count(Kind::Rtcp, 1, datagram.len() as u64);
         let compound = datagram.get(..len).ok_or(DropReason::Malformed)?;
         let mut nacked = limits::NACKED_PACKETS;
         for report in read(compound) {
@@ -66,15 +69,20 @@ impl Shard {
                 let speaks = peer.inbound.sources().next().is_some();
                 let viewer = if speaks { Viewer::Speaks } else { Viewer::Watches };
                 if let Some(subscription) = peer.outbound.by_ssrc(Ssrc(report.ssrc)) {
-                    subscription.stream.handle_report(now, &report);
+                    let round_trip = subscription.stream.handle_report(now, &report);
                     if subscription.stream.target().ssrc.0 == report.ssrc {
                         subscription.stream.hold_back(now, viewer);
+                        subscription.observe(now, &report, round_trip, &self.counters.quality);
                     }
                 }
             }
-            Report::KeyframeRequest { media, .. } => {
+            Report::KeyframeRequest { media, fir } => {
                 self.counters.keyframe_requests_in.add(1);
-                let subscription = peer.outbound.by_ssrc(media);
+                self.counters.firs_in.add(fir.into());
+                let mut subscription = peer.outbound.by_ssrc(media);
+                if let Some(subscription) = &mut subscription {
+                    subscription.note_keyframe_request(now, &self.counters.quality);
+                }
                 let needed = subscription.and_then(|s| Some((s.source, s.keyframe_needed()?, s.stream.wish(now))));
                 if let Some((source, encoding, wish)) = needed {
                     let room = peer.room;
@@ -134,7 +142,10 @@ impl Shard {
         };
         self.sealed.clear();
         match peer.transport.seal_rtcp(&self.scratch, &mut self.sealed) {
-            Ok(()) => self.batch.push_bytes(route, &self.sealed),
+            Ok(()) => {
+                self.counters.traffic.sent.count(Kind::Rtcp, 1, self.sealed.len() as u64);
+                self.batch.push_bytes(route, &self.sealed);
+            }
             Err(reason) => self.counters.dropped.count(reason),
         }
     }
@@ -142,6 +153,7 @@ impl Shard {
     /// The periodic reports to one peer, and what is looked at as often.
     pub(super) fn report_to_peer(&mut self, now: Instant, key: usize) {
         self.send_reports(now, key);
+        self.observe_subscriptions(now, key);
         self.request_awaited_keyframes(now, key);
     }
 
@@ -204,7 +216,11 @@ impl Shard {
                 continue;
             };
             let streams = source.encodings.iter_mut().filter_map(|encoding| encoding.stream.as_mut());
-            reports.extend(streams.map(|stream| stream.report(now)));
+            reports.extend(streams.map(|stream| {
+                let report = stream.report(now);
+                observe(now, stream, &self.counters.quality.received);
+                report
+            }));
         }
         reports
     }
@@ -333,5 +349,14 @@ impl Shard {
             });
         }
         networks
+    }
+}
+
+/// A stream was reported on. Of one that pauses there is nothing to tell.
+fn observe(now: Instant, stream: &ReceiveStream, quality: &PathQuality) {
+    let flows = stream.last_arrival().is_some_and(|last| now.saturating_duration_since(last) < REPORT_INTERVAL);
+    if flows {
+        quality.loss.observe(f64::from(stream.fraction_lost()) / 256.0);
+        quality.jitter.observe_duration(stream.jitter());
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::Shard;
 use super::outlet::Outlet;
 use crate::media::forward::Refusal;
+use crate::telemetry::traffic::Kind;
 use crate::wire::Ssrc;
 
 /// The sequence numbers of a NACK's entry: the first, and those after it whose bits are set.
@@ -56,6 +57,7 @@ impl Shard {
         self.counters.nacked_packets.add(asked as u64);
         self.counters.rtx_packets_out.add(packets);
         self.counters.rtx_bytes_out.add(bytes);
+        self.counters.traffic.sent.count(Kind::Rtx, packets, bytes);
         // A receiver asks no further, and would wait for seconds before it asks for a keyframe.
         let needed =
             subscription.filter(|_| hopeless).and_then(|s| Some((s.source, s.keyframe_needed()?, s.stream.wish(now))));

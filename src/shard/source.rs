@@ -224,6 +224,11 @@ impl Encoding {
         self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate).with_repair(repair))
     }
 
+    /// How many it was seen to have.
+    pub fn spatial_layers(&self) -> usize {
+        self.scalability.spatial_layers()
+    }
+
     fn has_stream(&self, ssrc: Ssrc) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.ssrc() == ssrc)
     }
@@ -277,7 +282,7 @@ impl Encoding {
         }
     }
 
-    fn new(rid: Option<Rid>) -> Encoding {
+    pub fn new(rid: Option<Rid>) -> Encoding {
         Encoding {
             rid,
             stream: None,

@@ -10,6 +10,7 @@ mod renditions;
 mod resend;
 mod standing;
 mod uplink;
+mod watch;
 
 use std::time::Duration;
 

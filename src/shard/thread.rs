@@ -103,6 +103,7 @@ impl ShardThread {
                 self.counters.busy_percent.set(share);
                 self.tell_offload();
             }
+            self.observe_lag(now);
             self.shard.handle_timeout(now);
             self.forward(now);
             let (open, messages) = self.take_messages(now);
@@ -168,6 +169,17 @@ impl ShardThread {
         }
         // Answers to what was handled, and keyframe requests of a change of layers, also where nobody had a share.
         self.send();
+        if let Some(arrived) = self.shard.take_oldest_sent() {
+            // One look at the clock a batch: the packets have left.
+            self.counters.quality.forwarding_delay.observe_duration(arrived.elapsed());
+        }
+    }
+
+    /// By how much later than it should the shard looks at what is due, if anything is.
+    fn observe_lag(&self, now: Instant) {
+        if let Some(due) = self.shard.poll_timeout().filter(|due| *due <= now) {
+            self.counters.quality.loop_lag.observe_duration(now.saturating_duration_since(due));
+        }
     }
 
     /// Takes what other shards handed over, within bounds. True when there may be more.

@@ -3,4 +3,8 @@
 pub mod counters;
 pub mod histogram;
 pub mod logs;
+pub mod outcomes;
+pub mod process;
 pub mod prometheus;
+pub mod quality;
+pub mod traffic;
