@@ -98,7 +98,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let answering = whip::router(&config, rooms.clone(), http_counters);
     let render = Arc::new(move || metrics::render(&registry));
     let (ended, end) = oneshot::channel::<()>();
-    let operations = api::operations::router(render, health::routes(health.clone()));
+    let inspector = api::debug::Inspector::new(&shards.mailboxes, shards.directory.clone());
+    let debug = api::debug::router(config.keys.clone(), inspector);
+    let operations = api::operations::router(render, health::routes(health.clone()).merge(debug));
     // Ready when the sender is dropped, too.
     let operations = api::serve_operations(operations_listeners, operations, async move { _ = end.await });
     let operations = tokio::spawn(operations);
@@ -148,7 +150,7 @@ fn announce(config: &Config, listeners: &[TcpListener], operations: &[TcpListene
 }
 
 /// The sockets of every shard: each has one for every address, all of a shard on one port, shards on consecutive ports.
-fn bind_media(config: &Config) -> Result<Vec<Vec<BoundPort>>, BindError> {
+pub(crate) fn bind_media(config: &Config) -> Result<Vec<Vec<BoundPort>>, BindError> {
     let first = config.media.udp_port;
     if first != 0 {
         return bind_media_from(config, first);
@@ -238,6 +240,7 @@ impl Shards {
                 counters: counters.clone(),
                 directory: shards.directory.clone(),
                 room_spread: config.media.room_spread,
+                record_headers: config.media.record_headers,
             });
             let (mailbox, messages) = mpsc::channel(limits::MAILBOX);
             let (index, counted) = (shards.threads.len(), counters.clone());
@@ -272,7 +275,7 @@ impl Shards {
 
 /// Host candidates. Addresses the operator names may belong to a device in front of this machine (one-to-one NAT), so
 /// they are offered whatever the sockets are bound to.
-fn offered(bound: &[SocketAddr], node: &[IpAddr], named: bool) -> Vec<SocketAddr> {
+pub(crate) fn offered(bound: &[SocketAddr], node: &[IpAddr], named: bool) -> Vec<SocketAddr> {
     if !named {
         return candidates(bound, node);
     }
