@@ -150,7 +150,7 @@ fn announce(config: &Config, listeners: &[TcpListener], operations: &[TcpListene
 }
 
 /// The sockets of every shard: each has one for every address, all of a shard on one port, shards on consecutive ports.
-fn bind_media(config: &Config) -> Result<Vec<Vec<BoundPort>>, BindError> {
+pub(crate) fn bind_media(config: &Config) -> Result<Vec<Vec<BoundPort>>, BindError> {
     let first = config.media.udp_port;
     if first != 0 {
         return bind_media_from(config, first);
@@ -275,7 +275,7 @@ impl Shards {
 
 /// Host candidates. Addresses the operator names may belong to a device in front of this machine (one-to-one NAT), so
 /// they are offered whatever the sockets are bound to.
-fn offered(bound: &[SocketAddr], node: &[IpAddr], named: bool) -> Vec<SocketAddr> {
+pub(crate) fn offered(bound: &[SocketAddr], node: &[IpAddr], named: bool) -> Vec<SocketAddr> {
     if !named {
         return candidates(bound, node);
     }

@@ -1,7 +1,7 @@
 //! Looking into a call of a whole server, on one shard and on two: what a peer published is told of at `/debug`, its headers come as
 //! pcapng, `sfumato top` shows it.
 
-#![allow(clippy::panic, reason = "a test stops where it is wrong")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it is wrong")]
 
 #[macro_use]
 mod support;

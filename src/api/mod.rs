@@ -32,7 +32,7 @@ pub use tls::Tls;
 /// How long a browser may remember that any origin may ask.
 pub const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// `Server` of every answer.
-const SERVER_NAME: &str = concat!("sfumato/", env!("CARGO_PKG_VERSION"));
+pub(crate) const SERVER_NAME: &str = concat!("sfumato/", env!("CARGO_PKG_VERSION"));
 
 /// Composes everything that clients and browsers are served. `answering` are routes that answer for CORS themselves.
 pub fn router(signalling: Router, answering: Router, probes: Router, files: page::Files) -> Router {

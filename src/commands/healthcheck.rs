@@ -82,7 +82,8 @@ fn ask(address: SocketAddr, path: &str) -> Result<(u16, String), CheckError> {
     parse(&answer).ok_or(CheckError::Foreign(address))
 }
 
-fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
+/// The whole answer to a request for `path`, head and body.
+pub(super) fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;

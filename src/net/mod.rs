@@ -2,4 +2,5 @@
 
 pub mod addresses;
 pub mod drops;
+pub mod probe;
 pub mod udp;

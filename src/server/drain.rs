@@ -16,7 +16,7 @@ use crate::signalling::port::Rooms;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two lines of the log.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// For the last participants to be told of the end.
+/// For shards to tell participants of the end.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Waits for the signal to end, and returns when everybody was told and the server may stop.
@@ -79,7 +79,8 @@ async fn move_away(rooms: &Rooms, spread: Duration, participants: u64) {
         let now = Instant::now();
         let due = slices.due(now);
         if due > 0 {
-            slices.told(rooms.move_away(due).await);
+            // Those of a shard that is stuck are not waited for.
+            slices.told(tokio::time::timeout(FAREWELL, rooms.move_away(due)).await.unwrap_or(due));
         }
         if slices.is_over(now) || progress.is_empty(rooms) {
             return;

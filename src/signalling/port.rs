@@ -103,11 +103,16 @@ impl Rooms {
 
     /// Tells every participant that the server ends; returns when the shards have done so.
     pub async fn shut_down(&self) {
+        // All are told before the first is waited for: one that is stuck keeps no other.
+        let mut waits = Vec::new();
         for mailbox in self.shards.iter() {
             let (done, wait) = oneshot::channel();
             if mailbox.send(Message::Shutdown { done }).await.is_ok() {
-                let _ = wait.await;
+                waits.push(wait);
             }
+        }
+        for wait in waits {
+            let _ = wait.await;
         }
     }
 }

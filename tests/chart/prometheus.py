@@ -1,10 +1,11 @@
-"""Owns a real Prometheus on loopback that scrapes one server each second, for tests: started, waited for, asked, ended."""
+"""Owns a real Prometheus on loopback that scrapes servers each second, for tests: started, waited for, asked, ended."""
 
 import json
 import math
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -26,13 +27,13 @@ def free_port() -> int:
 
 
 class Prometheus:
-    """`target` is the address it scrapes, as HOST:PORT; `rules` are files of rules."""
+    """`targets` are the addresses it scrapes, as HOST:PORT; `rules` are files of rules."""
 
-    def __init__(self, folder: Path, target: str, rules: list[Path]) -> None:
+    def __init__(self, folder: Path, targets: list[str], rules: list[Path]) -> None:
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(file) for file in rules],
-            "scrape_configs": [{"job_name": "sfumato", "static_configs": [{"targets": [target]}]}],
+            "scrape_configs": [{"job_name": "sfumato", "static_configs": [{"targets": targets}]}],
         }
         file = folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(config))

@@ -59,10 +59,6 @@ def alternatives(selector: str) -> set[str]:
     return found
 
 
-def metric(selector: str) -> str:
-    return selector.partition("{")[0]
-
-
 def family(name: str) -> str:
     """The metric that a series of a histogram belongs to."""
     return re.sub(r"_(bucket|sum|count)$", "", name)

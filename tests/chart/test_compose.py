@@ -1,7 +1,8 @@
-"""The files of one machine fit together: compose.yaml, what the server reads, what Prometheus scrapes, what Grafana shows."""
+"""The files of one machine fit together: compose.yaml, the unit for systemd, what the server reads, what Prometheus scrapes, what Grafana shows."""
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from queries import RULES
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 SETTINGS = yaml.safe_load((ROOT / "deploy" / "sfumato.yaml").read_text())
+UNIT = ROOT / "deploy" / "sfumato.service"
 PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
 
 
@@ -68,7 +70,32 @@ def test_it_waits_as_long_as_the_server_drains() -> None:
 def test_there_are_descriptors_for_every_connection() -> None:
     limits = (ROOT / "src" / "limits.rs").read_text()
     connections = int(re.search(r"HTTP_CONNECTIONS: u32 = ([\d_]+)", limits).group(1).replace("_", ""))
-    assert SERVICES["sfumato"]["ulimits"]["nofile"] > connections + 1000
+    for allowed in (SERVICES["sfumato"]["ulimits"]["nofile"], int(directive("LimitNOFILE"))):
+        assert allowed > connections + 1000
+
+
+def directive(name: str) -> str:
+    """Of the unit for systemd."""
+    (found,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.M)
+    return found
+
+
+def test_systemd_waits_as_long_and_runs_it_without_rights() -> None:
+    assert int(directive("TimeoutStopSec")) >= SETTINGS["drain"]["grace"] + SETTINGS["drain"]["spread"] + 15
+    assert directive("KillSignal") == "SIGTERM" and directive("DynamicUser") == "yes"
+    assert directive("CapabilityBoundingSet") == "" and directive("NoNewPrivileges") == "yes"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/usr/local/bin/sfumato", "/bin/true"))
+    verify = ["systemd-analyze", "verify", unit]
+    done = subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "sfumato.service" not in done.stderr, done.stderr
+    unit.write_text(unit.read_text().replace("DynamicUser=", "DynamicUsr="))
+    done = subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False)
+    assert "DynamicUsr" in done.stderr, "the check could not fail"
 
 
 def test_what_is_for_operators_is_on_loopback() -> None:

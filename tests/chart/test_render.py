@@ -304,3 +304,4 @@ def test_the_notes_say_how_to_reach_it_and_what_is_missing() -> None:
     assert "What is missing\n  nothing\n" in whole
     assert "600 s (config.drain.grace)" in whole
     assert SECRET not in whole
+    assert "no new rooms meanwhile" in whole and "no new rooms meanwhile" not in notes(MATRIX["several/host/least"])

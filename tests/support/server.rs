@@ -242,7 +242,7 @@ fn read_lines(output: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>, 
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line.split_once("https://").or_else(|| line.split_once("http://"))?;
     let authority: String = rest.chars().take_while(|c| !"/ \"',)\u{1b}".contains(*c)).collect();
     authority.replace("localhost", "127.0.0.1").parse().ok()
 }

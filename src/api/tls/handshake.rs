@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::Tls;
 use super::counters::outcome;
+use crate::api::SERVER_NAME;
 
 /// The first byte of a TLS connection: a handshake record's type (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
@@ -66,8 +67,8 @@ async fn first_byte(stream: &TcpStream) -> io::Result<Option<u8>> {
 
 async fn answer_plain_http(mut stream: TcpStream) {
     let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{PLAIN_HTTP_TEXT}",
+        "HTTP/1.1 400 Bad Request\r\nServer: {SERVER_NAME}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{PLAIN_HTTP_TEXT}",
         PLAIN_HTTP_TEXT.len()
     );
     let exchange = async {

@@ -299,6 +299,7 @@ async fn plain_http_is_told_what_to_do_and_noise_is_dropped() {
     let mut plain = TcpStream::connect(address).await.unwrap();
     let answer = ask(&mut plain).await;
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("https://"), "{answer}");
+    assert!(answer.contains("Server: sfumato/"), "`doctor` knows it by that: {answer}");
     drop(plain);
     counted(&tls, outcome::PLAIN_HTTP, 1).await;
     for (noise, times) in [(&[0x80, 0x2e, 1][..], 1), (&[22, 3, 1, 0, 5, 9, 9, 9, 9, 9], 2)] {

@@ -121,7 +121,7 @@ fn published_line(source: &Value) -> String {
 fn subscription_line(subscription: &Value) -> String {
     let null = Value::Null;
     let sent = subscription.get("sent").filter(|sent| !sent.is_null());
-    let layer = sent.map_or_else(|| "nothing".to_owned(), |sent| layer(sent));
+    let layer = sent.map_or_else(|| "nothing".to_owned(), layer);
     let held = subscription.get("playout_delay_ms").and_then(Value::as_u64);
     let held = held.map_or_else(String::new, |ms| format!(", held back {ms}ms"));
     let frozen = if subscription.get("frozen_now") == Some(&Value::Bool(true)) { ", FROZEN" } else { "" };

@@ -42,7 +42,7 @@ fn blocks(mut file: &[u8]) -> Vec<(u32, &[u8])> {
     let mut blocks = Vec::new();
     while !file.is_empty() {
         let len = word(file, 4) as usize;
-        assert!(len % 4 == 0 && len >= 12, "{len}");
+        assert!(len.is_multiple_of(4) && len >= 12, "{len}");
         assert_eq!(word(file, len - 4) as usize, len, "the length is told twice");
         blocks.push((word(file, 0), &file[8..len - 4]));
         file = &file[len..];
