@@ -180,7 +180,9 @@ mod tests {
     #[test]
     fn of_delays_within_a_second_the_newest_is_told_and_what_is_no_count_stays_apart() {
         let mut decisions = Decisions::default();
-        [300, 400].map(|delay_ms| decisions.push(ms(0), Some(Ssrc(1)), Decision::HeldBack { delay_ms }));
+        [300, 400]
+            .into_iter()
+            .for_each(|delay_ms| decisions.push(ms(0), Some(Ssrc(1)), Decision::HeldBack { delay_ms }));
         assert_eq!(
             decisions.iter().map(|entry| entry.decision).collect::<Vec<_>>(),
             [Decision::HeldBack { delay_ms: 400 }]
