@@ -189,7 +189,7 @@ pub const RECORDINGS_KEPT: usize = 256;
 pub const RECORDINGS_KEPT_BYTES: usize = 32 << 20;
 /// Rooms in one answer, and how far into the list answers reach: a shard copies as many for each.
 pub const DEBUG_ROOMS: usize = 100;
-pub const DEBUG_ROOMS_REACH: usize = 10_000;
+pub const DEBUG_ROOMS_REACH: usize = 2_000;
 /// Participants in one answer.
 pub const DEBUG_PARTICIPANTS: usize = 50;
 /// Subscriptions that one shard tells of in one answer: its loop stands still for about a microsecond each.
