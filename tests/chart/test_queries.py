@@ -72,7 +72,8 @@ def meet(server: Server) -> None:
         pytest.skip(f"no {load.name} beside the server: cargo build --release --package sfumato-load")
     url = server.url.replace("ws", "http", 1)
     shape = ["fanout", "--viewers", "3", "--runs", "1", "--duration", "6", "--warmup", "1", "--video-rate", "50"]
-    subprocess.run([load, *shape, "--url", url], check=True, timeout=LOAD_SECONDS, capture_output=True)
+    done = subprocess.run([load, *shape, "--url", url], capture_output=True, text=True, timeout=LOAD_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("selector", SELECTED)
