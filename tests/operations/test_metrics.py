@@ -49,7 +49,7 @@ def meeting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meeting]:
     prometheus = None
     try:
         if shutil.which("prometheus"):
-            prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), server.metrics_url.split("/")[2], [])
+            prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), [server.metrics_url.split("/")[2]], [])
             # Rates need a sample from before anybody came.
             prometheus.wait_for("sfumato_participants", 10)
         yield Meeting(server, prometheus)
