@@ -14,6 +14,7 @@ pub mod limits;
 pub mod media;
 pub mod negotiation;
 pub mod net;
+pub mod recorder;
 pub mod room;
 pub mod server;
 pub mod shard;

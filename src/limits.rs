@@ -145,11 +145,12 @@ pub const ADDRESS_CONNECTIONS: u32 = 2048;
 pub const ADDRESS_CONNECTIONS_IDLE_FACTOR: u32 = 2;
 /// Proxies between a client and the server that are looked through; a header that names more is malformed.
 pub const FORWARDED_HOPS: usize = 16;
-/// TLS handshakes that have state at a time, some 50 KiB each; others wait. Two cores do some thousand a second.
+/// TLS handshakes that have state at a time; others wait. The library takes no handshake message above 64 KiB, so they hold
+/// some 64 MiB at most.
 pub const TLS_HANDSHAKES: usize = 1024;
 /// Time for a TLS handshake, waiting for a place included: three round trips of a bad mobile link.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A file with certificates or a key, bytes: a chain takes 10 KiB.
+/// A file with certificates or a key, bytes: a chain takes some KiB.
 pub const TLS_FILE_BYTES: u64 = 256 * 1024;
 /// TCP connections to the operations server: Prometheus, probes and people, some of each.
 pub const OPERATIONS_CONNECTIONS: u32 = 64;
@@ -163,6 +164,40 @@ pub const SIGNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const RETURNING: usize = 16_384;
 /// Time for a room to admit a participant.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+// ---- looking into calls ----
+
+/// Decisions kept of one participant: some of the last minute of a bad call, all of a good one. 24 bytes each.
+pub const RECORDED_DECISIONS: usize = 128;
+/// Seconds of measurements kept of one participant, 28 bytes each.
+pub const SERIES_SAMPLES: usize = 60;
+/// Headers of one participant's packets while they are recorded, bytes: a minute at 700 packets a second.
+pub const RECORDED_BYTES: usize = 2 << 20;
+/// Kept of one RTP header with its extensions, bytes: all but a dependency descriptor with its structure fits.
+pub const RECORDED_HEADER_BYTES: usize = 96;
+/// Kept of one RTCP compound, bytes.
+pub const RECORDED_COMPOUND_BYTES: usize = 512;
+/// Participants of one shard whose headers are recorded at once: 128 MiB.
+pub const RECORDED_PARTICIPANTS: usize = 64;
+/// Longest that headers are recorded after one request.
+pub const RECORDING_TIME: Duration = Duration::from_secs(24 * 3_600);
+/// How long a recording can be had after it ended, or its participant left.
+pub const RECORDING_LIFE: Duration = Duration::from_secs(600);
+/// Recordings of participants who left, on one shard: some 5 KB each without headers.
+pub const RECORDINGS_KEPT: usize = 256;
+/// Headers among those, bytes.
+pub const RECORDINGS_KEPT_BYTES: usize = 32 << 20;
+/// Rooms in one answer, and how far into the list answers reach: a shard copies as many for each.
+pub const DEBUG_ROOMS: usize = 100;
+pub const DEBUG_ROOMS_REACH: usize = 10_000;
+/// Participants in one answer.
+pub const DEBUG_PARTICIPANTS: usize = 50;
+/// Subscriptions that one shard tells of in one answer: its loop stands still for about a microsecond each.
+pub const DEBUG_SUBSCRIPTIONS: usize = 2_000;
+/// Requests that are answered at once: each takes the shards' time.
+pub const DEBUG_REQUESTS: usize = 4;
+/// Time for a shard to answer.
+pub const DEBUG_PATIENCE: Duration = Duration::from_secs(1);
 
 // ---- configuration ----
 

@@ -98,7 +98,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let answering = whip::router(&config, rooms.clone(), http_counters);
     let render = Arc::new(move || metrics::render(&registry));
     let (ended, end) = oneshot::channel::<()>();
-    let operations = api::operations::router(render, health::routes(health.clone()));
+    let inspector = api::debug::Inspector::new(&shards.mailboxes, shards.directory.clone());
+    let debug = api::debug::router(config.keys.clone(), inspector);
+    let operations = api::operations::router(render, health::routes(health.clone()).merge(debug));
     // Ready when the sender is dropped, too.
     let operations = api::serve_operations(operations_listeners, operations, async move { _ = end.await });
     let operations = tokio::spawn(operations);
@@ -238,6 +240,7 @@ impl Shards {
                 counters: counters.clone(),
                 directory: shards.directory.clone(),
                 room_spread: config.media.room_spread,
+                record_headers: config.media.record_headers,
             });
             let (mailbox, messages) = mpsc::channel(limits::MAILBOX);
             let (index, counted) = (shards.threads.len(), counters.clone());

@@ -7,6 +7,7 @@
 mod address_places;
 pub mod banner;
 pub mod client_address;
+pub mod debug;
 mod forwarded;
 pub mod health;
 pub mod listen;

@@ -6,6 +6,7 @@
 mod doctor;
 mod healthcheck;
 mod serve;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ struct Subcommand {
     run: fn(&Invocation) -> ExitCode,
 }
 
-const SUBCOMMANDS: &[Subcommand] = &[healthcheck::SUBCOMMAND, doctor::SUBCOMMAND];
+const SUBCOMMANDS: &[Subcommand] = &[healthcheck::SUBCOMMAND, doctor::SUBCOMMAND, top::SUBCOMMAND];
 
 /// What a subcommand was given.
 struct Invocation {

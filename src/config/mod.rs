@@ -114,6 +114,8 @@ pub struct Media {
     pub shards: NonZeroUsize,
     /// Participants of one room on one shard before others are placed elsewhere; `None`: as many as it can bear.
     pub room_spread: Option<NonZeroUsize>,
+    /// Headers of everybody's packets are recorded.
+    pub record_headers: bool,
     /// Told to clients whose protocol has a way to.
     pub ice_servers: Vec<IceServer>,
 }
@@ -366,7 +368,8 @@ fn media(given: &Given) -> Result<Media, ConfigError> {
     ice_servers.extend(given.read("rtc.turn_servers", |value| value.turn_servers())?.unwrap_or_default());
     let room_spread = given.read("room.spread", |value| value.integer(0..=limits::ROOM_PARTICIPANTS))?;
     let room_spread = room_spread.and_then(NonZeroUsize::new);
-    Ok(Media { udp_port, node_ips, shards, room_spread, ice_servers })
+    let record_headers = given.read("recorder.headers", |value| value.boolean())?.unwrap_or(false);
+    Ok(Media { udp_port, node_ips, shards, room_spread, record_headers, ice_servers })
 }
 
 fn rooms(given: &Given, warnings: &mut Vec<String>) -> Result<RoomDefaults, ConfigError> {

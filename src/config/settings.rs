@@ -121,6 +121,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "N",
         "Participants of a room on its first shard before others go to further shards; 0, the default: as many as it can bear",
     ),
+    switch(
+        "recorder.headers",
+        "record-headers",
+        "Record the packet headers of every participant, never media, for /debug: up to 2 MiB each, 64 participants a shard",
+    ),
     switch("room.auto_create", "room-auto-create", "Joining creates the room; default: true"),
     value(
         "drain.grace",

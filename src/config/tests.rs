@@ -130,6 +130,7 @@ fn every_setting_is_read_from_flags_and_from_variables() {
             node_ips: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             shards: NonZeroUsize::new(3).unwrap(),
             room_spread: None,
+            record_headers: false,
             ice_servers: vec![
                 IceServer { uri: "stun:s.example:3478".to_owned(), login: None },
                 IceServer { uri: "turns:t.example:443?transport=tcp".to_owned(), login: None },

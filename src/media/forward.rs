@@ -152,6 +152,8 @@ pub struct SendStream {
     packets: u64,
     bytes: u64,
     fraction_lost: u8,
+    /// Of the last report, timestamp units.
+    jitter: u32,
     round_trip_time: Option<Duration>,
     /// Middle bits of the NTP times of the last reports and when they were made, newest first.
     sent_reports: [Option<(u32, Instant)>; SENDER_REPORTS],
@@ -180,6 +182,7 @@ impl SendStream {
             packets: 0,
             bytes: 0,
             fraction_lost: 0,
+            jitter: 0,
             round_trip_time: None,
             sent_reports: [None; SENDER_REPORTS],
             target,
@@ -223,6 +226,11 @@ impl SendStream {
             Some(selection) if self.current() == Some(selection.encoding) => self.filter.want(selection.layers),
             Some(_) => {}
         }
+    }
+
+    /// What was selected last.
+    pub fn chosen(&self) -> Option<Selection> {
+        self.wanted
     }
 
     /// The encoding forwarded now.
@@ -479,6 +487,7 @@ impl SendStream {
         }
         self.mid_known = true;
         self.fraction_lost = report.fraction_lost;
+        self.jitter = report.jitter;
         let answered = self.sent_reports.iter().flatten().find(|(middle, _)| *middle == report.last_sender_report);
         let (_, sent) = answered?;
         let elapsed = now.saturating_duration_since(*sent);
@@ -522,6 +531,17 @@ impl SendStream {
     /// Loss of the last report, 0 to 255; 0 before one.
     pub fn fraction_lost(&self) -> u8 {
         self.fraction_lost
+    }
+
+    /// Interarrival jitter of the last report (RFC 3550, A.8).
+    pub fn jitter(&self) -> Duration {
+        let nanos = u64::from(self.jitter) * 1_000_000_000 / u64::from(self.target.clock_rate.max(1));
+        Duration::from_nanos(nanos)
+    }
+
+    /// The least playout delay the subscriber is asked for; `None` while it was never asked for any.
+    pub fn held_back(&self) -> Option<Duration> {
+        self.cushion.delay()
     }
 
     /// From the last report that answered a sender report (RFC 3550, section 6.4.1).

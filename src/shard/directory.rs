@@ -56,6 +56,11 @@ impl Directory {
         }
     }
 
+    /// The home of a room that is open or about to be.
+    pub fn find(&self, room: &RoomName) -> Option<usize> {
+        self.lock().rooms.get(room).map(|entry| entry.home)
+    }
+
     /// Has a join sent to the shard that [`home`](Self::home) named, unless the room has got another home since: then
     /// nothing happens and the answer is `false`. `send` must not wait.
     pub fn enter(&self, room: &RoomName, home: usize, send: impl FnOnce()) -> bool {

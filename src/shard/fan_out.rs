@@ -130,7 +130,7 @@ fn serve(
     written: &mut Scratch,
     counters: &ShardCounters,
 ) -> bool {
-    let Some((mut outlet, outbound)) = Outlet::of(peer, batch, written, counters) else { return false };
+    let Some((mut outlet, outbound)) = Outlet::of(now, peer, batch, written, counters) else { return false };
     let (mut tally, mut pictured) = (Tally::default(), false);
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =
@@ -138,7 +138,7 @@ fn serve(
         else {
             continue;
         };
-        if let Some(len) = outlet.forward(now, source, arrived.cached(), &mut subscription.stream) {
+        if let Some(len) = outlet.forward(source, arrived.cached(), &mut subscription.stream) {
             tally.add(source.kind, len);
             pictured |= arrived.is_video;
             subscription.sent(now, counters);

@@ -16,6 +16,7 @@ use super::mailbox::SeatId;
 use super::milestones::{Admission, JoinWatch};
 use super::timers::Owner;
 use super::{JOIN_PATIENCE, Shard};
+use crate::recorder::Subject;
 use crate::room::command::{Command, DataProtocol, JoinRequest, Offer};
 use crate::room::event::Event;
 use crate::room::model::{JoinError, ParticipantId, Rendition, RoomName, TrackId};
@@ -98,6 +99,11 @@ impl Home {
 
     pub fn host_of(&self, participant: ParticipantKey) -> Option<ShardId> {
         self.members.get(&participant).map(|member| member.host)
+    }
+
+    /// Those that host its participants.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.hosts.keys().copied()
     }
 
     /// True if nobody was hosted there before.
@@ -201,8 +207,11 @@ impl Shard {
             }
             self.by_seat.insert(seat, (room.serial, participant));
             let standing = request.follow.as_ref().map(|_| admission.participant.clone());
+            let (name, identity) = (request.room.clone(), request.identity.clone());
+            let subject = Subject { room: name, identity, id: admission.participant.clone() };
             let (events, admission) = (events.clone(), Box::new(admission));
-            self.order(now, host, room, Order::Host { participant, events, data_protocol, standing, admission });
+            let order = Order::Host { participant, subject, events, data_protocol, standing, admission };
+            self.order(now, host, room, order);
         }
         self.run_effects(now, room.serial);
         joined?;

@@ -11,6 +11,7 @@ use super::inbound::SourceKey;
 use super::outbound::Subscription;
 use super::outlet::{Cached, Outlet};
 use crate::media::keyframe::Wish;
+use crate::recorder::decisions::Decision;
 use crate::telemetry::traffic::Tally;
 
 /// From the end of a handshake until a client takes media in. Browsers do at once; stacks that set SRTP up beside the handshake
@@ -84,7 +85,7 @@ impl Shard {
     ) -> Option<()> {
         let source_here = self.rooms.get_mut(room)?.sources.get_mut(source)?;
         let peer = self.peers.get_mut(subscriber)?;
-        let (mut outlet, outbound) = Outlet::of(peer, &mut self.batch, &mut self.written, &self.counters)?;
+        let (mut outlet, outbound) = Outlet::of(now, peer, &mut self.batch, &mut self.written, &self.counters)?;
         let subscription = outbound.get_mut(source)?;
         let stream = &mut subscription.stream;
         let cache = &source_here.encodings.get(encoding)?.cache;
@@ -93,11 +94,12 @@ impl Shard {
         let mut tally = Tally::default();
         for extended_sequence in catch_up.numbers {
             let packet = Cached { encoding, extended_sequence, padding: 0 };
-            if let Some(len) = outlet.forward(now, source_here, packet, stream) {
+            if let Some(len) = outlet.forward(source_here, packet, stream) {
                 tally.add(source_here.kind, len);
             }
         }
         stream.end_catch_up();
+        outlet.decided(stream.target().ssrc, Decision::CaughtUp { packets: tally.packets() as u32 });
         self.counters.media_sent(&tally);
         let served = stream.current() == Some(encoding) && stream.awaits_keyframe().is_none();
         if tally.packets() > 0 {

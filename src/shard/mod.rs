@@ -8,10 +8,12 @@ mod data;
 pub mod directory;
 mod effects;
 mod fan_out;
+mod flight;
 mod gather;
 mod home;
 mod hosting;
 mod inbound;
+pub mod inspect;
 mod joining;
 pub mod leg;
 pub mod links;
@@ -49,6 +51,7 @@ use slab::Slab;
 
 use crate::clock::WallClock;
 use crate::media::forward::Scratch;
+use crate::recorder::archive::Archive;
 use crate::room::command::Command;
 use crate::room::model::{LeaveReason, RoomName};
 use crate::room::participant::ParticipantKey;
@@ -86,6 +89,8 @@ pub struct ShardConfig {
     pub directory: Arc<Directory>,
     /// Participants of one room on its home before others are hosted elsewhere; `None`: as many as it can bear.
     pub room_spread: Option<NonZeroUsize>,
+    /// Headers of everybody's packets are recorded, as far as the bounds allow.
+    pub record_headers: bool,
 }
 
 /// Where a datagram came from and to.
@@ -138,6 +143,9 @@ pub struct Shard {
     sealed: Vec<u8>,
     batch: SendBatch,
     draining: bool,
+    record_headers: bool,
+    /// Recorders of those who left.
+    archive: Archive,
 }
 
 /// The part of a room that is hosted on this shard: peers and media, no decisions.
@@ -183,6 +191,8 @@ impl Shard {
             sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),
             draining: false,
+            record_headers: config.record_headers,
+            archive: Archive::default(),
         }
     }
 
@@ -197,7 +207,8 @@ impl Shard {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next().into_iter().chain(self.gathered_due()).min()
+        let archive = self.archive.poll_timeout();
+        self.timers.next().into_iter().chain(self.gathered_due()).chain(archive).min()
     }
 
     pub fn handle_message(&mut self, now: Instant, message: Message) {
@@ -205,6 +216,7 @@ impl Shard {
             Message::Join { seat, request, events, watch } => self.join(now, seat, &request, events, watch),
             Message::Command { seat, command } => self.command(now, seat, command),
             Message::Gone { seat } => self.command(now, seat, Command::Leave(LeaveReason::SignallingLost)),
+            Message::Inspect(question) => self.answer_question(now, question),
             Message::LookUp => {}
             Message::MoveAway { most, told } => {
                 let _ = told.send(self.move_away(now, most));
@@ -255,6 +267,7 @@ impl Shard {
                 Owner::Room(room) => self.room_timeout(now, room),
             }
         }
+        self.archive.handle_timeout(now);
         self.end_waiting(now);
         self.mend_links(now);
     }
@@ -282,7 +295,7 @@ impl Shard {
             self.ask_again(now, key);
         }
         if feedback_due {
-            self.send_transport_feedback(key);
+            self.send_transport_feedback(now, key);
         }
         if report_due {
             self.report_to_peer(now, key);

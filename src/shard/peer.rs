@@ -14,6 +14,7 @@ use super::send::{LocalEnd, Route};
 use crate::congestion::feedback::ArrivalLog;
 use crate::media::round_trip::RoundTrip;
 use crate::negotiation::Session;
+use crate::recorder::{Recorder, Subject};
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
 use crate::room::participant::ParticipantKey;
@@ -26,6 +27,9 @@ pub struct Peer {
     pub participant: ParticipantKey,
     /// Place of its room in the shard's table.
     pub room: usize,
+    /// Names, for whoever looks into the call.
+    pub subject: Subject,
+    pub recorder: Recorder,
     pub transport: Transport,
     pub session: Session,
     pub inbound: Inbound,

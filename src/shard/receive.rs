@@ -16,6 +16,8 @@ use crate::media::audio_level::LevelSample;
 use crate::media::cache::RETENTION;
 use crate::media::forward::Packet;
 use crate::media::receive::ReceiveStream;
+use crate::recorder::decisions::Decision;
+use crate::recorder::headers::{self, Direction};
 use crate::room::model::LeaveReason;
 use crate::telemetry::traffic::Kind;
 use crate::transport::ice::local_ufrag;
@@ -63,6 +65,8 @@ impl Shard {
         let wire_len = datagram.len() as u64;
         self.counters.bytes_in.add(wire_len);
         let packet = datagram.get_mut(..len).ok_or(DropReason::Malformed)?;
+        let clear = packet.get(..header.len).unwrap_or_default();
+        peer.recorder.packet(now, Direction::Received, headers::Kind::Rtp, clear, len);
         if let Some(sequence) = peer.inbound.transport_sequence(&header, packet) {
             peer.arrivals.arrived(now, sequence, header.ssrc);
             if peer.next_feedback.is_none() {
@@ -130,7 +134,7 @@ impl Shard {
         source.observe(now, &record, packet);
         self.keep(now, place, record, packet, again.is_some());
         if let Some(recovered) = again {
-            self.came_again(place.publisher, &recovered);
+            self.came_again(now, place, index, &recovered);
         }
         if let Some(at) = due {
             self.look_for_gaps_at(place.publisher, at);
@@ -152,7 +156,8 @@ impl Shard {
             self.dirty_rooms.push(place.room);
         }
         if asks {
-            self.send_picture_loss_indication(place.publisher, record.header.ssrc);
+            encoding.tally.keyframes_asked += 1;
+            self.send_picture_loss_indication(now, place.publisher, record.header.ssrc);
         }
     }
 
@@ -174,6 +179,9 @@ impl Shard {
         } else if let Some(answer) = peer.transport.poll_transmit(now) {
             // An error response goes back the way the request came, and teaches nothing.
             self.batch.push_bytes(Route { to: arrival.from, local }, &answer.bytes);
+        }
+        if moved && let Some(peer) = self.peers.get_mut(key) {
+            peer.recorder.decided(now, None, Decision::PathChanged);
         }
         self.flush(now, key);
         if moved && now.saturating_duration_since(last_heard) >= RETENTION {
@@ -280,6 +288,7 @@ impl Shard {
         self.flush_transmits(now, key);
         if let Some(peer) = self.peers.get_mut(key) {
             peer.settle_until(now + CONNECTED_SETTLING);
+            peer.recorder.decided(now, None, Decision::Connected);
         }
         self.request_awaited_keyframes(now, key);
     }

@@ -28,6 +28,18 @@ pub struct Watch {
     packets: u64,
     /// Apart: few are.
     broken: Option<Box<Broken>>,
+    freezes: u32,
+    /// As far as it was counted.
+    frozen: Duration,
+}
+
+/// Freezes of one subscription so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Freezes {
+    pub count: u32,
+    pub total: Duration,
+    /// The last has not ended.
+    pub lasts: bool,
 }
 
 #[derive(Debug)]
@@ -58,14 +70,23 @@ impl Subscription {
     }
 
     /// The subscriber wants a keyframe. Before its first picture nothing froze, and a wish may cross a keyframe on its way.
-    pub fn note_keyframe_request(&mut self, now: Instant, quality: &Quality) {
+    /// True when a freeze begins with it.
+    pub fn note_keyframe_request(&mut self, now: Instant, quality: &Quality) -> bool {
         let shown = self.stream.current().is_some() && self.stream.wish(now) == Wish::First;
         if self.watch.broken.is_some() || !shown {
-            return;
+            return false;
         }
         quality.freezes.add(1);
+        self.watch.freezes = self.watch.freezes.saturating_add(1);
         let broken = Broken { since: now, counted: now, packets: self.stream.packets() };
         self.watch.broken = Some(Box::new(broken));
+        true
+    }
+
+    /// As of the last look.
+    pub fn freezes(&self) -> Freezes {
+        let Watch { freezes, frozen, broken, .. } = &self.watch;
+        Freezes { count: *freezes, total: *frozen, lasts: broken.is_some() }
     }
 
     /// Counts the time since the last look for which the picture was broken.
@@ -75,7 +96,9 @@ impl Subscription {
         // Of a picture that stopped, nobody waits for the rest.
         let stopped = self.stream.current().is_none() || self.stream.packets() == broken.packets;
         let until = renewed.unwrap_or(if stopped { broken.counted } else { now });
-        quality.frozen.add(until.saturating_duration_since(broken.counted).as_micros() as u64);
+        let passed = until.saturating_duration_since(broken.counted);
+        quality.frozen.add(passed.as_micros() as u64);
+        self.watch.frozen += passed;
         (broken.counted, broken.packets) = (until, self.stream.packets());
         if renewed.is_some() || stopped {
             self.watch.broken = None;

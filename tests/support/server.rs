@@ -27,6 +27,19 @@ pub struct Answer {
     pub body: String,
 }
 
+/// The same of an answer that need not be text.
+pub struct Download {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Download {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
 impl Answer {
     /// The first header of a name.
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -128,6 +141,12 @@ impl Server {
         answer["token"].as_str().expect("the answer holds a token").to_owned()
     }
 
+    /// A request to the operations port, with an `Authorization` where that is not empty.
+    pub fn ask_operations(&self, method: &str, path: &str, authorization: &str) -> Download {
+        let headers = [("Authorization", authorization)];
+        download(self.operations, method, path, headers.get(usize::from(authorization.is_empty())..).unwrap_or(&[]), "")
+    }
+
     /// Sum of all samples of one metric.
     pub fn metric(&self, name: &str) -> u64 {
         sum(&self.metrics(), name, "")
@@ -168,17 +187,23 @@ impl Server {
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let Download { status, head, body } = download(address, method, path, headers, body);
+    Answer { status, head, body: String::from_utf8(body).expect("the server answers in UTF-8") }
+}
+
+fn download(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Download {
     let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT).expect("the server listens");
     stream.set_read_timeout(Some(HTTP_TIMEOUT)).expect("a timeout above zero");
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     // HTTP/1.0: the body ends with the connection and is not chunked.
     let head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}");
     write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("the server reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("the server answers in UTF-8");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the server answers");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head and a body");
+    let (head, body) = (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec());
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-    Answer { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
+    Download { status: status.expect("a status"), head, body }
 }
 
 impl Drop for Server {
