@@ -12,7 +12,7 @@ mod server;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use server::Server;
 
@@ -140,9 +140,22 @@ fn scrape(flags: &[&str]) -> (BTreeMap<String, Family>, Server) {
     let all: Vec<&str> =
         ["--shards", "1", "--tls-cert", &certificate, "--tls-key", &key].iter().chain(flags).copied().collect();
     let server = Server::start_with(&all);
-    let families = parse(&server.metrics());
+    let families = parse(&once_measured(&server));
     [certificate, key].iter().for_each(|path| std::fs::remove_file(path).expect("it was written"));
     (families, server)
+}
+
+/// A scrape with what is told from its first measurement on only, a moment after the start.
+fn once_measured(server: &Server) -> String {
+    let start = Instant::now();
+    loop {
+        let text = server.metrics();
+        if text.contains("\nsfumato_memory_used_ratio ") {
+            return text;
+        }
+        assert!(start.elapsed() < PATIENCE, "memory is never measured:\n{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// A certificate of its own authority and its key.
