@@ -34,22 +34,22 @@ struct Given {
     url: String,
 }
 
-/// Signs with the first of the keys.
-pub(super) fn routes(keys: ApiKeys) -> Router {
+/// Signs with the first of the keys. `secure`: this server itself speaks TLS.
+pub(super) fn routes(keys: ApiKeys, secure: bool) -> Router {
     let handler = move |headers: HeaderMap, query: Result<Query<Asked>, QueryRejection>| {
-        std::future::ready(give(&keys, &headers, query))
+        std::future::ready(give(&keys, secure, &headers, query))
     };
     Router::new().route("/dev/token", get(handler))
 }
 
-fn give(keys: &ApiKeys, headers: &HeaderMap, query: Result<Query<Asked>, QueryRejection>) -> Response {
-    match query.map_err(|error| error.body_text()).and_then(|Query(asked)| token(keys, headers, asked)) {
+fn give(keys: &ApiKeys, secure: bool, headers: &HeaderMap, query: Result<Query<Asked>, QueryRejection>) -> Response {
+    match query.map_err(|error| error.body_text()).and_then(|Query(asked)| token(keys, url(headers, secure), asked)) {
         Ok(given) => ([(CACHE_CONTROL, "no-store")], axum::Json(given)).into_response(),
         Err(reason) => (StatusCode::BAD_REQUEST, reason).into_response(),
     }
 }
 
-fn token(keys: &ApiKeys, headers: &HeaderMap, asked: Asked) -> Result<Given, String> {
+fn token(keys: &ApiKeys, url: String, asked: Asked) -> Result<Given, String> {
     if asked.room.is_empty() {
         return Err("`room` is missing: /dev/token?room=ROOM&identity=NAME".to_owned());
     }
@@ -66,13 +66,13 @@ fn token(keys: &ApiKeys, headers: &HeaderMap, asked: Asked) -> Result<Given, Str
     let request = TokenRequest { room: &asked.room, identity: &identity, name, life: LIFE };
     let (key, secret) = keys.first_key_value().ok_or("there are no keys")?;
     let token = token::mint(key, secret, &request, token::unix_now()).ok_or("signing failed")?;
-    Ok(Given { token, url: url(headers), identity, room: asked.room })
+    Ok(Given { token, url, identity, room: asked.room })
 }
 
 /// Where the asking page came from, as WebSocket address.
-fn url(headers: &HeaderMap) -> String {
+fn url(headers: &HeaderMap, secure: bool) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // A proxy that ends TLS says so.
-    let scheme = if text("x-forwarded-proto") == Some("https") { "wss" } else { "ws" };
+    let scheme = if secure || text("x-forwarded-proto") == Some("https") { "wss" } else { "ws" };
     format!("{scheme}://{}", text(HOST.as_str()).unwrap_or("localhost"))
 }

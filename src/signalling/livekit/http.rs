@@ -56,7 +56,7 @@ pub fn router<P: Port>(config: &Config, port: P, counters: Arc<Counters>) -> Rou
         .route("/rtc/validate", any(|| std::future::ready((StatusCode::FORBIDDEN, TWO_CONNECTIONS))))
         .with_state(shared);
     if config.development {
-        router = router.merge(dev_token::routes(config.keys.clone()));
+        router = router.merge(dev_token::routes(config.keys.clone(), config.tls.is_some()));
     }
     router
 }

@@ -51,8 +51,8 @@ export class Server {
     const ready = new Promise((resolve) => {
       const read = (chunk) => {
         this.#keep(chunk.toString());
-        const line = this.#log.find((text) => /http:\/\/[^\s"]+/.test(text));
-        if (line) resolve(line.match(/http:\/\/[^\s"',)]+/)[0].replace(/\/+$/, ''));
+        const line = this.#log.find((text) => /https?:\/\/[^\s"]+/.test(text));
+        if (line) resolve(line.match(/https?:\/\/[^\s"',)]+/)[0].replace(/\/+$/, ''));
       };
       this.child.stdout.on('data', read);
       this.child.stderr.on('data', read);
@@ -62,7 +62,7 @@ export class Server {
     });
     died.catch(() => {});
     try {
-      this.url = await within(READY_MS, 'line with http:// from the server', Promise.race([ready, died]));
+      this.url = await within(READY_MS, 'line with the address from the server', Promise.race([ready, died]));
       await until('200 from GET /', async () => (await fetch(this.url)).status === 200, { ms: READY_MS });
     } catch (error) {
       await this.kill();

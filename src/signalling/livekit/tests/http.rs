@@ -133,6 +133,14 @@ async fn development_hands_out_tokens_that_let_in() {
 }
 
 #[tokio::test]
+async fn a_token_leads_to_the_secure_address_of_a_server_that_speaks_tls_itself() {
+    let house = house(ADMIT, &["--dev", "--tls-cert", "chain.pem", "--tls-key", "key.pem"]);
+    let (_, _, body) = ask(&house.router, "/dev/token?room=r", &[("Host", "localhost:4000")]).await;
+    let given: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(given["url"], "wss://localhost:4000", "a page of https may open no other");
+}
+
+#[tokio::test]
 async fn bad_questions_for_tokens_are_answered_400_and_none_outside_development() {
     let development = house(ADMIT, &["--dev"]);
     let long = "x".repeat(limits::NAME_BYTES + 1);
