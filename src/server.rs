@@ -34,6 +34,7 @@ use crate::signalling::port::Rooms;
 use crate::signalling::whip;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::prometheus as metrics;
+use crate::telemetry::traces::{self, CollectorError, SpanCounters};
 use crate::transport::Certificate;
 
 /// Attempts to find consecutive free UDP ports when any will do.
@@ -48,6 +49,8 @@ pub enum ServerError {
     Bind(#[from] BindError),
     #[error("a shard's thread cannot start: {0}")]
     Thread(#[from] io::Error),
+    #[error("traces: {0}")]
+    Traces(#[from] CollectorError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("no address to offer to clients: name one with --node-ip")]
@@ -59,6 +62,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let registry = Registry::new();
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
     let http_counters = Arc::new(whip::Counters::new(&registry)?);
+    let (tracer, collector) = traces::start(&config.traces, SpanCounters::new(&registry)?)?;
     let listeners = api::bind(&config)?;
     let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
@@ -66,8 +70,8 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     announce(&config, &listeners, &operations_listeners, &shards);
     let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone());
     metrics::register(&registry, shards.counters.clone())?;
-    let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
-    let answering = whip::router(&config, rooms.clone(), http_counters);
+    let signalling = livekit::router(&config, rooms.clone(), signalling_counters, tracer.clone());
+    let answering = whip::router(&config, rooms.clone(), http_counters, tracer);
     let render = Arc::new(move || metrics::render(&registry));
     let (ended, end) = oneshot::channel::<()>();
     let operations = api::operations::router(render, api::probes());
@@ -82,6 +86,9 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     };
     api::serve(listeners, router, farewell).await;
     shards.stop();
+    if let Some(collector) = collector {
+        collector.stop().await;
+    }
     drop(ended);
     if let Err(error) = operations.await {
         tracing::error!(%error, "the operations server had ended");

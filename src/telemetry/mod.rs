@@ -1,6 +1,7 @@
-//! What the server tells of itself: counters, Prometheus text, logs.
+//! What the server tells of itself: counters, Prometheus text, logs, traces.
 
 pub mod counters;
 pub mod histogram;
 pub mod logs;
 pub mod prometheus;
+pub mod traces;

@@ -20,6 +20,7 @@ use crate::room::command::Command;
 use crate::room::event::Event;
 use crate::room::model::JoinError;
 use crate::signalling::place::tests::{FakeRooms, Guest, Welcome};
+use crate::telemetry::traces::JoinTracer;
 
 /// The room's welcome.
 const ADMIT: Welcome = Welcome::Admit(joined);
@@ -40,7 +41,7 @@ fn house(welcome: Welcome, flags: &[&str]) -> House {
     let (guests_in, guests) = mpsc::unbounded_channel();
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
     let rooms = FakeRooms { welcome, guests: guests_in };
-    let signalling = router(&configured(flags), rooms, counters.clone());
+    let signalling = router(&configured(flags), rooms, counters.clone(), JoinTracer::default());
     let router = crate::api::router(signalling, Router::new(), crate::api::probes(), |_| None);
     House { router, guests, counters }
 }
