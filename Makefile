@@ -8,6 +8,7 @@
 #   make test-unit      only the Rust tests
 #   make test-clients   only the whole server against real clients (tests/clients/README.md: one suite by itself)
 #   make test-decoders  only real decoders over layer switches (tests/decoders)
+#   make test-chart     only the Helm chart, alerts, dashboard, image and docs (tests/chart)
 #   make bench          what each step of a packet costs (criterion; BENCH=srtp for one of benches/)
 #   make lint           cargo fmt --check and clippy, warnings are errors
 #   make load           what a forwarded packet costs: a short set of load tests against servers they start (load-tests/README.md)
@@ -17,7 +18,7 @@
 #   make help           this text
 
 .DEFAULT_GOAL := help
-.PHONY: run build page test test-unit test-clients test-decoders bench lint load sim clean help
+.PHONY: run build page test test-unit test-clients test-decoders test-chart bench lint load sim clean help
 
 run: build
 	@exec target/release/sfumato --dev $(ARGS)
@@ -43,6 +44,10 @@ test-decoders:
 	@scripts/setup-system build
 	@scripts/test decoders
 
+test-chart:
+	@scripts/setup-system build
+	@scripts/test chart
+
 bench:
 	@scripts/setup-system build
 	cargo bench --locked $(if $(BENCH),--bench $(BENCH),--benches)
@@ -64,7 +69,7 @@ sim:
 
 clean:
 	cargo clean
-	rm -rf web/dist web/node_modules tests/clients/node_modules tests/clients/python/.venv
+	rm -rf web/dist web/node_modules tests/clients/node_modules tests/clients/python/.venv tests/chart/.tools
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))

@@ -138,6 +138,19 @@ pub const HTTP_SESSION_REQUESTS: usize = 8;
 
 /// TCP connections, WebSockets included: past that new ones wait in the kernel's backlog.
 pub const HTTP_CONNECTIONS: u32 = 16_384;
+/// Requests and signalling connections of one client address at a time, unless a setting says otherwise; a network of 64 bits
+/// counts as one address with IPv6. A large office behind one address fits, and eight such are needed to take every connection.
+pub const ADDRESS_CONNECTIONS: u32 = 2048;
+/// Times that number of TCP connections, which may be idle, come from one address before it gets no more.
+pub const ADDRESS_CONNECTIONS_IDLE_FACTOR: u32 = 2;
+/// Proxies between a client and the server that are looked through; a header that names more is malformed.
+pub const FORWARDED_HOPS: usize = 16;
+/// TLS handshakes that have state at a time, some 50 KiB each; others wait. Two cores do some thousand a second.
+pub const TLS_HANDSHAKES: usize = 1024;
+/// Time for a TLS handshake, waiting for a place included: three round trips of a bad mobile link.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A file with certificates or a key, bytes: a chain takes 10 KiB.
+pub const TLS_FILE_BYTES: u64 = 256 * 1024;
 /// TCP connections to the operations server: Prometheus, probes and people, some of each.
 pub const OPERATIONS_CONNECTIONS: u32 = 64;
 /// Time for a request's line and headers to arrive, and for an idle connection to send its next.
@@ -146,8 +159,44 @@ pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HTTP_DRAIN: Duration = Duration::from_secs(10);
 /// Time for a signalling message to leave: a client whose window stays closed that long is gone.
 pub const SIGNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Participants remembered that left a moment ago, since they may want to come back: as many as can be connected at once.
+pub const RETURNING: usize = 16_384;
 /// Time for a room to admit a participant.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+// ---- looking into calls ----
+
+/// Decisions kept of one participant: some of the last minute of a bad call, all of a good one. 24 bytes each.
+pub const RECORDED_DECISIONS: usize = 128;
+/// Seconds of measurements kept of one participant, 28 bytes each.
+pub const SERIES_SAMPLES: usize = 60;
+/// Headers of one participant's packets while they are recorded, bytes: a minute at 700 packets a second.
+pub const RECORDED_BYTES: usize = 2 << 20;
+/// Kept of one RTP header with its extensions, bytes: all but a dependency descriptor with its structure fits.
+pub const RECORDED_HEADER_BYTES: usize = 96;
+/// Kept of one RTCP compound, bytes.
+pub const RECORDED_COMPOUND_BYTES: usize = 512;
+/// Participants of one shard whose headers are recorded at once: 128 MiB.
+pub const RECORDED_PARTICIPANTS: usize = 64;
+/// Longest that headers are recorded after one request.
+pub const RECORDING_TIME: Duration = Duration::from_secs(24 * 3_600);
+/// How long a recording can be had after it ended, or its participant left.
+pub const RECORDING_LIFE: Duration = Duration::from_secs(600);
+/// Recordings of participants who left, on one shard: some 5 KB each without headers.
+pub const RECORDINGS_KEPT: usize = 256;
+/// Headers among those, bytes.
+pub const RECORDINGS_KEPT_BYTES: usize = 32 << 20;
+/// Rooms in one answer, and how far into the list answers reach: a shard copies as many for each.
+pub const DEBUG_ROOMS: usize = 100;
+pub const DEBUG_ROOMS_REACH: usize = 10_000;
+/// Participants in one answer.
+pub const DEBUG_PARTICIPANTS: usize = 50;
+/// Subscriptions that one shard tells of in one answer: its loop stands still for about a microsecond each.
+pub const DEBUG_SUBSCRIPTIONS: usize = 2_000;
+/// Requests that are answered at once: each takes the shards' time.
+pub const DEBUG_REQUESTS: usize = 4;
+/// Time for a shard to answer.
+pub const DEBUG_PATIENCE: Duration = Duration::from_secs(1);
 
 // ---- traces ----
 

@@ -1,8 +1,13 @@
 //! Composition root: what is started, in which order, and how it stops.
 //!
-//! Order: bind every port (so that a port that is taken ends the start before anything runs), shards, HTTP. Stop: on
-//! SIGTERM or SIGINT HTTP stops accepting, participants are told, open connections end, shards end; the operations server ends last.
+//! Order: bind every port (so that a port that is taken ends the start before anything runs), shards, HTTP. Stop: asked by
+//! SIGTERM or SIGINT it drains (`drain`) while HTTP goes on, then HTTP stops accepting, open connections end, shards end; the
+//! operations server ends last. A second signal ends it within a moment, whatever it was waiting for.
 
+mod drain;
+mod signals;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,14 +18,18 @@ use prometheus::Registry;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::{self, BindError};
+use crate::api::health::{self, Health};
+use crate::api::tls::{self, TlsError};
+use crate::api::{self, BindError, ClientAddresses, Site, Tls};
 use crate::clock::WallClock;
 use crate::config::Config;
+use crate::lifecycle::liveness::Liveness;
+use crate::lifecycle::{self, Lifecycle, Phase};
 use crate::limits;
 use crate::net::addresses::{candidates, node_addresses, wildcards};
+use crate::net::drops;
 use crate::net::udp::BoundPort;
 use crate::room::RoomConfig;
 use crate::shard::directory::Directory;
@@ -36,11 +45,16 @@ use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::prometheus as metrics;
 use crate::telemetry::traces::{self, CollectorError, SpanCounters};
 use crate::transport::Certificate;
+use signals::Signals;
 
 /// Attempts to find consecutive free UDP ports when any will do.
 const ANY_PORT_ATTEMPTS: usize = 16;
-/// How long participants have to be told of the end.
-const FAREWELL: Duration = Duration::from_secs(3);
+/// Between the second signal and the end: for connections to say goodbye.
+const HURRY: Duration = Duration::from_secs(1);
+/// Between two looks whether a shard has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// For a shard to send what it still has. One that is stuck is left behind: the process ends without it.
+const SHARD_END: Duration = Duration::from_secs(3);
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +67,8 @@ pub enum ServerError {
     Traces(#[from] CollectorError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("no address to offer to clients: name one with --node-ip")]
     NoCandidates,
 }
@@ -63,37 +79,75 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
     let http_counters = Arc::new(whip::Counters::new(&registry)?);
     let (tracer, collector) = traces::start(&config.traces, SpanCounters::new(&registry)?)?;
+    let tls = secure(&config, &registry)?;
+    let clients = ClientAddresses::new(&config.clients, &registry)?;
     let listeners = api::bind(&config)?;
     let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
+    let inodes: BTreeSet<u64> = sockets.iter().flatten().filter_map(|socket| socket.inode().ok()).collect();
     let shards = Shards::start(&config, sockets)?;
+    let signals = Signals::listen();
+    let lifecycle = Arc::new(Lifecycle::new(&config.overload, shards.counters.len()));
+    let watched = shards.mailboxes.iter().cloned().zip(shards.counters.iter().cloned());
+    let health = Health { lifecycle: lifecycle.clone(), liveness: Arc::new(Liveness::new(watched)) };
     announce(&config, &listeners, &operations_listeners, &shards);
-    let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone());
+    let rooms = Rooms::new(shards.mailboxes.clone(), shards.directory.clone(), lifecycle.clone());
     metrics::register(&registry, shards.counters.clone())?;
+    if config.operations.compatible_names {
+        livekit::metrics::register(&registry, shards.counters.clone())?;
+    }
+    metrics::register_kernel_drops(&registry, move || drops::dropped(&inodes))?;
+    lifecycle::metrics::register(&registry, lifecycle.clone())?;
     let signalling = livekit::router(&config, rooms.clone(), signalling_counters, tracer.clone());
     let answering = whip::router(&config, rooms.clone(), http_counters, tracer);
     let render = Arc::new(move || metrics::render(&registry));
     let (ended, end) = oneshot::channel::<()>();
-    let operations = api::operations::router(render, api::probes());
+    let inspector = api::debug::Inspector::new(&shards.mailboxes, shards.directory.clone());
+    let debug = api::debug::router(config.keys.clone(), inspector);
+    let operations = api::operations::router(render, health::routes(health.clone()).merge(debug));
     // Ready when the sender is dropped, too.
     let operations = api::serve_operations(operations_listeners, operations, async move { _ = end.await });
     let operations = tokio::spawn(operations);
-    let router = api::router(signalling, answering, api::probes(), api::page::embedded);
-    let farewell = async move {
-        ended_by_signal().await;
-        tracing::info!("stopping");
-        let _ = tokio::time::timeout(FAREWELL, rooms.shut_down()).await;
-    };
-    api::serve(listeners, router, farewell).await;
-    shards.stop();
+    let router = api::router(signalling, answering, health::routes(health), api::page::embedded);
+    let router = api::client_address::told_apart(router, clients.clone());
+    let site = Site { router, tls, clients: Some(clients) };
+    let measuring = tokio::spawn(lifecycle::keep_measured(lifecycle.clone(), shards.counters.clone()));
+    lifecycle.enter(Phase::Serving);
+    let farewell = drain::run(rooms, lifecycle, config.drain, signals.clone());
+    tokio::select! {
+        () = api::serve(listeners, site, farewell) => {}
+        () = hurried(&signals) => tracing::warn!("connections were cut"),
+    }
+    measuring.abort();
+    shards.stop().await;
     if let Some(collector) = collector {
-        collector.stop().await;
+        tokio::select! {
+            () = collector.stop() => {}
+            () = hurried(&signals) => {}
+        }
     }
     drop(ended);
-    if let Err(error) = operations.await {
-        tracing::error!(%error, "the operations server had ended");
+    tokio::select! {
+        ended = operations => if let Err(error) = ended {
+            tracing::error!(%error, "the operations server had ended");
+        },
+        () = hurried(&signals) => {}
     }
     Ok(())
+}
+
+/// TLS of the public port where it is configured, kept current from here on.
+fn secure(config: &Config, registry: &Registry) -> Result<Option<Arc<Tls>>, ServerError> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let tls = Tls::load(files, tls::Counters::new(registry)?)?;
+    tokio::spawn(tls.clone().keep_current());
+    Ok(Some(tls))
+}
+
+/// Waits until the process was asked to end at once, and a moment longer.
+async fn hurried(signals: &Signals) {
+    signals.reached(2).await;
+    tokio::time::sleep(HURRY).await;
 }
 
 /// Prints for the human who started the server where it is.
@@ -105,20 +159,8 @@ fn announce(config: &Config, listeners: &[TcpListener], operations: &[TcpListene
     print!("{}", api::banner::banner(config, &bound(listeners), &bound(operations), &shards.bound, page));
 }
 
-async fn ended_by_signal() {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        // Without handlers the signals end the process as they always do.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
 /// The sockets of every shard: each has one for every address, all of a shard on one port, shards on consecutive ports.
-fn bind_media(config: &Config) -> Result<Vec<Vec<BoundPort>>, BindError> {
+pub(crate) fn bind_media(config: &Config) -> Result<Vec<Vec<BoundPort>>, BindError> {
     let first = config.media.udp_port;
     if first != 0 {
         return bind_media_from(config, first);
@@ -208,6 +250,7 @@ impl Shards {
                 counters: counters.clone(),
                 directory: shards.directory.clone(),
                 room_spread: config.media.room_spread,
+                record_headers: config.media.record_headers,
             });
             let (mailbox, messages) = mpsc::channel(limits::MAILBOX);
             let (index, counted) = (shards.threads.len(), counters.clone());
@@ -220,9 +263,17 @@ impl Shards {
     }
 
     /// Closes the mailboxes and waits for the threads to send what they still have.
-    fn stop(self) {
+    async fn stop(self) {
         drop(self.mailboxes);
+        let late = Instant::now() + SHARD_END;
         for thread in self.threads {
+            while !thread.is_finished() && Instant::now() < late {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            if !thread.is_finished() {
+                tracing::error!("a shard did not end in time");
+                continue;
+            }
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a shard could not run"),
@@ -234,7 +285,7 @@ impl Shards {
 
 /// Host candidates. Addresses the operator names may belong to a device in front of this machine (one-to-one NAT), so
 /// they are offered whatever the sockets are bound to.
-fn offered(bound: &[SocketAddr], node: &[IpAddr], named: bool) -> Vec<SocketAddr> {
+pub(crate) fn offered(bound: &[SocketAddr], node: &[IpAddr], named: bool) -> Vec<SocketAddr> {
     if !named {
         return candidates(bound, node);
     }

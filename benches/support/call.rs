@@ -135,6 +135,7 @@ fn shard(now: Instant) -> Shard {
         directory: Arc::new(Directory::new(vec![Arc::clone(&counters)])),
         counters,
         room_spread: None,
+        record_headers: false,
     })
 }
 

@@ -96,6 +96,8 @@ impl Launch {
         // Not a flag, so that an earlier version takes it too.
         command.env("SFUMATO_METRICS_PORT", "0");
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A load test measures what happens past any limit; flags win over variables.
+        command.envs([("SFUMATO_LIMIT_SHARD_BUSY", "0"), ("SFUMATO_LIMIT_MEMORY", "0")]);
         command
     }
 }

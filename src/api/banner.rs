@@ -19,7 +19,8 @@ pub fn banner(
         let _ = writeln!(text, "  {text_of_line}");
     };
     let port = http.first().map_or(config.http.port, |address| address.port());
-    let url = format!("http://{}", host(http, port));
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", host(http, port));
     match page {
         true => line(format_args!("open    {url}")),
         false => line(format_args!("serves  {url} (the meeting page was not built: install Node and run `make run`)")),
@@ -70,6 +71,13 @@ mod tests {
         assert!(text.contains("http://localhost:4000/dev/token?room="), "{text}");
         assert!(text.contains("UDP 5000, 5001\n"), "{text}");
         assert!(text.contains("metrics http://127.0.0.1:6000/metrics\n"), "{text}");
+    }
+
+    #[test]
+    fn with_a_certificate_the_address_is_one_of_https() {
+        let config = config(&["--dev", "--tls-cert", "chain.pem", "--tls-key", "key.pem"]);
+        let text = banner(&config, &["127.0.0.1:4000".parse().unwrap()], &[], &[], true);
+        assert!(text.contains("open    https://localhost:4000\n") && !text.contains("http://"), "{text}");
     }
 
     #[test]

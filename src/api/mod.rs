@@ -4,11 +4,17 @@
 //! What always holds: every answer names the server; any origin may ask, as tokens and not cookies let a client in; a
 //! path that is not served answers 404 with a text.
 
+mod address_places;
 pub mod banner;
+pub mod client_address;
+pub mod debug;
+mod forwarded;
+pub mod health;
 pub mod listen;
 pub mod operations;
 pub mod page;
 pub mod serve;
+pub mod tls;
 
 use std::time::Duration;
 
@@ -16,16 +22,17 @@ use axum::Router;
 use axum::http::header::SERVER;
 use axum::http::{HeaderValue, Method};
 use axum::response::Response;
-use axum::routing::get;
 use tower_http::cors::{Any, CorsLayer};
 
+pub use client_address::{ClientAddress, ClientAddresses};
 pub use listen::{BindError, bind, bind_operations};
-pub use serve::{serve, serve_operations};
+pub use serve::{Site, serve, serve_operations};
+pub use tls::Tls;
 
 /// How long a browser may remember that any origin may ask.
 pub const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// `Server` of every answer.
-const SERVER_NAME: &str = concat!("sfumato/", env!("CARGO_PKG_VERSION"));
+pub(crate) const SERVER_NAME: &str = concat!("sfumato/", env!("CARGO_PKG_VERSION"));
 
 /// Composes everything that clients and browsers are served. `answering` are routes that answer for CORS themselves.
 pub fn router(signalling: Router, answering: Router, probes: Router, files: page::Files) -> Router {
@@ -36,12 +43,6 @@ pub fn router(signalling: Router, answering: Router, probes: Router, files: page
         .layer(cors())
         .merge(answering)
         .layer(axum::middleware::map_response(name_server))
-}
-
-/// What load balancers and orchestrators ask, on both servers: `/healthz`, and apart from each other `/livez` and `/readyz`.
-pub fn probes() -> Router {
-    let ok = || get(|| std::future::ready("ok\n"));
-    Router::new().route("/healthz", ok()).route("/livez", ok()).route("/readyz", ok())
 }
 
 fn cors() -> CorsLayer {
@@ -58,6 +59,7 @@ async fn name_server(mut response: Response) -> Response {
 mod tests {
     use axum::body::Body;
     use axum::http::{HeaderMap, Request, StatusCode};
+    use axum::routing::get;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -65,7 +67,7 @@ mod tests {
 
     async fn ask(method: &str, path: &str) -> (StatusCode, HeaderMap, String) {
         let signalling = Router::new().route("/join", get(|| std::future::ready("joined")));
-        let router = router(signalling, Router::new(), probes(), |_| None);
+        let router = router(signalling, Router::new(), health::tests::routes(), |_| None);
         let request = Request::builder().method(method).uri(path).header("Origin", "https://example.org");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -75,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn probes_and_signalling_are_served_by_name() {
-        for (path, body) in [("/healthz", "ok\n"), ("/livez", "ok\n"), ("/readyz", "ok\n"), ("/join", "joined")] {
+        for (path, body) in [("/healthz", "ok\n"), ("/livez", "alive\n"), ("/readyz", "ready\n"), ("/join", "joined")] {
             let (status, headers, answer) = ask("GET", path).await;
             assert_eq!((status, answer.as_str()), (StatusCode::OK, body), "{path}");
             assert_eq!(headers["server"], SERVER_NAME);

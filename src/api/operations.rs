@@ -36,10 +36,10 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::api::probes;
+    use crate::api::health;
 
     async fn ask(path: &str) -> (StatusCode, HeaderMap, String) {
-        let router = router(Arc::new(|| "packets 1\n".to_owned()), probes());
+        let router = router(Arc::new(|| "packets 1\n".to_owned()), health::tests::routes());
         let request = Request::builder().uri(path).header("Origin", "https://example.org");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -49,7 +49,7 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_and_probes_are_served_to_no_page_of_another_origin() {
-        for (path, expected) in [("/metrics", "packets 1\n"), ("/livez", "ok\n"), ("/readyz", "ok\n")] {
+        for (path, expected) in [("/metrics", "packets 1\n"), ("/livez", "alive\n"), ("/readyz", "ready\n")] {
             let (status, headers, body) = ask(path).await;
             assert_eq!((status, body.as_str()), (StatusCode::OK, expected), "{path}");
             assert_eq!(headers.get("access-control-allow-origin"), None, "{path}");

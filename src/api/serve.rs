@@ -1,9 +1,11 @@
-//! The accept loop: HTTP/1.1 on every listener, within bounds, until shutdown.
+//! The accept loop: HTTP/1.1 on every listener, over TLS where the site has it, within bounds, until shutdown.
 //!
 //! What always holds: at most `limits::HTTP_CONNECTIONS` connections exist, WebSockets among them, and beside them
 //! `limits::OPERATIONS_CONNECTIONS` of operators; headers are bounded in
 //! size and time; after shutdown was asked nothing is accepted, and what is open has `limits::HTTP_DRAIN` to end.
 
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,22 +14,70 @@ use axum::body::Body;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tower_service::Service;
 
+use super::address_places::Place;
+use super::client_address::ClientAddresses;
+use super::tls::Tls;
 use crate::limits;
 
 /// Pause after a failed accept: out of file descriptors, asking again at once would only burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is served on some listeners.
+#[derive(Clone)]
+pub struct Site {
+    pub router: Router,
+    /// `None`: plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+    /// `None`: clients are not told apart.
+    pub clients: Option<Arc<ClientAddresses>>,
+}
+
+impl From<Router> for Site {
+    fn from(router: Router) -> Self {
+        Self { router, tls: None, clients: None }
+    }
+}
 
 /// A connection's place among the allowed ones. It is an extension of every request; who keeps the connection after the
 /// answer, as a WebSocket does, holds a clone.
 #[derive(Clone)]
 pub struct ConnectionGuard {
     _permit: Arc<OwnedSemaphorePermit>,
+    /// Among those of the peer's address.
+    _of_peer: Option<Arc<Place>>,
+    /// Among those of the client's, of one request.
+    of_client: Option<Arc<Place>>,
+}
+
+impl ConnectionGuard {
+    /// Keeps a place of the client's address, too.
+    pub(super) fn keep(&mut self, place: Option<Arc<Place>>) {
+        self.of_client = place;
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests() -> Self {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        Self { _permit: Arc::new(permit), _of_peer: None, of_client: None }
+    }
+}
+
+/// The other end of the connection that a request came by. An extension of every request.
+#[derive(Clone, Copy)]
+pub(super) struct PeerAddress(pub IpAddr);
+
+/// A connection that was let in.
+struct Accepted {
+    stream: TcpStream,
+    peer: PeerAddress,
+    guard: ConnectionGuard,
 }
 
 /// The bounds of `limits`, or a test's smaller ones.
@@ -55,8 +105,8 @@ impl Bounds {
 }
 
 /// Serves until `shutdown` is ready and connections have ended or ran out of time. Must run inside a tokio runtime.
-pub async fn serve(listeners: Vec<TcpListener>, router: Router, shutdown: impl Future<Output = ()>) {
-    serve_within(listeners, router, shutdown, Bounds::default()).await;
+pub async fn serve(listeners: Vec<TcpListener>, site: impl Into<Site>, shutdown: impl Future<Output = ()>) {
+    serve_within(listeners, site, shutdown, Bounds::default()).await;
 }
 
 /// The same for the few connections of operators.
@@ -64,14 +114,20 @@ pub async fn serve_operations(listeners: Vec<TcpListener>, router: Router, shutd
     serve_within(listeners, router, shutdown, Bounds::operations()).await;
 }
 
-async fn serve_within(listeners: Vec<TcpListener>, router: Router, shutdown: impl Future<Output = ()>, bounds: Bounds) {
+async fn serve_within(
+    listeners: Vec<TcpListener>,
+    site: impl Into<Site>,
+    shutdown: impl Future<Output = ()>,
+    bounds: Bounds,
+) {
+    let site = site.into();
     let places = Arc::new(Semaphore::new(bounds.connections as usize));
     let (stop, stopped) = watch::channel(());
     // Few are waiting here: each acceptor hands over one at a time.
     let (accepted, mut connections) = mpsc::channel(1);
     let mut acceptors = tokio::task::JoinSet::new();
     for listener in listeners {
-        acceptors.spawn(accept(listener, places.clone(), accepted.clone()));
+        acceptors.spawn(accept(listener, places.clone(), site.clients.clone(), accepted.clone()));
     }
     drop(accepted);
     tokio::pin!(shutdown);
@@ -79,7 +135,7 @@ async fn serve_within(listeners: Vec<TcpListener>, router: Router, shutdown: imp
         tokio::select! {
             () = &mut shutdown => break,
             connection = connections.recv() => match connection {
-                Some((stream, guard)) => connect(stream, guard, router.clone(), stopped.clone(), bounds.header_timeout),
+                Some(accepted) => connect(accepted, site.clone(), stopped.clone(), bounds.header_timeout),
                 None => break,
             },
         }
@@ -93,16 +149,26 @@ async fn serve_within(listeners: Vec<TcpListener>, router: Router, shutdown: imp
     }
 }
 
-async fn accept(listener: TcpListener, places: Arc<Semaphore>, accepted: mpsc::Sender<(TcpStream, ConnectionGuard)>) {
+async fn accept(
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    clients: Option<Arc<ClientAddresses>>,
+    accepted: mpsc::Sender<Accepted>,
+) {
     loop {
         // Never closed.
         let Ok(permit) = places.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let guard = ConnectionGuard { _permit: Arc::new(permit) };
-                if accepted.send((stream, guard)).await.is_err() {
+            Ok((stream, peer)) => {
+                let admitted = clients.as_ref().map_or(Ok(None), |clients| clients.admit_connection(peer.ip()));
+                // Closed at once: an answer would cost more than the connection.
+                let Ok(place) = admitted else { continue };
+                let guard =
+                    ConnectionGuard { _permit: Arc::new(permit), _of_peer: place.map(Arc::new), of_client: None };
+                let connection = Accepted { stream, peer: PeerAddress(peer.ip()), guard };
+                if accepted.send(connection).await.is_err() {
                     return;
                 }
             }
@@ -115,41 +181,59 @@ async fn accept(listener: TcpListener, places: Arc<Semaphore>, accepted: mpsc::S
 }
 
 /// Serves one connection until it ends; once `stopped` is closed, until its present request is answered.
-fn connect(
-    stream: TcpStream,
-    guard: ConnectionGuard,
-    router: Router,
-    mut stopped: watch::Receiver<()>,
-    header_timeout: Duration,
-) {
+fn connect(accepted: Accepted, site: Site, mut stopped: watch::Receiver<()>, header_timeout: Duration) {
+    let Accepted { stream, peer, guard } = accepted;
     // Signalling messages are small and waited for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY failed");
     }
+    let router = site.router;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(guard.clone());
+        request.extensions_mut().insert(peer);
         // A router is always ready.
         router.clone().call(request.map(Body::new))
     });
+    tokio::spawn(async move {
+        let Some(tls) = site.tls else {
+            return exchange(stream, service, stopped, header_timeout).await;
+        };
+        let stream = tokio::select! {
+            stream = tls.accept(stream) => stream,
+            _ = stopped.changed() => None,
+        };
+        if let Some(stream) = stream {
+            exchange(stream, service, stopped, header_timeout).await;
+        }
+    });
+}
+
+/// HTTP over a connection, whatever it is made of.
+async fn exchange<S>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: S,
+    mut stopped: watch::Receiver<()>,
+    header_timeout: Duration,
+) where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(limits::HTTP_HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    tokio::spawn(async move {
-        let mut connection = std::pin::pin!(connection);
-        let outcome = tokio::select! {
-            outcome = connection.as_mut() => outcome,
-            _ = stopped.changed() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "HTTP connection failed");
+    let mut connection = std::pin::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-    });
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "HTTP connection failed");
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! `sfumato healthcheck`: asks the server of this machine, found by its settings, whether it is ready, or alive. For
-//! containers that hold nothing else to ask with.
+//! `sfumato healthcheck`: asks the server of this machine, on the operations port of its settings, whether it is ready, or
+//! alive. For containers that hold nothing else to ask with.
 //!
 //! What always holds: it ends within [`TIMEOUT`] for each step, says one line, and exits with 0 only when the server
 //! answered 200.
@@ -30,7 +30,7 @@ const ANSWER_BYTES: u64 = 8 * 1024;
 /// Why there is no answer to tell of.
 #[derive(Debug, thiserror::Error)]
 enum CheckError {
-    #[error("the server took any free port: name it with --port")]
+    #[error("the server took any free port: name it with --metrics-port")]
     UnknownPort,
     #[error("no answer from {0}: {1}")]
     Unanswered(SocketAddr, io::Error),
@@ -63,16 +63,17 @@ fn run(invocation: &Invocation) -> ExitCode {
 
 /// Where the server listens: on the first address it is bound to, reached by loopback if that stands for all.
 fn address(config: &Config) -> Result<SocketAddr, CheckError> {
-    if config.http.port == 0 {
+    let operations = &config.operations;
+    if operations.port == 0 {
         return Err(CheckError::UnknownPort);
     }
-    let ip = match config.http.bind.first() {
+    let ip = match operations.bind.first() {
         None | Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) => Ipv4Addr::LOCALHOST.into(),
         // Also without IPv6 on this machine: such a socket takes both.
         Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => Ipv4Addr::LOCALHOST.into(),
         Some(named) => *named,
     };
-    Ok(SocketAddr::new(ip, config.http.port))
+    Ok(SocketAddr::new(ip, operations.port))
 }
 
 /// The status and the first line of the answer's body.
@@ -81,7 +82,8 @@ fn ask(address: SocketAddr, path: &str) -> Result<(u16, String), CheckError> {
     parse(&answer).ok_or(CheckError::Foreign(address))
 }
 
-fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
+/// The whole answer to a request for `path`, head and body.
+pub(super) fn exchange(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
@@ -112,12 +114,12 @@ mod tests {
     #[test]
     fn the_server_is_found_by_its_settings() {
         let found = |arguments: &[&str]| address(&config(arguments)).map(|address| address.to_string()).ok();
-        assert_eq!(found(&[]).as_deref(), Some("127.0.0.1:7880"));
-        assert_eq!(found(&["--port", "80"]).as_deref(), Some("127.0.0.1:80"));
-        assert_eq!(found(&["--bind", "::1", "--port", "80"]).as_deref(), Some("[::1]:80"));
-        assert_eq!(found(&["--bind", "::"]).as_deref(), Some("127.0.0.1:7880"));
-        assert_eq!(found(&["--bind", "192.0.2.7,127.0.0.1"]).as_deref(), Some("192.0.2.7:7880"));
-        assert_eq!(found(&["--port", "0"]), None, "nobody knows which port it took");
+        assert_eq!(found(&[]).as_deref(), Some("127.0.0.1:6789"));
+        assert_eq!(found(&["--metrics-port", "80"]).as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(found(&["--metrics-bind", "::1", "--metrics-port", "80"]).as_deref(), Some("[::1]:80"));
+        assert_eq!(found(&["--metrics-bind", "::"]).as_deref(), Some("127.0.0.1:6789"));
+        assert_eq!(found(&["--metrics-bind", "192.0.2.7,127.0.0.1"]).as_deref(), Some("192.0.2.7:6789"));
+        assert_eq!(found(&["--metrics-port", "0"]), None, "nobody knows which port it took");
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! What always holds: each takes the settings of the server, as flags before or after its name, as variables and in the
 //! file; a wrong setting ends any of them with the same words.
 
+mod doctor;
 mod healthcheck;
 mod serve;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,13 +26,12 @@ struct Subcommand {
     run: fn(&Invocation) -> ExitCode,
 }
 
-const SUBCOMMANDS: &[Subcommand] = &[healthcheck::SUBCOMMAND];
+const SUBCOMMANDS: &[Subcommand] = &[healthcheck::SUBCOMMAND, doctor::SUBCOMMAND, top::SUBCOMMAND];
 
 /// What a subcommand was given.
 struct Invocation {
     config: Config,
     /// What the user should know of the settings.
-    #[allow(dead_code, reason = "for those that show them")]
     warnings: Vec<String>,
     /// Its own flags.
     flags: ArgMatches,

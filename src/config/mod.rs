@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
+use ipnet::IpNet;
+
 pub use ice_servers::IceServer;
 
 use crate::limits;
@@ -33,10 +35,15 @@ pub struct Config {
     /// Publicly known keys, tokens handed out, loopback addresses.
     pub development: bool,
     pub http: Http,
+    /// `None`: the public port speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    pub clients: Clients,
     pub operations: Operations,
     pub keys: ApiKeys,
     pub media: Media,
     pub rooms: RoomDefaults,
+    pub drain: Drain,
+    pub overload: OverloadLimits,
     pub logs: Logs,
     pub traces: Traces,
 }
@@ -48,6 +55,22 @@ pub struct Http {
     pub bind: Vec<IpAddr>,
     /// 0: any free one.
     pub port: u16,
+}
+
+/// The certificate chain and its private key, PEM files both.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// How clients of the public port are told apart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Clients {
+    /// Proxies whose word on a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Requests and signalling connections of one client address at a time. 0: no limit.
+    pub connections_per_address: u32,
 }
 
 /// Where metrics and probes are served, and how.
@@ -93,6 +116,8 @@ pub struct Media {
     pub shards: NonZeroUsize,
     /// Participants of one room on one shard before others are placed elsewhere; `None`: as many as it can bear.
     pub room_spread: Option<NonZeroUsize>,
+    /// Headers of everybody's packets are recorded.
+    pub record_headers: bool,
     /// Told to clients whose protocol has a way to.
     pub ice_servers: Vec<IceServer>,
 }
@@ -108,6 +133,24 @@ pub struct RoomDefaults {
     pub max_participants: u32,
     /// Joining creates the room.
     pub auto_create: bool,
+}
+
+/// How the server ends when it is asked to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Drain {
+    /// How long rooms that run may go on.
+    pub grace: Duration,
+    /// Time over which those who are left are told to reconnect.
+    pub spread: Duration,
+}
+
+/// From when on nobody new is let in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OverloadLimits {
+    /// Of the time of a shard's thread; 0: no limit.
+    pub shard_busy_percent: u8,
+    /// Of the memory there is; 0: no limit.
+    pub memory_percent: u8,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -250,10 +293,17 @@ fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded)
     };
     let config = Config {
         development,
+        tls: tls(&given)?,
+        clients: clients(&given)?,
         operations: operations(&given, development, &http)?,
         http,
         media: media(&given)?,
         rooms: rooms(&given, &mut warnings)?,
+        drain: drain(&given, development)?,
+        overload: OverloadLimits {
+            shard_busy_percent: given.read("limit.shard_busy_percent", |value| value.percent())?.unwrap_or(90),
+            memory_percent: given.read("limit.memory_percent", |value| value.percent())?.unwrap_or(90),
+        },
         logs: Logs {
             level: given.read("logging.level", |value| value.log_level())?.unwrap_or(LogLevel::Info),
             json: given.read("logging.json", |value| value.boolean())?.unwrap_or(false),
@@ -266,6 +316,29 @@ fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded)
         keys: keys(&given, development, needed, &mut warnings)?,
     };
     Ok(Loaded { config, warnings })
+}
+
+fn tls(given: &Given) -> Result<Option<TlsFiles>, ConfigError> {
+    let certificate = given.read("tls.cert_file", |value| value.path())?;
+    let key = given.read("tls.key_file", |value| value.path())?;
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            Err(given.wrong("tls.cert_file", "the private key is missing: name its file with --tls-key".to_owned()))
+        }
+        (None, Some(_)) => {
+            Err(given.wrong("tls.key_file", "the certificate is missing: name its file with --tls-cert".to_owned()))
+        }
+    }
+}
+
+fn clients(given: &Given) -> Result<Clients, ConfigError> {
+    let connections = given.read("connections_per_address", |value| value.integer(0..=u32::MAX))?;
+    Ok(Clients {
+        trusted_proxies: given.read("trusted_proxies", |value| value.networks())?.unwrap_or_default(),
+        connections_per_address: connections.unwrap_or(limits::ADDRESS_CONNECTIONS),
+    })
 }
 
 fn operations(given: &Given, development: bool, http: &Http) -> Result<Operations, ConfigError> {
@@ -328,7 +401,8 @@ fn media(given: &Given) -> Result<Media, ConfigError> {
     ice_servers.extend(given.read("rtc.turn_servers", |value| value.turn_servers())?.unwrap_or_default());
     let room_spread = given.read("room.spread", |value| value.integer(0..=limits::ROOM_PARTICIPANTS))?;
     let room_spread = room_spread.and_then(NonZeroUsize::new);
-    Ok(Media { udp_port, node_ips, shards, room_spread, ice_servers })
+    let record_headers = given.read("recorder.headers", |value| value.boolean())?.unwrap_or(false);
+    Ok(Media { udp_port, node_ips, shards, room_spread, record_headers, ice_servers })
 }
 
 fn rooms(given: &Given, warnings: &mut Vec<String>) -> Result<RoomDefaults, ConfigError> {
@@ -347,6 +421,15 @@ fn rooms(given: &Given, warnings: &mut Vec<String>) -> Result<RoomDefaults, Conf
         );
     }
     Ok(rooms)
+}
+
+/// In development whoever presses Ctrl-C does not want to wait.
+fn drain(given: &Given, development: bool) -> Result<Drain, ConfigError> {
+    let seconds = |serving| if development { Duration::ZERO } else { Duration::from_secs(serving) };
+    Ok(Drain {
+        grace: given.read("drain.grace", |value| value.seconds())?.unwrap_or(seconds(18_000)),
+        spread: given.read("drain.spread", |value| value.seconds())?.unwrap_or(seconds(20)),
+    })
 }
 
 #[cfg(test)]

@@ -58,6 +58,25 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     value("port", "port", "PORT", "TCP port of signalling and the page; 0 takes any free one; default: 7880"),
     value(
+        "tls.cert_file",
+        "tls-cert",
+        "FILE",
+        "Certificate chain (PEM) to serve HTTPS and wss:// with, read anew when it changes; default: none, plain HTTP",
+    ),
+    value("tls.key_file", "tls-key", "FILE", "Private key (PEM) of that certificate"),
+    value(
+        "trusted_proxies",
+        "trusted-proxies",
+        "CIDR",
+        "Networks of proxies whose Forwarded or X-Forwarded-For headers are believed, by commas; default: none",
+    ),
+    value(
+        "connections_per_address",
+        "connections-per-address",
+        "N",
+        "Requests and signalling connections of one client address at a time; loopback is exempt; 0: no limit; default: 2048",
+    ),
+    value(
         "rtc.udp_port",
         "udp-port",
         "PORT",
@@ -102,7 +121,36 @@ pub(super) const SETTINGS: &[Setting] = &[
         "N",
         "Participants of a room on its first shard before others go to further shards; 0, the default: as many as it can bear",
     ),
+    switch(
+        "recorder.headers",
+        "record-headers",
+        "Record the packet headers of every participant, never media, for /debug: up to 2 MiB each, 64 participants a shard",
+    ),
     switch("room.auto_create", "room-auto-create", "Joining creates the room; default: true"),
+    value(
+        "drain.grace",
+        "drain-grace",
+        "SECONDS",
+        "After SIGTERM, how long rooms go on before their participants are told to reconnect; default: 18000, 0 with --dev",
+    ),
+    value(
+        "drain.spread",
+        "drain-spread",
+        "SECONDS",
+        "Time over which they are told; 20, the default, is a twentieth of them a second; 0 with --dev",
+    ),
+    value(
+        "limit.shard_busy_percent",
+        "limit-shard-busy",
+        "PERCENT",
+        "Refuse new participants where a media thread is busy for more of its time; 0: never; default: 90",
+    ),
+    value(
+        "limit.memory_percent",
+        "limit-memory",
+        "PERCENT",
+        "Refuse them when more of the control group's or the machine's memory is used; 0: never; default: 90",
+    ),
     value("logging.level", "log-level", "LEVEL", "error, warn, info, debug or trace; RUST_LOG wins; default: info"),
     switch("logging.json", "log-json", "Log one JSON object a line"),
     value(

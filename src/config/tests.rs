@@ -60,6 +60,22 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         "--room-max-participants",
         "4",
         "--room-auto-create=false",
+        "--tls-cert",
+        "chain.pem",
+        "--tls-key",
+        "key.pem",
+        "--trusted-proxies",
+        "10.0.0.0/8,2001:db8::7",
+        "--connections-per-address",
+        "9",
+        "--drain-grace",
+        "5",
+        "--drain-spread",
+        "6",
+        "--limit-shard-busy",
+        "70",
+        "--limit-memory",
+        "0",
         "--log-level",
         "debug",
         "--log-json",
@@ -87,6 +103,14 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         ("SFUMATO_ROOM_DEPARTURE_TIMEOUT", "2"),
         ("SFUMATO_ROOM_MAX_PARTICIPANTS", "4"),
         ("SFUMATO_ROOM_AUTO_CREATE", "0"),
+        ("SFUMATO_TLS_CERT", "chain.pem"),
+        ("SFUMATO_TLS_KEY", "key.pem"),
+        ("SFUMATO_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::7"),
+        ("SFUMATO_CONNECTIONS_PER_ADDRESS", "9"),
+        ("SFUMATO_DRAIN_GRACE", "5"),
+        ("SFUMATO_DRAIN_SPREAD", "6"),
+        ("SFUMATO_LIMIT_SHARD_BUSY", "70"),
+        ("SFUMATO_LIMIT_MEMORY", "0"),
         ("SFUMATO_LOG_LEVEL", "debug"),
         ("SFUMATO_LOG_JSON", "yes"),
         ("SFUMATO_METRICS_PORT", "1"),
@@ -98,6 +122,11 @@ fn every_setting_is_read_from_flags_and_from_variables() {
     let expected = Config {
         development: true,
         http: Http { bind: vec![[127, 0, 0, 1].into()], port: 0 },
+        tls: Some(TlsFiles { certificate: "chain.pem".into(), key: "key.pem".into() }),
+        clients: Clients {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::7/128".parse().unwrap()],
+            connections_per_address: 9,
+        },
         operations: Operations {
             bind: vec!["::1".parse().unwrap(), "192.0.2.2".parse().unwrap()],
             port: 1,
@@ -109,6 +138,7 @@ fn every_setting_is_read_from_flags_and_from_variables() {
             node_ips: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             shards: NonZeroUsize::new(3).unwrap(),
             room_spread: None,
+            record_headers: false,
             ice_servers: vec![
                 IceServer { uri: "stun:s.example:3478".to_owned(), login: None },
                 IceServer { uri: "turns:t.example:443?transport=tcp".to_owned(), login: None },
@@ -120,6 +150,8 @@ fn every_setting_is_read_from_flags_and_from_variables() {
             max_participants: 4,
             auto_create: false,
         },
+        drain: Drain { grace: Duration::from_secs(5), spread: Duration::from_secs(6) },
+        overload: OverloadLimits { shard_busy_percent: 70, memory_percent: 0 },
         logs: Logs { level: LogLevel::Debug, json: true },
         traces: Traces {
             collector: Some(Uri::from_static("https://collector.example:4318")),
@@ -183,7 +215,7 @@ room:
   enabled_codecs: [{mime: audio/opus}, {mime: video/vp8}]
 webhook: {api_key: key1, urls: [\"https://example.org/hook\"]}
 turn: {enabled: false}
-limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
+limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000, memory_percent: 80}
 ";
     let Loaded { config, warnings } = with(&[], &[], file);
     assert_eq!(config.http, Http { bind: vec!["::".parse().unwrap()], port: 7890 });
@@ -198,6 +230,7 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
     assert_eq!(config.rooms.departure_timeout, Duration::from_secs(5));
     assert_eq!(config.rooms.max_participants, 12);
     assert_eq!(config.logs, Logs { level: LogLevel::Warn, json: true });
+    assert_eq!(config.overload, OverloadLimits { shard_busy_percent: 90, memory_percent: 80 });
     for key in [
         "redis",
         "rtc.port_range_start",
@@ -209,7 +242,8 @@ limit: {num_tracks: -1, bytes_per_sec: 1_000_000_000}
         "prometheus.password",
         "room.enabled_codecs",
         "webhook",
-        "limit",
+        "limit.num_tracks",
+        "limit.bytes_per_sec",
         "logging.pion_level",
     ] {
         let named = warnings.iter().filter(|warning| warning.contains(&format!("`{key}`"))).count();
@@ -256,7 +290,14 @@ fn wrong_values_are_named_with_where_they_stand() {
         (&["--bind", "localhost"], &[], "", &["--bind", "localhost"]),
         (&["--shards", "0"], &[], KEYS, &["--shards", "256"]),
         (&["--udp-port", "65535", "--shards", "2"], &[], KEYS, &["--udp-port", "65535"]),
+        (&["--tls-cert", "chain.pem"], &[], KEYS, &["--tls-cert", "--tls-key"]),
+        (&[], &[], "tls: {key_file: key.pem}", &["`tls.key_file`", "--tls-cert"]),
+        (&["--tls-cert", "", "--tls-key", "k"], &[], KEYS, &["--tls-cert", "path"]),
+        (&["--trusted-proxies", "10.0.0.0/33"], &[], KEYS, &["--trusted-proxies", "10.0.0.0/33"]),
+        (&[], &[], "trusted_proxies: [proxy.example]", &["`trusted_proxies`", "proxy.example"]),
         (&["--dev=maybe"], &[], "", &["--dev", "maybe"]),
+        (&["--limit-memory", "101"], &[], KEYS, &["--limit-memory", "100"]),
+        (&[], &[], "drain: {grace: 5m}", &["`drain.grace`", "5m"]),
         (&[], &[], "logging: {level: loud}", &["`logging.level`", "loud"]),
         (&[], &[], "rtc: 5", &["`rtc`"]),
         (&[], &[], "keys: [a]", &["`keys`"]),
@@ -272,6 +313,18 @@ fn wrong_values_are_named_with_where_they_stand() {
 }
 
 #[test]
+fn trusted_networks_are_read_in_the_form_addresses_are_compared_in() {
+    let networks = |text: &str| {
+        let loaded = with(&["--trusted-proxies", text], &[], KEYS);
+        loaded.config.clients.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(networks("10.1.2.3/8, 192.0.2.7"), ["10.0.0.0/8", "192.0.2.7/32"]);
+    assert_eq!(networks("::ffff:10.1.0.0/112,::ffff:192.0.2.7"), ["10.1.0.0/16", "192.0.2.7/32"]);
+    assert_eq!(networks(""), [""; 0]);
+    assert_eq!(networks("::/0"), ["::/0"]);
+}
+
+#[test]
 fn keys_are_required_and_long_outside_development() {
     assert!(error(&[], &[], "").contains("--dev"));
     assert!(error(&[], &[], "keys: {app: short}").contains("`app`"));
@@ -282,6 +335,14 @@ fn keys_are_required_and_long_outside_development() {
     let development = with(&["--dev"], &[], "keys: {app: short}");
     assert_eq!(development.warnings.len(), 1);
     assert!(development.warnings[0].contains("`app`"));
+}
+
+#[test]
+fn a_server_drains_for_hours_and_in_development_not_at_all() {
+    let seconds = |grace, spread| Drain { grace: Duration::from_secs(grace), spread: Duration::from_secs(spread) };
+    assert_eq!(with(&[], &[], KEYS).config.drain, seconds(18_000, 20));
+    assert_eq!(with(&["--dev"], &[], "").config.drain, seconds(0, 0));
+    assert_eq!(with(&["--dev", "--drain-grace", "9"], &[], "").config.drain, seconds(9, 0));
 }
 
 #[test]

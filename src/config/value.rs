@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::{ApiKeys, IceServer, LogLevel, Ratio, Secret, ice_servers};
@@ -57,6 +59,10 @@ impl SettingValue {
         self.integer(0..=u32::MAX).map(|seconds| Duration::from_secs(seconds.into()))
     }
 
+    pub fn percent(&self) -> Result<u8, String> {
+        self.integer(0..=100)
+    }
+
     pub fn addresses(&self) -> Result<Vec<IpAddr>, String> {
         self.texts()?.into_iter().map(address).collect()
     }
@@ -67,6 +73,18 @@ impl SettingValue {
             if text.is_empty() { Ok(Ipv6Addr::UNSPECIFIED.into()) } else { address(text) }
         };
         self.texts()?.into_iter().map(read).collect()
+    }
+
+    pub fn path(&self) -> Result<PathBuf, String> {
+        match self.value.as_str() {
+            Some(text) if !text.trim().is_empty() => Ok(PathBuf::from(text)),
+            _ => Err(format!("{} should be the path of a file", shown(&self.value))),
+        }
+    }
+
+    /// Networks, or single addresses.
+    pub fn networks(&self) -> Result<Vec<IpNet>, String> {
+        self.texts()?.into_iter().filter(|text| !text.is_empty()).map(network).collect()
     }
 
     /// A list, or text with commas.
@@ -156,6 +174,18 @@ impl SettingValue {
 
 fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("`{text}` should be an IP address, as in 192.0.2.1 or 2001:db8::1"))
+}
+
+/// In the form addresses are compared in: an IPv4-mapped network (RFC 4291, section 2.5.5.2) is one of IPv4.
+fn network(text: &str) -> Result<IpNet, String> {
+    let alone = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    let network = text.parse::<IpNet>().or_else(|_| alone());
+    let network = network.map_err(|_| format!("`{text}` should be a network, as in 192.0.2.0/24 or 2001:db8::/32"))?;
+    let mapped = network.prefix_len().checked_sub(96).filter(|_| network.addr().is_ipv6());
+    match (network.addr().to_canonical(), mapped) {
+        (v4 @ IpAddr::V4(_), Some(prefix)) => IpNet::new(v4, prefix).map_err(|error| error.to_string()),
+        _ => Ok(network.trunc()),
+    }
 }
 
 fn shown(value: &Value) -> String {

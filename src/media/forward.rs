@@ -152,6 +152,8 @@ pub struct SendStream {
     packets: u64,
     bytes: u64,
     fraction_lost: u8,
+    /// Of the last report, timestamp units.
+    jitter: u32,
     round_trip_time: Option<Duration>,
     /// Middle bits of the NTP times of the last reports and when they were made, newest first.
     sent_reports: [Option<(u32, Instant)>; SENDER_REPORTS],
@@ -180,6 +182,7 @@ impl SendStream {
             packets: 0,
             bytes: 0,
             fraction_lost: 0,
+            jitter: 0,
             round_trip_time: None,
             sent_reports: [None; SENDER_REPORTS],
             target,
@@ -225,6 +228,11 @@ impl SendStream {
         }
     }
 
+    /// What was selected last.
+    pub fn chosen(&self) -> Option<Selection> {
+        self.wanted
+    }
+
     /// The encoding forwarded now.
     pub fn current(&self) -> Option<usize> {
         self.origin().map(|origin| origin.encoding)
@@ -265,6 +273,11 @@ impl SendStream {
     pub fn wish(&self, now: Instant) -> Wish {
         let served = self.last_keyframe.is_some_and(|last| now.saturating_duration_since(last) < RECENTLY_SERVED);
         if served { Wish::Again } else { Wish::First }
+    }
+
+    /// When the last packet that begins a keyframe was forwarded.
+    pub fn last_keyframe(&self) -> Option<Instant> {
+        self.last_keyframe
     }
 
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding or layer, waiting for a keyframe, older than the switch, unknown codec).
@@ -457,26 +470,29 @@ impl SendStream {
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
     }
 
-    /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored.
-    pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) {
+    /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored. Gives the round trip
+    /// time where this report tells it.
+    pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) -> Option<Duration> {
         if let Some(recovery) = &mut self.recovery {
             if report.ssrc == recovery.ssrc().0 {
-                return recovery.reported_again(report.fraction_lost);
+                recovery.reported_again(report.fraction_lost);
+                return None;
             }
             if report.ssrc == self.target.ssrc.0 {
                 recovery.reported(report.fraction_lost);
             }
         }
         if report.ssrc != self.target.ssrc.0 {
-            return;
+            return None;
         }
         self.mid_known = true;
         self.fraction_lost = report.fraction_lost;
+        self.jitter = report.jitter;
         let answered = self.sent_reports.iter().flatten().find(|(middle, _)| *middle == report.last_sender_report);
-        if let Some((_, sent)) = answered {
-            let elapsed = now.saturating_duration_since(*sent);
-            self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
-        }
+        let (_, sent) = answered?;
+        let elapsed = now.saturating_duration_since(*sent);
+        self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
+        self.round_trip_time
     }
 
     /// After a report: a subscriber that loses packets is asked to hold pictures back for long enough to get them again.
@@ -515,6 +531,17 @@ impl SendStream {
     /// Loss of the last report, 0 to 255; 0 before one.
     pub fn fraction_lost(&self) -> u8 {
         self.fraction_lost
+    }
+
+    /// Interarrival jitter of the last report (RFC 3550, A.8).
+    pub fn jitter(&self) -> Duration {
+        let nanos = u64::from(self.jitter) * 1_000_000_000 / u64::from(self.target.clock_rate.max(1));
+        Duration::from_nanos(nanos)
+    }
+
+    /// The least playout delay the subscriber is asked for; `None` while it was never asked for any.
+    pub fn held_back(&self) -> Option<Duration> {
+        self.cushion.delay()
     }
 
     /// From the last report that answered a sender report (RFC 3550, section 6.4.1).

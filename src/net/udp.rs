@@ -10,11 +10,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::drops;
 use crate::limits;
 use crate::shard::send::{Route, SendBatch, Transmit};
 
 /// Kernel buffers, bytes: 100 ms of a loaded shard, so that a short stall loses nothing. The kernel may give less.
-const SOCKET_BUFFER: usize = 4 << 20;
+pub(super) const SOCKET_BUFFER: usize = 4 << 20;
 /// One receive buffer, bytes: with GRO the kernel may hand over a whole run.
 const RECEIVE_BUFFER: usize = 65_536;
 /// From one receive buffer to the next: not a power of two, or the datagrams of a batch would all fall on the same lines of
@@ -43,6 +44,11 @@ impl BoundPort {
 
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The number under which the kernel lists the socket.
+    pub fn inode(&self) -> io::Result<u64> {
+        drops::inode(&self.socket)
     }
 }
 

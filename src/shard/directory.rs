@@ -17,6 +17,8 @@ pub struct Directory {
 
 struct Entries {
     rooms: HashMap<RoomName, Entry>,
+    /// No room is opened any more.
+    closed: bool,
     /// Joins sent and not yet read, by shard.
     coming: Vec<u64>,
 }
@@ -25,12 +27,14 @@ struct Entry {
     home: usize,
     /// Joins sent and not yet read.
     coming: u64,
+    /// Shards that host somebody of the room, as its home tells.
+    hosts: Vec<usize>,
 }
 
 impl Directory {
     /// One set of counters per shard.
     pub fn new(shards: Vec<Arc<ShardCounters>>) -> Directory {
-        let entries = Entries { rooms: HashMap::new(), coming: vec![0; shards.len()] };
+        let entries = Entries { rooms: HashMap::new(), closed: false, coming: vec![0; shards.len()] };
         Directory { shards, entries: Mutex::new(entries) }
     }
 
@@ -39,11 +43,12 @@ impl Directory {
         &self.shards
     }
 
-    /// Where a join of this room is to be sent. `None` without shards.
+    /// Where a join of this room is to be sent. `None` without shards, and for a new room once none is opened any more.
     pub fn home(&self, room: &RoomName) -> Option<usize> {
         let entries = self.lock();
         match entries.rooms.get(room) {
             Some(entry) => Some(entry.home),
+            None if entries.closed => None,
             None => {
                 let loads = self.shards.iter().zip(&entries.coming).map(|(counters, coming)| load(counters, *coming));
                 loads.enumerate().min_by_key(|(_, load)| *load).map(|(index, _)| index)
@@ -51,11 +56,19 @@ impl Directory {
         }
     }
 
+    /// The home of a room that is open or about to be.
+    pub fn find(&self, room: &RoomName) -> Option<usize> {
+        self.lock().rooms.get(room).map(|entry| entry.home)
+    }
+
     /// Has a join sent to the shard that [`home`](Self::home) named, unless the room has got another home since: then
     /// nothing happens and the answer is `false`. `send` must not wait.
     pub fn enter(&self, room: &RoomName, home: usize, send: impl FnOnce()) -> bool {
         let mut entries = self.lock();
-        let entry = entries.rooms.entry(room.clone()).or_insert(Entry { home, coming: 0 });
+        if entries.closed && !entries.rooms.contains_key(room) {
+            return false;
+        }
+        let entry = entries.rooms.entry(room.clone()).or_insert(Entry { home, coming: 0, hosts: Vec::new() });
         if entry.home != home {
             return false;
         }
@@ -76,6 +89,32 @@ impl Directory {
         if let Some(coming) = entries.coming.get_mut(home) {
             *coming = coming.saturating_sub(1);
         }
+    }
+
+    /// From now on no room is opened; those that are open go on.
+    pub fn close_to_new(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Joins that no shard has read yet.
+    pub fn coming(&self) -> u64 {
+        self.lock().coming.iter().sum()
+    }
+
+    /// A room's home tells which shards host somebody of it.
+    pub fn set_hosts(&self, room: &RoomName, hosts: impl Iterator<Item = usize>) {
+        if let Some(entry) = self.lock().rooms.get_mut(room) {
+            entry.hosts.clear();
+            entry.hosts.extend(hosts);
+        }
+    }
+
+    /// The shards that an open room is on, its home first; `None` for a room that is not open.
+    pub fn shards_of(&self, room: &RoomName) -> Option<Vec<usize>> {
+        let entries = self.lock();
+        let entry = entries.rooms.get(room)?;
+        let hosts = entry.hosts.iter().copied().filter(|host| *host != entry.home);
+        Some(std::iter::once(entry.home).chain(hosts).collect())
     }
 
     /// A shard wants to close a room: `false` when a join is on its way to it, which must find it open.
@@ -137,6 +176,37 @@ mod tests {
         assert!(directory.release(&room));
         counters[0].participants.set(1);
         assert_eq!(directory.home(&room), Some(1), "a new life, a new choice");
+    }
+
+    #[test]
+    fn once_closed_to_new_rooms_it_knows_the_way_to_open_ones_alone() {
+        let (directory, _) = two_shards();
+        let (open_room, new_room) = (RoomName::new("a"), RoomName::new("b"));
+        let home = open(&directory, "a");
+        let looked_before = directory.home(&new_room).unwrap();
+        assert_eq!(directory.coming(), 1);
+        directory.close_to_new();
+        assert_eq!((directory.home(&open_room), directory.home(&new_room)), (Some(home), None));
+        assert!(directory.enter(&open_room, home, || {}));
+        assert!(!directory.enter(&new_room, looked_before, || panic!("sent")), "also for one that looked before");
+        (0..2).for_each(|_| directory.arrived(&open_room));
+        assert_eq!(directory.coming(), 0);
+        assert!(directory.release(&open_room));
+        assert_eq!(directory.home(&open_room), None, "it is new, too, now");
+    }
+
+    #[test]
+    fn a_rooms_shards_are_its_home_and_who_hosts_somebody() {
+        let (directory, _) = two_shards();
+        let room = RoomName::new("a");
+        directory.set_hosts(&room, [1].into_iter());
+        assert_eq!(directory.shards_of(&room), None, "not open");
+        open(&directory, "a");
+        assert_eq!(directory.shards_of(&room), Some(vec![0]));
+        directory.set_hosts(&room, [0, 1].into_iter());
+        assert_eq!(directory.shards_of(&room), Some(vec![0, 1]));
+        directory.set_hosts(&room, [1].into_iter());
+        assert_eq!(directory.shards_of(&room), Some(vec![0, 1]), "the home is one of them, whoever is there");
     }
 
     #[test]

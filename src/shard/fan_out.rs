@@ -13,6 +13,7 @@ use super::send::SendBatch;
 use super::{RoomOnShard, Shard};
 use crate::media::forward::Scratch;
 use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::traffic::Tally;
 
 /// How far the forwarding of one room's batch has come.
 #[derive(Default)]
@@ -22,6 +23,10 @@ pub struct FanOut {
     subscribers: Vec<usize>,
     /// Number of the batch: peers remember the last that named them.
     batch: u64,
+    /// When the oldest packet of the batch arrived.
+    oldest: Option<Instant>,
+    /// The same of all batches somebody was sent something of, since it was asked for.
+    oldest_sent: Option<Instant>,
 }
 
 impl Shard {
@@ -41,9 +46,16 @@ impl Shard {
             let (Some(entry), Some(peer)) = (self.rooms.get_mut(room), self.peers.get_mut(subscriber)) else {
                 continue;
             };
-            serve(now, entry, peer, &mut self.batch, &mut self.written, &self.counters);
+            if serve(now, entry, peer, &mut self.batch, &mut self.written, &self.counters) {
+                self.fan_out.oldest_sent = min_of(self.fan_out.oldest_sent, self.fan_out.oldest);
+            }
             return true;
         }
+    }
+
+    /// When the oldest packet arrived of what was forwarded since this was asked last; `None` when nobody got anything.
+    pub fn take_oldest_sent(&mut self) -> Option<Instant> {
+        self.fan_out.oldest_sent.take()
     }
 
     /// When packets that wait for the rest of their frame are to be forwarded at the latest.
@@ -69,6 +81,7 @@ impl Shard {
         self.fan_out.room = Some(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
         entry.gathered.settle(now);
+        self.fan_out.oldest = entry.gathered.oldest_ripe();
         let began = |arrived: &Arrived| entry.sources.get(arrived.source).is_some_and(|s| s.layers_changed);
         if entry.gathered.ripe().iter().any(began) {
             // First, so that whoever is to get an encoding that begins with a keyframe gets that one.
@@ -104,7 +117,11 @@ impl Shard {
     }
 }
 
-/// Seals for one subscriber what it gets of the batch.
+fn min_of(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}
+
+/// Seals for one subscriber what it gets of the batch. True when that is something.
 fn serve(
     now: Instant,
     entry: &mut RoomOnShard,
@@ -112,24 +129,25 @@ fn serve(
     batch: &mut SendBatch,
     written: &mut Scratch,
     counters: &ShardCounters,
-) {
-    let Some((mut outlet, outbound)) = Outlet::of(peer, batch, written, counters) else { return };
-    let (mut packets, mut bytes, mut pictured) = (0, 0, false);
+) -> bool {
+    let Some((mut outlet, outbound)) = Outlet::of(now, peer, batch, written, counters) else { return false };
+    let (mut tally, mut pictured) = (Tally::default(), false);
     for arrived in entry.gathered.ripe() {
         let (Some(source), Some(subscription)) =
             (entry.sources.get_mut(arrived.source), outbound.get_mut(arrived.source))
         else {
             continue;
         };
-        if let Some(len) = outlet.forward(now, source, arrived.cached(), &mut subscription.stream) {
-            (packets, bytes) = (packets + 1, bytes + len as u64);
+        if let Some(len) = outlet.forward(source, arrived.cached(), &mut subscription.stream) {
+            tally.add(source.kind, len);
             pictured |= arrived.is_video;
             subscription.sent(now, counters);
         }
     }
-    counters.packets_out.add(packets);
-    counters.bytes_out.add(bytes);
-    if packets > 0 {
+    counters.media_sent(&tally);
+    let any = tally.packets() > 0;
+    if any {
         peer.progress.forwarded(now, pictured, counters);
     }
+    any
 }

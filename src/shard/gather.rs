@@ -114,6 +114,11 @@ impl Gathered {
         self.packets.get(..self.ripe).unwrap_or_default()
     }
 
+    /// When the oldest of what is forwarded now arrived.
+    pub fn oldest_ripe(&self) -> Option<Instant> {
+        self.ripe().iter().map(|arrived| arrived.arrival).min()
+    }
+
     /// What was ripe is forwarded.
     pub fn done(&mut self) {
         self.packets.drain(..self.ripe);

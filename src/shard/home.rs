@@ -9,12 +9,14 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::directory::Directory;
 use super::leg::{OfferedSection, Order, Report, RoomKey, ShardId, SourceDescription};
 use super::load::{Candidate, load, place};
 use super::mailbox::SeatId;
 use super::milestones::{Admission, JoinWatch};
 use super::timers::Owner;
 use super::{JOIN_PATIENCE, Shard};
+use crate::recorder::Subject;
 use crate::room::command::{Command, DataProtocol, JoinRequest, Offer};
 use crate::room::event::Event;
 use crate::room::model::{JoinError, ParticipantId, Rendition, RoomName, TrackId};
@@ -99,9 +101,18 @@ impl Home {
         self.members.get(&participant).map(|member| member.host)
     }
 
-    fn insert(&mut self, participant: ParticipantKey, member: Member) {
-        *self.hosts.entry(member.host).or_default() += 1;
+    /// Those that host its participants.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.hosts.keys().copied()
+    }
+
+    /// True if nobody was hosted there before.
+    fn insert(&mut self, participant: ParticipantKey, member: Member) -> bool {
+        let count = self.hosts.entry(member.host).or_default();
+        *count += 1;
+        let first = *count == 1;
         self.members.insert(participant, member);
+        first
     }
 
     fn remove(&mut self, participant: ParticipantKey) -> Option<Member> {
@@ -114,6 +125,10 @@ impl Home {
             }
         }
         Some(member)
+    }
+
+    fn tell_hosts(&self, directory: &Directory) {
+        directory.set_hosts(&self.state.info().name, self.hosts.keys().map(|host| host.0));
     }
 
     /// Participants that a shard hosts.
@@ -186,11 +201,17 @@ impl Shard {
             };
             tracing::info!(room = %admission.room, participant = %admission.participant, "participant joined");
             let data_protocol = request.data_protocol.clone();
-            home.insert(participant, Member::new(host, admission.participant.clone(), seat, data_protocol.clone()));
+            let member = Member::new(host, admission.participant.clone(), seat, data_protocol.clone());
+            if home.insert(participant, member) {
+                home.tell_hosts(&self.directory);
+            }
             self.by_seat.insert(seat, (room.serial, participant));
             let standing = request.follow.as_ref().map(|_| admission.participant.clone());
+            let (name, identity) = (request.room.clone(), request.identity.clone());
+            let subject = Subject { room: name, identity, id: admission.participant.clone() };
             let (events, admission) = (events.clone(), Box::new(admission));
-            self.order(now, host, room, Order::Host { participant, events, data_protocol, standing, admission });
+            let order = Order::Host { participant, subject, events, data_protocol, standing, admission };
+            self.order(now, host, room, order);
         }
         self.run_effects(now, room.serial);
         joined?;
@@ -268,6 +289,9 @@ impl Shard {
         let Some(home) = self.homes.get_mut(&serial) else { return };
         if let Some(member) = home.remove(participant) {
             self.by_seat.remove(&member.seat);
+            if !home.hosts.contains_key(&member.host) {
+                home.tell_hosts(&self.directory);
+            }
         }
     }
 

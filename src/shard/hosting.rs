@@ -21,11 +21,14 @@ use super::{RoomOnShard, Shard, reports};
 use crate::congestion::feedback::ArrivalLog;
 use crate::media::layers::Wanted;
 use crate::media::round_trip::RoundTrip;
-use crate::negotiation::Session;
+use crate::negotiation::{MediaKind, Session};
+use crate::recorder::decisions::Decision;
+use crate::recorder::{Recorder, Subject};
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, ParticipantId, TrackId};
 use crate::room::participant::ParticipantKey;
+use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
@@ -39,9 +42,10 @@ impl Shard {
     /// Carries out an order of a room's home. One about somebody or something that is gone does nothing.
     pub(super) fn carry_out(&mut self, now: Instant, room: RoomKey, order: Order) {
         match order {
-            Order::Host { participant, events, data_protocol, standing, admission } => {
+            Order::Host { participant, subject, events, data_protocol, standing, admission } => {
                 let ear = Ear { events, data_protocol };
-                self.host(now, room, participant, ear, standing, Progress::new(*admission));
+                self.host(now, room, participant, subject, ear, standing, Progress::new(*admission));
+                self.record_newcomer(now, room, participant);
             }
             Order::Tell { participant, event } => {
                 if let Some((_, key)) = self.hosted(room, participant) {
@@ -134,16 +138,18 @@ impl Shard {
     }
 
     /// Places of the room and of the participant's peer in the tables here.
-    fn hosted(&self, room: RoomKey, participant: ParticipantKey) -> Option<(usize, usize)> {
+    pub(super) fn hosted(&self, room: RoomKey, participant: ParticipantKey) -> Option<(usize, usize)> {
         let room = *self.by_key.get(&room)?;
         Some((room, *self.rooms.get(room)?.participants.get(&participant)?))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one order")]
     fn host(
         &mut self,
         now: Instant,
         room: RoomKey,
         participant: ParticipantKey,
+        subject: Subject,
         ear: Ear,
         standing: Option<ParticipantId>,
         progress: Progress,
@@ -159,6 +165,8 @@ impl Shard {
         let key = self.peers.insert(Peer {
             participant,
             room,
+            subject,
+            recorder: Recorder::new(now),
             transport,
             session,
             inbound: Inbound::default(),
@@ -176,6 +184,7 @@ impl Shard {
             next_nack: None,
             next_feedback: None,
             answered: false,
+            subscription_counts: SubscriptionCounts::default(),
             settled: None,
             leaving: false,
             last_batch: 0,
@@ -230,6 +239,7 @@ impl Shard {
         self.flush_transmits(now, key);
         let Some(mut peer) = self.peers.try_remove(key) else { return };
         peer.progress.gone(now, &self.counters);
+        self.counters.quality.layers.replace(&peer.subscription_counts, &SubscriptionCounts::default());
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
         }
@@ -250,6 +260,7 @@ impl Shard {
             }
         }
         self.forget_if_empty(peer.room);
+        self.keep_recording(now, peer.subject, peer.recorder);
     }
 
     /// Hands an event to the participant's adaptor. One that does not keep up is put out: a queue without bound would
@@ -276,6 +287,7 @@ impl Shard {
         };
         let room = self.room_here(room);
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        let is_video = description.media.kind == MediaKind::Video;
         let key = entry.sources.insert(Source::new(origin, description));
         self.by_source.insert(description.id, (room, key));
         if let Origin::Peer(publisher) = origin {
@@ -283,6 +295,7 @@ impl Shard {
                 peer.inbound.bind(description.mid, key);
             }
             self.counters.tracks.add(1);
+            self.counters.video_tracks.add(is_video.into());
         }
     }
 
@@ -298,6 +311,7 @@ impl Shard {
                 peer.inbound.unbind(key);
             }
             self.counters.tracks.subtract(1);
+            self.counters.video_tracks.subtract((source.kind == MediaKind::Video).into());
         }
         self.forget_if_empty(room);
     }
@@ -350,6 +364,8 @@ impl Shard {
         let (key, participant) = (entry.key, peer.participant);
         match peer.outbound.switch(&peer.session, to) {
             Switched::From(former) => {
+                let ssrc = peer.outbound.by_track(&to.track).map(|subscription| subscription.stream.target().ssrc);
+                peer.recorder.decided(now, ssrc, Decision::RenditionChanged);
                 if let Some(former) = entry.sources.get_mut(former) {
                     former.subscribers.retain(|other| *other != subscriber);
                 }

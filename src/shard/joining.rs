@@ -11,6 +11,8 @@ use super::inbound::SourceKey;
 use super::outbound::Subscription;
 use super::outlet::{Cached, Outlet};
 use crate::media::keyframe::Wish;
+use crate::recorder::decisions::Decision;
+use crate::telemetry::traffic::Tally;
 
 /// From the end of a handshake until a client takes media in. Browsers do at once; stacks that set SRTP up beside the handshake
 /// (webrtc-rs, Pion) drop what comes in between, and a keyframe that is dropped is missed for longer than this.
@@ -83,24 +85,24 @@ impl Shard {
     ) -> Option<()> {
         let source_here = self.rooms.get_mut(room)?.sources.get_mut(source)?;
         let peer = self.peers.get_mut(subscriber)?;
-        let (mut outlet, outbound) = Outlet::of(peer, &mut self.batch, &mut self.written, &self.counters)?;
+        let (mut outlet, outbound) = Outlet::of(now, peer, &mut self.batch, &mut self.written, &self.counters)?;
         let subscription = outbound.get_mut(source)?;
         let stream = &mut subscription.stream;
         let cache = &source_here.encodings.get(encoding)?.cache;
         let catch_up = cache.since_keyframe(now, stream.reach()?)?;
         stream.begin_catch_up(&catch_up);
-        let (mut packets, mut bytes) = (0, 0);
+        let mut tally = Tally::default();
         for extended_sequence in catch_up.numbers {
             let packet = Cached { encoding, extended_sequence, padding: 0 };
-            if let Some(len) = outlet.forward(now, source_here, packet, stream) {
-                (packets, bytes) = (packets + 1, bytes + len as u64);
+            if let Some(len) = outlet.forward(source_here, packet, stream) {
+                tally.add(source_here.kind, len);
             }
         }
         stream.end_catch_up();
-        self.counters.packets_out.add(packets);
-        self.counters.bytes_out.add(bytes);
+        outlet.decided(stream.target().ssrc, Decision::CaughtUp { packets: tally.packets() as u32 });
+        self.counters.media_sent(&tally);
         let served = stream.current() == Some(encoding) && stream.awaits_keyframe().is_none();
-        if packets > 0 {
+        if tally.packets() > 0 {
             subscription.sent(now, &self.counters);
             peer.progress.forwarded(now, true, &self.counters);
         }

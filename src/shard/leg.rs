@@ -15,6 +15,7 @@ use super::milestones::Admission;
 use crate::media::keyframe::Wish;
 use crate::media::layers::{Layer, Wanted};
 use crate::negotiation::{CodecDescription, MediaKind};
+use crate::recorder::Subject;
 use crate::room::command::{DataChannelKind, DataProtocol, Offer};
 use crate::room::event::Event;
 use crate::room::model::{LeaveReason, ParticipantId, Rendition, TrackId};
@@ -93,6 +94,7 @@ pub enum Order {
     /// Take a participant in: make its transport and session.
     Host {
         participant: ParticipantKey,
+        subject: Subject,
         events: mpsc::Sender<Event>,
         data_protocol: Arc<dyn DataProtocol>,
         /// Set for one that negotiates once: the name of the stream it gets whatever it carries.

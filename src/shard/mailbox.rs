@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::inspect::Question;
 use super::milestones::JoinWatch;
 use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
@@ -24,6 +25,15 @@ pub enum Message {
     /// The signalling connection is gone.
     Gone {
         seat: SeatId,
+    },
+    /// Somebody looks into calls; answered with copies.
+    Inspect(Question),
+    /// Only wakes a shard that sleeps, which shows in its turns.
+    LookUp,
+    /// So many participants of rooms at home here are told that the server ends, room by room; answered with how many were.
+    MoveAway {
+        most: usize,
+        told: oneshot::Sender<usize>,
     },
     /// Every participant is told that the server ends; answered when that is done.
     Shutdown {

@@ -8,10 +8,12 @@ mod data;
 pub mod directory;
 mod effects;
 mod fan_out;
+mod flight;
 mod gather;
 mod home;
 mod hosting;
 mod inbound;
+pub mod inspect;
 mod joining;
 pub mod leg;
 pub mod links;
@@ -33,6 +35,7 @@ mod source;
 pub mod switchboard;
 pub mod thread;
 mod timers;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +51,7 @@ use slab::Slab;
 
 use crate::clock::WallClock;
 use crate::media::forward::Scratch;
+use crate::recorder::archive::Archive;
 use crate::room::command::Command;
 use crate::room::model::{LeaveReason, RoomName};
 use crate::room::participant::ParticipantKey;
@@ -85,6 +89,8 @@ pub struct ShardConfig {
     pub directory: Arc<Directory>,
     /// Participants of one room on its home before others are hosted elsewhere; `None`: as many as it can bear.
     pub room_spread: Option<NonZeroUsize>,
+    /// Headers of everybody's packets are recorded, as far as the bounds allow.
+    pub record_headers: bool,
 }
 
 /// Where a datagram came from and to.
@@ -137,6 +143,9 @@ pub struct Shard {
     sealed: Vec<u8>,
     batch: SendBatch,
     draining: bool,
+    record_headers: bool,
+    /// Recorders of those who left.
+    archive: Archive,
 }
 
 /// The part of a room that is hosted on this shard: peers and media, no decisions.
@@ -182,6 +191,8 @@ impl Shard {
             sealed: Vec::with_capacity(2048),
             batch: SendBatch::default(),
             draining: false,
+            record_headers: config.record_headers,
+            archive: Archive::default(),
         }
     }
 
@@ -196,7 +207,8 @@ impl Shard {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next().into_iter().chain(self.gathered_due()).min()
+        let archive = self.archive.poll_timeout();
+        self.timers.next().into_iter().chain(self.gathered_due()).chain(archive).min()
     }
 
     pub fn handle_message(&mut self, now: Instant, message: Message) {
@@ -204,6 +216,11 @@ impl Shard {
             Message::Join { seat, request, events, watch } => self.join(now, seat, &request, events, watch),
             Message::Command { seat, command } => self.command(now, seat, command),
             Message::Gone { seat } => self.command(now, seat, Command::Leave(LeaveReason::SignallingLost)),
+            Message::Inspect(question) => self.answer_question(now, question),
+            Message::LookUp => {}
+            Message::MoveAway { most, told } => {
+                let _ = told.send(self.move_away(now, most));
+            }
             Message::Shutdown { done } => {
                 self.drain(now);
                 let _ = done.send(());
@@ -217,11 +234,30 @@ impl Shard {
     fn drain(&mut self, now: Instant) {
         self.draining = true;
         for (serial, participant) in self.by_seat.values().copied().collect::<Vec<_>>() {
-            self.take_report(now, self.id, serial, Report::Left { participant, reason: LeaveReason::ServerShutdown });
-            self.run_effects(now, serial);
+            self.send_away(now, serial, participant);
         }
         let here = self.id;
         self.abandon(now, LeaveReason::ServerShutdown, |key| key.home != here);
+    }
+
+    /// Sends participants of rooms at home here away. A room is emptied before the next is begun, so that those who are in
+    /// a call together soon meet again elsewhere. Gives how many it were.
+    fn move_away(&mut self, now: Instant, most: usize) -> usize {
+        let mut told = 0;
+        while told < most {
+            let occupied = self.homes.iter().filter(|(_, home)| !home.members.is_empty());
+            let Some(serial) = occupied.map(|(serial, _)| *serial).min() else { break };
+            let members = self.homes.get(&serial).into_iter().flat_map(|home| home.members.keys().copied());
+            let members: Vec<ParticipantKey> = members.take(most - told).collect();
+            told += members.len();
+            members.into_iter().for_each(|participant| self.send_away(now, serial, participant));
+        }
+        told
+    }
+
+    fn send_away(&mut self, now: Instant, serial: u64, participant: ParticipantKey) {
+        self.take_report(now, self.id, serial, Report::Left { participant, reason: LeaveReason::ServerShutdown });
+        self.run_effects(now, serial);
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -231,6 +267,7 @@ impl Shard {
                 Owner::Room(room) => self.room_timeout(now, room),
             }
         }
+        self.archive.handle_timeout(now);
         self.end_waiting(now);
         self.mend_links(now);
     }
@@ -258,7 +295,7 @@ impl Shard {
             self.ask_again(now, key);
         }
         if feedback_due {
-            self.send_transport_feedback(key);
+            self.send_transport_feedback(now, key);
         }
         if report_due {
             self.report_to_peer(now, key);

@@ -8,10 +8,12 @@ use rand::{Rng, RngCore};
 
 use super::inbound::SourceKey;
 use super::source::Source;
+use super::watch::Watch;
 use crate::limits;
 use crate::media::forward::{RtxTarget, SendStream, Target};
 use crate::media::layers::{Picture, Wanted, choose};
 use crate::negotiation::{CodecDescription, LocalTrack, MediaKind, Section, Session};
+use crate::recorder::rate::Rate;
 use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::telemetry::counters::ShardCounters;
 use crate::wire::codec::Codec;
@@ -28,6 +30,17 @@ pub struct Subscription {
     pub stream: SendStream,
     /// Since when its first picture is waited for; `None` once it was sent, and where that is not measured.
     pub awaited: Option<Instant>,
+    pub watch: Watch,
+    pub tally: SentTally,
+}
+
+/// What a subscriber asked for, and what became of it.
+#[derive(Default)]
+pub struct SentTally {
+    pub nacked: u32,
+    pub retransmitted: u32,
+    pub keyframe_requests: u32,
+    pub rate: Rate,
 }
 
 /// A subscription without a section yet.
@@ -180,6 +193,8 @@ impl Outbound {
                     wanted: Wanted::NOTHING,
                     stream,
                     awaited: None,
+                    watch: Watch::default(),
+                    tally: SentTally::default(),
                 }));
             }
         }
@@ -280,6 +295,8 @@ impl Outbound {
             wanted: waiting.wanted,
             stream,
             awaited: waiting.awaited,
+            watch: Watch::default(),
+            tally: SentTally::default(),
         }));
         Placed::InSection
     }
@@ -338,6 +355,14 @@ impl Outbound {
     /// Whether something that waits would find a section at the next offer.
     fn placeable(&self, session: &Session) -> bool {
         self.waiting.iter().any(|waiting| free_sections(session, waiting.kind).next().is_some())
+    }
+}
+
+impl SentTally {
+    /// Packets were asked for again, and so many of them sent.
+    pub fn count_nacks(&mut self, asked: usize, sent: u64) {
+        self.nacked = self.nacked.saturating_add(u32::try_from(asked).unwrap_or(u32::MAX));
+        self.retransmitted = self.retransmitted.saturating_add(u32::try_from(sent).unwrap_or(u32::MAX));
     }
 }
 

@@ -32,6 +32,11 @@ impl Patience {
         self.mean_gap = (self.mean_gap * (MEMORY - 1) + gap.min(LONGEST_GAP)) / MEMORY;
     }
 
+    /// Whether nothing came after that.
+    pub fn is_quiet_since(&self, since: Instant) -> bool {
+        self.last.is_none_or(|last| last <= since)
+    }
+
     /// Whether the next arrival is worth waiting for awake.
     pub fn polls(&self, now: Instant) -> bool {
         let waited = self.last.map(|last| now.saturating_duration_since(last));
@@ -57,6 +62,15 @@ mod tests {
         let (patience, now) = after(100, WAKE_UP / 4);
         assert!(patience.polls(now + WAKE_UP / 2));
         assert!(!patience.polls(now + WAKE_UP));
+    }
+
+    #[test]
+    fn polling_in_vain_is_told_from_polling_that_found_something() {
+        let (mut patience, now) = after(100, WAKE_UP / 4);
+        assert!(patience.is_quiet_since(now));
+        patience.arrived(now + WAKE_UP / 4);
+        assert!(!patience.is_quiet_since(now));
+        assert!(Patience::default().is_quiet_since(now));
     }
 
     #[test]

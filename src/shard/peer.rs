@@ -14,9 +14,11 @@ use super::send::{LocalEnd, Route};
 use crate::congestion::feedback::ArrivalLog;
 use crate::media::round_trip::RoundTrip;
 use crate::negotiation::Session;
+use crate::recorder::{Recorder, Subject};
 use crate::room::command::DataProtocol;
 use crate::room::event::Event;
 use crate::room::participant::ParticipantKey;
+use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
 use crate::wire::Ssrc;
 
@@ -25,6 +27,9 @@ pub struct Peer {
     pub participant: ParticipantKey,
     /// Place of its room in the shard's table.
     pub room: usize,
+    /// Names, for whoever looks into the call.
+    pub subject: Subject,
+    pub recorder: Recorder,
     pub transport: Transport,
     pub session: Session,
     pub inbound: Inbound,
@@ -51,6 +56,8 @@ pub struct Peer {
     pub next_feedback: Option<Instant>,
     /// The last batch of packets that had something for the peer.
     pub last_batch: u64,
+    /// Its subscriptions as they are counted.
+    pub subscription_counts: SubscriptionCounts,
     /// Its room was asked to put it out.
     pub leaving: bool,
     /// An offer was answered.

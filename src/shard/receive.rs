@@ -16,7 +16,10 @@ use crate::media::audio_level::LevelSample;
 use crate::media::cache::RETENTION;
 use crate::media::forward::Packet;
 use crate::media::receive::ReceiveStream;
+use crate::recorder::decisions::Decision;
+use crate::recorder::headers::{self, Direction};
 use crate::room::model::LeaveReason;
+use crate::telemetry::traffic::Kind;
 use crate::transport::ice::local_ufrag;
 use crate::transport::{CloseReason, DropReason, TransportEvent};
 use crate::wire::Rid;
@@ -59,8 +62,11 @@ impl Shard {
         let len = peer.transport.open_rtp(now, &header, datagram)?;
         peer.progress.received(now);
         self.counters.packets_in.add(1);
-        self.counters.bytes_in.add(datagram.len() as u64);
+        let wire_len = datagram.len() as u64;
+        self.counters.bytes_in.add(wire_len);
         let packet = datagram.get_mut(..len).ok_or(DropReason::Malformed)?;
+        let clear = packet.get(..header.len).unwrap_or_default();
+        peer.recorder.packet(now, Direction::Received, headers::Kind::Rtp, clear, len);
         if let Some(sequence) = peer.inbound.transport_sequence(&header, packet) {
             peer.arrivals.arrived(now, sequence, header.ssrc);
             if peer.next_feedback.is_none() {
@@ -72,8 +78,11 @@ impl Shard {
         let room = peer.room;
         let place = |source| Place { publisher: key, room, source };
         match peer.inbound.route(&header, packet) {
-            Some(Destination::Media { source, rid }) => self.take_media(now, place(source), rid, header, packet),
+            Some(Destination::Media { source, rid }) => {
+                self.take_media(now, place(source), rid, header, packet, wire_len)
+            }
             Some(Destination::Repair { source, repaired }) => {
+                self.counters.traffic.received.count(Kind::Rtx, 1, wire_len);
                 self.take_repair(now, place(source), repaired, &header, packet);
                 Ok(())
             }
@@ -81,7 +90,7 @@ impl Shard {
         }
     }
 
-    /// A packet of an encoding, as its publisher sent it first.
+    /// A packet of an encoding, as its publisher sent it first. `wire_len`: of the datagram.
     fn take_media(
         &mut self,
         now: Instant,
@@ -89,9 +98,11 @@ impl Shard {
         rid: Option<Rid>,
         header: Header,
         packet: &[u8],
+        wire_len: u64,
     ) -> Result<(), DropReason> {
         let entry = self.rooms.get_mut(place.room).ok_or(DropReason::UnknownAddress)?;
         let source = entry.sources.get_mut(place.source).ok_or(DropReason::TooManyStreams)?;
+        self.counters.traffic.received.count(source.kind.into(), 1, wire_len);
         let Some(index) = source.encoding_of(rid) else {
             return Ok(());
         };
@@ -123,7 +134,7 @@ impl Shard {
         source.observe(now, &record, packet);
         self.keep(now, place, record, packet, again.is_some());
         if let Some(recovered) = again {
-            self.came_again(place.publisher, &recovered);
+            self.came_again(now, place, index, &recovered);
         }
         if let Some(at) = due {
             self.look_for_gaps_at(place.publisher, at);
@@ -145,7 +156,8 @@ impl Shard {
             self.dirty_rooms.push(place.room);
         }
         if asks {
-            self.send_picture_loss_indication(place.publisher, record.header.ssrc);
+            encoding.tally.keyframes_asked += 1;
+            self.send_picture_loss_indication(now, place.publisher, record.header.ssrc);
         }
     }
 
@@ -168,6 +180,9 @@ impl Shard {
             // An error response goes back the way the request came, and teaches nothing.
             self.batch.push_bytes(Route { to: arrival.from, local }, &answer.bytes);
         }
+        if moved && let Some(peer) = self.peers.get_mut(key) {
+            peer.recorder.decided(now, None, Decision::PathChanged);
+        }
         self.flush(now, key);
         if moved && now.saturating_duration_since(last_heard) >= RETENTION {
             self.renew_pictures(now, key);
@@ -181,6 +196,7 @@ impl Shard {
         let handled = peer.transport.handle_dtls(now, arrival.from, datagram);
         if handled.is_ok() {
             peer.progress.greeted(now);
+            self.counters.traffic.received.count(Kind::Data, 1, datagram.len() as u64);
         }
         self.flush(now, key);
         handled
@@ -199,6 +215,9 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key) else { return };
         while let Some(datagram) = peer.transport.poll_transmit(now) {
             if let Some(route) = peer.route_to(datagram.to) {
+                if classify(&datagram.bytes) == Some(Protocol::Dtls) {
+                    self.counters.traffic.sent.count(Kind::Data, 1, datagram.bytes.len() as u64);
+                }
                 self.batch.push_bytes(route, &datagram.bytes);
             }
         }
@@ -269,6 +288,7 @@ impl Shard {
         self.flush_transmits(now, key);
         if let Some(peer) = self.peers.get_mut(key) {
             peer.settle_until(now + CONNECTED_SETTLING);
+            peer.recorder.decided(now, None, Decision::Connected);
         }
         self.request_awaited_keyframes(now, key);
     }

@@ -15,6 +15,7 @@ use crate::media::forward::Packet;
 use crate::media::keyframe::Wish;
 use crate::media::nack::Recovered;
 use crate::negotiation::MediaKind;
+use crate::recorder::decisions::Decision;
 use crate::wire::Ssrc;
 use crate::wire::rtcp::Writer;
 use crate::wire::rtp::{Header, RtpError};
@@ -60,7 +61,7 @@ impl Shard {
         self.counters.rtx_in.add(1);
         match self.original(now, place, repaired, header, packet) {
             Ok((original, recovered, packet)) => {
-                self.came_again(place.publisher, &recovered);
+                self.came_again(now, place, original.encoding, &recovered);
                 self.keep(now, place, original, packet, true);
             }
             Err(Useless::OnlyPadding) => self.counters.rtx_padding.add(1),
@@ -102,10 +103,17 @@ impl Shard {
     }
 
     /// A packet that was missing was sent again.
-    pub(super) fn came_again(&mut self, publisher: usize, recovered: &Recovered) {
+    pub(super) fn came_again(&mut self, now: Instant, place: Place, encoding: usize, recovered: &Recovered) {
         self.counters.recovered.add(1);
-        if let Some(peer) = self.peers.get_mut(publisher) {
+        let source = self.rooms.get_mut(place.room).and_then(|entry| entry.sources.get_mut(place.source));
+        let encoding = source.and_then(|source| source.encodings.get_mut(encoding));
+        let ssrc = encoding.and_then(|encoding| {
+            encoding.tally.recovered += 1;
+            Some(encoding.stream.as_ref()?.ssrc())
+        });
+        if let Some(peer) = self.peers.get_mut(place.publisher) {
             peer.round_trip.observe(recovered);
+            peer.recorder.decided(now, ssrc, Decision::Recovered { packets: 1 });
         }
     }
 
@@ -123,7 +131,7 @@ impl Shard {
         let mut requests = std::mem::take(&mut self.requests);
         let in_vain = self.due_requests(now, publisher, &mut requests);
         self.counters.nacks_out.add(requests.len() as u64);
-        self.send_requests(publisher, &requests);
+        self.send_requests(now, publisher, &requests);
         requests.clear();
         self.requests = requests;
         for (source, encoding) in in_vain {
@@ -146,10 +154,9 @@ impl Shard {
         for key in peer.inbound.sources() {
             let Some(source) = entry.sources.get_mut(key) else { continue };
             let (watched, is_video) = (source.is_watched(), source.kind == MediaKind::Video);
-            for (index, stream) in
-                source.encodings.iter_mut().enumerate().filter_map(|(i, e)| Some((i, e.stream.as_mut()?)))
-            {
-                let ssrc = stream.ssrc();
+            for (index, encoding) in source.encodings.iter_mut().enumerate() {
+                let Some(stream) = encoding.stream.as_mut() else { continue };
+                let (ssrc, before) = (stream.ssrc(), requests.len());
                 let Some(missing) = stream.missing() else { continue };
                 // What nobody receives is not asked for.
                 let ask = |number| {
@@ -159,6 +166,9 @@ impl Shard {
                 };
                 let given_up = missing.poll(now, retry_after, ask);
                 self.counters.given_up.add(given_up.packets);
+                let (asked, lost) = ((requests.len() - before) as u32, given_up.packets as u32);
+                encoding.tally.count(asked, lost);
+                peer.recorder.missed(now, ssrc, asked, lost);
                 if given_up.needs_keyframe && is_video {
                     in_vain.push((key, index));
                 }
@@ -169,14 +179,14 @@ impl Shard {
     }
 
     /// Sends requests, grouped by stream, in as few compounds as hold them.
-    fn send_requests(&mut self, publisher: usize, requests: &[(Ssrc, u16)]) {
+    fn send_requests(&mut self, now: Instant, publisher: usize, requests: &[(Ssrc, u16)]) {
         let Some(sender) = self.peers.get(publisher).map(|peer| peer.rtcp_ssrc) else { return };
         self.scratch.clear();
         for stream in requests.chunk_by(|(a, _), (b, _)| a == b) {
             let Some((media, _)) = stream.first() else { continue };
             let most = NACK_BYTES + NACK_ENTRY_BYTES * stream.len();
             if !self.scratch.is_empty() && self.scratch.len() + most > COMPOUND_BYTES {
-                self.send_compound(publisher);
+                self.send_compound(now, publisher);
                 self.scratch.clear();
             }
             let mut writer = Writer { out: &mut self.scratch };
@@ -186,7 +196,7 @@ impl Shard {
             writer.nack(sender, *media, stream.iter().map(|(_, number)| *number));
         }
         if !self.scratch.is_empty() {
-            self.send_compound(publisher);
+            self.send_compound(now, publisher);
         }
     }
 

@@ -14,8 +14,12 @@ use crate::media::forward::Viewer;
 use crate::media::keyframe::Wish;
 use crate::media::receive::ReceiveStream;
 use crate::negotiation::MediaKind;
+use crate::recorder::decisions::Decision;
+use crate::recorder::headers::{self, Direction};
 use crate::room::quality::MeasuredNetwork;
 use crate::room::speakers::MeasuredLevel;
+use crate::telemetry::quality::PathQuality;
+use crate::telemetry::traffic::Kind;
 use crate::transport::DropReason;
 use crate::wire::Ssrc;
 use crate::wire::rtcp::{REPORTS_PER_BLOCK, ReceptionReport, Report, Writer, read};
@@ -36,7 +40,9 @@ impl Shard {
         let key = self.owner(&arrival)?;
         let peer = self.peers.get_mut(key).ok_or(DropReason::UnknownAddress)?;
         let len = peer.transport.open_rtcp(now, datagram)?;
+        self.counters.traffic.received.count(Kind::Rtcp, 1, datagram.len() as u64);
         let compound = datagram.get(..len).ok_or(DropReason::Malformed)?;
+        peer.recorder.packet(now, Direction::Received, headers::Kind::Rtcp, compound, len);
         let mut nacked = limits::NACKED_PACKETS;
         for report in read(compound) {
             match report {
@@ -66,15 +72,24 @@ impl Shard {
                 let speaks = peer.inbound.sources().next().is_some();
                 let viewer = if speaks { Viewer::Speaks } else { Viewer::Watches };
                 if let Some(subscription) = peer.outbound.by_ssrc(Ssrc(report.ssrc)) {
-                    subscription.stream.handle_report(now, &report);
+                    let round_trip = subscription.stream.handle_report(now, &report);
                     if subscription.stream.target().ssrc.0 == report.ssrc {
+                        let before = subscription.stream.held_back();
                         subscription.stream.hold_back(now, viewer);
+                        peer.recorder.held_back(now, &subscription.stream, before);
+                        subscription.observe(now, &report, round_trip, &self.counters.quality);
                     }
                 }
             }
-            Report::KeyframeRequest { media, .. } => {
+            Report::KeyframeRequest { media, fir } => {
                 self.counters.keyframe_requests_in.add(1);
-                let subscription = peer.outbound.by_ssrc(media);
+                self.counters.firs_in.add(fir.into());
+                let mut subscription = peer.outbound.by_ssrc(media);
+                if let Some(subscription) = &mut subscription {
+                    subscription.tally.keyframe_requests += 1;
+                    let freezes = subscription.note_keyframe_request(now, &self.counters.quality);
+                    peer.recorder.keyframe_requested(now, subscription.stream.target().ssrc, freezes);
+                }
                 let needed = subscription.and_then(|s| Some((s.source, s.keyframe_needed()?, s.stream.wish(now))));
                 if let Some((source, encoding, wish)) = needed {
                     let room = peer.room;
@@ -109,32 +124,38 @@ impl Shard {
             return;
         };
         if encoding.keyframes.request(now, wish) {
-            self.send_picture_loss_indication(publisher, ssrc);
+            encoding.tally.keyframes_asked += 1;
+            self.send_picture_loss_indication(now, publisher, ssrc);
         } else if let Some(at) = encoding.keyframes.poll_timeout() {
             self.timers.arm(Owner::Peer(publisher), at);
         }
     }
 
-    pub(super) fn send_picture_loss_indication(&mut self, publisher: usize, media: Ssrc) {
-        let Some(peer) = self.peers.get(publisher) else { return };
+    pub(super) fn send_picture_loss_indication(&mut self, now: Instant, publisher: usize, media: Ssrc) {
+        let Some(peer) = self.peers.get_mut(publisher) else { return };
+        peer.recorder.decided(now, Some(media), Decision::KeyframeAsked { times: 1 });
         let sender = peer.rtcp_ssrc;
         self.counters.keyframe_requests_out.add(1);
         self.scratch.clear();
         let mut writer = Writer { out: &mut self.scratch };
         writer.receiver_report(sender, &[]);
         writer.picture_loss_indication(sender, media);
-        self.send_compound(publisher);
+        self.send_compound(now, publisher);
     }
 
     /// Seals what is in `scratch` and sends it; nothing where there is no way to the peer yet.
-    pub(super) fn send_compound(&mut self, key: usize) {
+    pub(super) fn send_compound(&mut self, now: Instant, key: usize) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(route) = peer.route().filter(|_| peer.transport.is_connected()) else {
             return;
         };
         self.sealed.clear();
         match peer.transport.seal_rtcp(&self.scratch, &mut self.sealed) {
-            Ok(()) => self.batch.push_bytes(route, &self.sealed),
+            Ok(()) => {
+                self.counters.traffic.sent.count(Kind::Rtcp, 1, self.sealed.len() as u64);
+                peer.recorder.packet(now, Direction::Sent, headers::Kind::Rtcp, &self.scratch, self.scratch.len());
+                self.batch.push_bytes(route, &self.sealed);
+            }
             Err(reason) => self.counters.dropped.count(reason),
         }
     }
@@ -142,6 +163,8 @@ impl Shard {
     /// The periodic reports to one peer, and what is looked at as often.
     pub(super) fn report_to_peer(&mut self, now: Instant, key: usize) {
         self.send_reports(now, key);
+        self.observe_subscriptions(now, key);
+        self.sample(now, key);
         self.request_awaited_keyframes(now, key);
     }
 
@@ -157,7 +180,7 @@ impl Shard {
         self.scratch.clear();
         for (info, cname) in &senders {
             if self.scratch.len() >= COMPOUND_BYTES {
-                self.end_compound(key, rtcp_ssrc);
+                self.end_compound(now, key, rtcp_ssrc);
             }
             let mut writer = Writer { out: &mut self.scratch };
             writer.sender_report(info, &[]);
@@ -165,23 +188,23 @@ impl Shard {
         }
         for reports in receptions.chunks(REPORTS_PER_BLOCK) {
             if self.scratch.len() >= COMPOUND_BYTES / 2 {
-                self.end_compound(key, rtcp_ssrc);
+                self.end_compound(now, key, rtcp_ssrc);
             }
             Writer { out: &mut self.scratch }.receiver_report(rtcp_ssrc, reports);
         }
         if !self.scratch.is_empty() {
-            self.end_compound(key, rtcp_ssrc);
+            self.end_compound(now, key, rtcp_ssrc);
         }
     }
 
-    fn end_compound(&mut self, key: usize, rtcp_ssrc: Ssrc) {
+    fn end_compound(&mut self, now: Instant, key: usize, rtcp_ssrc: Ssrc) {
         Writer { out: &mut self.scratch }.cname(rtcp_ssrc, "sfumato");
-        self.send_compound(key);
+        self.send_compound(now, key);
         self.scratch.clear();
     }
 
     /// Tells the peer when its packets arrived, so that it finds the rate of its uplink.
-    pub(super) fn send_transport_feedback(&mut self, key: usize) {
+    pub(super) fn send_transport_feedback(&mut self, now: Instant, key: usize) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.next_feedback = None;
         let sender = peer.rtcp_ssrc;
@@ -189,7 +212,7 @@ impl Shard {
             self.scratch.clear();
             Writer { out: &mut self.scratch }.receiver_report(sender, &[]);
             feedback.write(&mut self.scratch);
-            self.send_compound(key);
+            self.send_compound(now, key);
         }
     }
 
@@ -204,7 +227,11 @@ impl Shard {
                 continue;
             };
             let streams = source.encodings.iter_mut().filter_map(|encoding| encoding.stream.as_mut());
-            reports.extend(streams.map(|stream| stream.report(now)));
+            reports.extend(streams.map(|stream| {
+                let report = stream.report(now);
+                observe(now, stream, &self.counters.quality.received);
+                report
+            }));
         }
         reports
     }
@@ -222,12 +249,13 @@ impl Shard {
             };
             for encoding in &mut source.encodings {
                 if encoding.keyframes.poll(now) {
+                    encoding.tally.keyframes_asked += 1;
                     due.extend(encoding.stream.as_ref().map(ReceiveStream::ssrc));
                 }
             }
         }
         for ssrc in due {
-            self.send_picture_loss_indication(key, ssrc);
+            self.send_picture_loss_indication(now, key, ssrc);
         }
     }
 
@@ -249,17 +277,20 @@ impl Shard {
 
     /// Chooses one subscriber's encoding anew, and asks for the keyframe a switch needs.
     pub(super) fn select_layer(&mut self, now: Instant, room: usize, subscriber: usize, source: SourceKey) {
-        if let Some(needed) = self.reselect(room, subscriber, source) {
+        if let Some(needed) = self.reselect(now, room, subscriber, source) {
             self.begin_picture(now, room, subscriber, source, needed);
         }
     }
 
     /// Chooses one subscriber's encoding anew. Gives the encoding a keyframe is needed of.
-    fn reselect(&mut self, room: usize, subscriber: usize, source: SourceKey) -> Option<usize> {
+    fn reselect(&mut self, now: Instant, room: usize, subscriber: usize, source: SourceKey) -> Option<usize> {
         let peer = self.peers.get_mut(subscriber)?;
         let entry = self.rooms.get(room)?;
-        let needed = peer.outbound.get_mut(source)?.select(entry.sources.get(source)?)?;
-        peer.transport.is_connected().then_some(needed)
+        let subscription = peer.outbound.get_mut(source)?;
+        let before = subscription.stream.chosen();
+        let needed = subscription.select(entry.sources.get(source)?);
+        peer.recorder.chosen(now, &subscription.stream, before);
+        peer.transport.is_connected().then_some(needed?)
     }
 
     /// Chooses encodings anew for the sources of a room of which one began or ceased to flow.
@@ -282,7 +313,8 @@ impl Shard {
         }
         for (subscriber, source, opened) in affected {
             // The keyframe that an encoding begins with need not be asked for.
-            if let Some(needed) = self.reselect(room, subscriber, source).filter(|needed| Some(*needed) != opened) {
+            if let Some(needed) = self.reselect(now, room, subscriber, source).filter(|needed| Some(*needed) != opened)
+            {
                 self.begin_picture(now, room, subscriber, source, needed);
             }
         }
@@ -333,5 +365,14 @@ impl Shard {
             });
         }
         networks
+    }
+}
+
+/// A stream was reported on. Of one that pauses there is nothing to tell.
+fn observe(now: Instant, stream: &ReceiveStream, quality: &PathQuality) {
+    let flows = stream.last_arrival().is_some_and(|last| now.saturating_duration_since(last) < REPORT_INTERVAL);
+    if flows {
+        quality.loss.observe(f64::from(stream.fraction_lost()) / 256.0);
+        quality.jitter.observe_duration(stream.jitter());
     }
 }

@@ -8,6 +8,8 @@ use std::time::Instant;
 use super::Shard;
 use super::outlet::Outlet;
 use crate::media::forward::Refusal;
+use crate::recorder::decisions::Decision;
+use crate::telemetry::traffic::Kind;
 use crate::wire::Ssrc;
 
 /// The sequence numbers of a NACK's entry: the first, and those after it whose bits are set.
@@ -29,17 +31,19 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let room = peer.room;
         let Some(entry) = self.rooms.get_mut(room) else { return };
-        let Some((mut outlet, outbound)) = Outlet::of(peer, &mut self.batch, &mut self.written, &self.counters) else {
+        let Some((mut outlet, outbound)) = Outlet::of(now, peer, &mut self.batch, &mut self.written, &self.counters)
+        else {
             return;
         };
         let mut subscription = outbound.by_ssrc(media).filter(|s| s.stream.target().ssrc == media);
         let (mut packets, mut bytes, mut asked) = (0, 0, 0);
         let mut hopeless = false;
+        let (mut gone, mut too_soon, mut over_budget) = (0u16, 0u16, 0u16);
         for number in numbers.take(*left) {
             asked += 1;
             let sent = match &mut subscription {
                 Some(subscription) => match entry.sources.get_mut(subscription.source) {
-                    Some(source) => outlet.send_again(now, source, &mut subscription.stream, number),
+                    Some(source) => outlet.send_again(source, &mut subscription.stream, number),
                     None => Err(Refusal::Gone),
                 },
                 None => Err(Refusal::Gone),
@@ -49,13 +53,26 @@ impl Shard {
                     (packets, bytes) = (packets + 1, bytes + len as u64);
                     hopeless |= is_last_time;
                 }
-                Err(reason) => self.counters.nacks_refused.count(reason),
+                Err(reason) => {
+                    self.counters.nacks_refused.count(reason);
+                    let refused = match reason {
+                        Refusal::Gone => &mut gone,
+                        Refusal::TooSoon => &mut too_soon,
+                        Refusal::OverBudget => &mut over_budget,
+                    };
+                    *refused = refused.saturating_add(1);
+                }
             }
         }
         *left -= asked;
+        if let Some(subscription) = &mut subscription {
+            subscription.tally.count_nacks(asked, packets);
+            outlet.decided(media, Decision::Nack { packets: packets as u32, gone, too_soon, over_budget });
+        }
         self.counters.nacked_packets.add(asked as u64);
         self.counters.rtx_packets_out.add(packets);
         self.counters.rtx_bytes_out.add(bytes);
+        self.counters.traffic.sent.count(Kind::Rtx, packets, bytes);
         // A receiver asks no further, and would wait for seconds before it asks for a keyframe.
         let needed =
             subscription.filter(|_| hopeless).and_then(|s| Some((s.source, s.keyframe_needed()?, s.stream.wish(now))));

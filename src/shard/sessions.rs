@@ -21,6 +21,7 @@ impl Shard {
     pub(super) fn offer(&mut self, now: Instant, key: usize, offer: &Offer, codecs: Vec<CodecPreference>) {
         if let Err(error) = self.apply_offer(now, key, offer, codecs) {
             self.counters.offers_refused.add(1);
+            self.note_offer(now, key, false);
             if let Some(Peer { progress, .. }) = self.peers.get(key) {
                 tracing::debug!(room = %progress.room(), participant = %progress.participant(), %error, "offer refused");
             }
@@ -36,6 +37,7 @@ impl Shard {
         self.stand(now, key);
         self.place_waiting(now, key);
         self.answer(now, key, offer.id);
+        self.note_offer(now, key, true);
         self.ask_for_sections(key, false);
         self.flush(now, key);
     }
@@ -207,7 +209,7 @@ fn offered_section(section: &Section) -> Option<OfferedSection> {
 }
 
 /// The IANA media type of a codec; redundant audio counts as the Opus it carries.
-fn mime_type(codec: Codec) -> &'static str {
+pub(super) fn mime_type(codec: Codec) -> &'static str {
     match codec {
         Codec::Opus | Codec::Red => "audio/opus",
         Codec::Pcmu => "audio/PCMU",

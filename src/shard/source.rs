@@ -13,6 +13,7 @@ use crate::media::nack::Repair;
 use crate::media::receive::ReceiveStream;
 use crate::media::scalability::Scalability;
 use crate::negotiation::{CodecDescription, MediaKind};
+use crate::recorder::rate::Rate;
 use crate::room::model::{ParticipantId, Rendition, TrackId};
 use crate::room::participant::ParticipantKey;
 use crate::wire::codec::dependency_descriptor::{Structure, attached_structure, starts_keyframe};
@@ -40,6 +41,17 @@ pub struct Encoding {
     /// In place of `stream` where another shard hands the packets over.
     mirrored: Option<Mirrored>,
     active: bool,
+    pub tally: ReceivedTally,
+}
+
+/// What was asked of a publisher, and what came of it.
+#[derive(Default)]
+pub struct ReceivedTally {
+    pub nacked: u32,
+    pub recovered: u32,
+    pub given_up: u32,
+    pub keyframes_asked: u32,
+    pub rate: Rate,
 }
 
 /// What is known of a stream that another shard receives.
@@ -224,6 +236,16 @@ impl Encoding {
         self.stream.get_or_insert_with(|| ReceiveStream::new(ssrc, clock_rate).with_repair(repair))
     }
 
+    /// Packets come, or did a moment ago.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// How many it was seen to have.
+    pub fn spatial_layers(&self) -> usize {
+        self.scalability.spatial_layers()
+    }
+
     fn has_stream(&self, ssrc: Ssrc) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.ssrc() == ssrc)
     }
@@ -277,7 +299,7 @@ impl Encoding {
         }
     }
 
-    fn new(rid: Option<Rid>) -> Encoding {
+    pub fn new(rid: Option<Rid>) -> Encoding {
         Encoding {
             rid,
             stream: None,
@@ -288,7 +310,16 @@ impl Encoding {
             scalability: Scalability::default(),
             mirrored: None,
             active: false,
+            tally: ReceivedTally::default(),
         }
+    }
+}
+
+impl ReceivedTally {
+    /// Packets were asked for again, and others given up.
+    pub fn count(&mut self, asked: u32, given_up: u32) {
+        self.nacked = self.nacked.saturating_add(asked);
+        self.given_up = self.given_up.saturating_add(given_up);
     }
 }
 

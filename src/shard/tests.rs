@@ -1,14 +1,17 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+mod inspecting;
 mod joining;
 mod legs;
 mod milestones;
+mod moving;
 mod paused_layers;
 mod red;
 mod renditions;
 mod resend;
 mod standing;
 mod uplink;
+mod watch;
 
 use std::time::Duration;
 
@@ -72,6 +75,7 @@ fn shard(id: ShardId, now: Instant, directory: &Arc<Directory>, room_spread: Opt
         counters: directory.shards()[id.0].clone(),
         directory: directory.clone(),
         room_spread,
+        record_headers: false,
     })
 }
 

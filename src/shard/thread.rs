@@ -86,6 +86,7 @@ impl ShardThread {
 
     async fn turn(mut self) {
         let mut rounds = 0;
+        let mut polling = None;
         loop {
             if rounds % ROUNDS_BETWEEN_LOOKS == 0 {
                 self.ports.iter_mut().for_each(|port| port.readable = true);
@@ -93,10 +94,16 @@ impl ShardThread {
             rounds += 1;
             let busy = self.receive() | self.take_from_shards();
             let now = Instant::now();
+            self.counters.turns.add(1);
+            // Polled in vain: it would have slept, had the wait been longer.
+            if let Some(since) = polling.take().filter(|since| self.patience.is_quiet_since(*since)) {
+                self.meter.slept(since, now);
+            }
             if let Some(share) = self.meter.turn(now) {
                 self.counters.busy_percent.set(share);
                 self.tell_offload();
             }
+            self.observe_lag(now);
             self.shard.handle_timeout(now);
             self.forward(now);
             let (open, messages) = self.take_messages(now);
@@ -109,6 +116,7 @@ impl ShardThread {
             }
             if self.patience.polls(now) {
                 rounds = 0;
+                polling = Some(now);
             } else if self.wait().await {
                 rounds = 1;
             } else {
@@ -161,6 +169,17 @@ impl ShardThread {
         }
         // Answers to what was handled, and keyframe requests of a change of layers, also where nobody had a share.
         self.send();
+        if let Some(arrived) = self.shard.take_oldest_sent() {
+            // One look at the clock a batch: the packets have left.
+            self.counters.quality.forwarding_delay.observe_duration(arrived.elapsed());
+        }
+    }
+
+    /// By how much later than it should the shard looks at what is due, if anything is.
+    fn observe_lag(&self, now: Instant) {
+        if let Some(due) = self.shard.poll_timeout().filter(|due| *due <= now) {
+            self.counters.quality.loop_lag.observe_duration(now.saturating_duration_since(due));
+        }
     }
 
     /// Takes what other shards handed over, within bounds. True when there may be more.

@@ -3,5 +3,6 @@
 pub mod livekit;
 pub mod place;
 pub mod port;
+pub mod returning;
 pub mod token;
 pub mod whip;

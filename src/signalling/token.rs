@@ -64,6 +64,8 @@ pub enum TokenError {
     NoIdentity,
     #[error("the access token names no room (video.room)")]
     NoRoom,
+    #[error("the access token allows no administration (video.roomList or video.roomAdmin)")]
+    NoAdmin,
     #[error("the access token's {0} is longer than allowed")]
     TooLong(&'static str),
 }
@@ -73,6 +75,7 @@ impl TokenError {
     pub fn status(self) -> u16 {
         match self {
             Self::NoIdentity | Self::NoRoom | Self::TooLong(_) => 400,
+            Self::NoAdmin => 403,
             _ => 401,
         }
     }
@@ -96,6 +99,8 @@ struct RawClaims {
 #[serde(default, rename_all = "camelCase")]
 struct RawGrants {
     room_join: bool,
+    room_list: bool,
+    room_admin: bool,
     room: String,
     can_publish: Option<bool>,
     can_subscribe: Option<bool>,
@@ -121,6 +126,36 @@ pub fn is_same(one: &str, other: &str) -> bool {
 
 /// Checks a token and reads it.
 pub fn verify(token: &str, keys: &ApiKeys) -> Result<Claims, TokenError> {
+    let (issuer, all) = authentic(token, keys)?;
+    read(&issuer, all)
+}
+
+/// Who may look into rooms.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Admin {
+    /// The only room it may look into; `None`: all.
+    room: Option<RoomName>,
+}
+
+impl Admin {
+    /// Whether it may look into this room, or into all of them.
+    pub fn may_see(&self, room: Option<&RoomName>) -> bool {
+        self.room.as_ref().is_none_or(|own| room == Some(own))
+    }
+}
+
+/// Checks a token for administration: the grant to list rooms opens all of them, that to administrate a room only the one it names, if it
+/// names one.
+pub fn verify_admin(token: &str, keys: &ApiKeys) -> Result<Admin, TokenError> {
+    let (_, all) = authentic(token, keys)?;
+    let claims: RawClaims = serde_json::from_value(Value::Object(all)).map_err(|_| TokenError::Malformed)?;
+    let video = claims.video.filter(|video| video.room_list || video.room_admin).ok_or(TokenError::NoAdmin)?;
+    let room = (!video.room_list && !video.room.is_empty()).then(|| RoomName::new(&video.room));
+    Ok(Admin { room })
+}
+
+/// The issuer and the claims of a token that one of the keys signed and whose time it is.
+fn authentic(token: &str, keys: &ApiKeys) -> Result<(String, Map<String, Value>), TokenError> {
     if token.is_empty() {
         return Err(TokenError::Missing);
     }
@@ -144,7 +179,7 @@ pub fn verify(token: &str, keys: &ApiKeys) -> Result<Claims, TokenError> {
     validation.set_issuer(&[issuer]);
     let key = DecodingKey::from_secret(secret.as_bytes());
     let all = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation).map_err(error)?.claims;
-    read(issuer, all)
+    Ok((issuer.to_owned(), all))
 }
 
 fn error(error: jsonwebtoken::errors::Error) -> TokenError {
@@ -245,6 +280,12 @@ pub fn mint(key: &str, secret: &Secret, request: &TokenRequest<'_>, now: Duratio
     sign(key, secret, claims, now, request.life)
 }
 
+/// Signs a token that allows looking into all rooms, valid from `now` on (Unix time).
+pub fn mint_admin(key: &str, secret: &Secret, now: Duration, life: Duration) -> Option<String> {
+    let Value::Object(claims) = json!({ "video": { "roomList": true, "roomAdmin": true } }) else { return None };
+    sign(key, secret, claims, now, life)
+}
+
 /// The same token with new times, or `None` when its key is gone.
 pub fn refreshed(claims: &Claims, keys: &ApiKeys, now: Duration) -> Option<String> {
     sign(&claims.key, keys.get(&claims.key)?, claims.all.clone(), now, REFRESHED_LIFE)
@@ -264,4 +305,4 @@ pub fn unix_now() -> Duration {
 }
 
 #[cfg(test)]
-pub(in crate::signalling) mod tests;
+pub(crate) mod tests;

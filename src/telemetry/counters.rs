@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::histogram::{Bounds, Histogram};
+use super::histogram::Histogram;
+use super::outcomes::{DtlsOutcomes, IceOutcomes, SetUpSeconds};
+use super::quality::Quality;
+use super::traffic::{Tally, Traffic};
 use crate::media::forward::Refusal;
 use crate::transport::DropReason;
 
@@ -33,9 +36,13 @@ impl Counter {
 pub struct ShardCounters {
     /// Share of time its thread did not sleep, percent.
     pub busy_percent: Counter,
+    /// How often its thread has looked at everything: stands still while it sleeps, or is stuck.
+    pub turns: Counter,
     pub rooms: Counter,
     pub participants: Counter,
     pub tracks: Counter,
+    /// Among [`tracks`](Self::tracks).
+    pub video_tracks: Counter,
     pub subscriptions: Counter,
     pub joins: Counter,
     pub joins_refused: Counter,
@@ -66,6 +73,8 @@ pub struct ShardCounters {
     /// Packets that were missing and asked for, or about to be, in vain.
     pub given_up: Counter,
     pub keyframe_requests_in: Counter,
+    /// FIR (RFC 5104, section 4.3.1) among them.
+    pub firs_in: Counter,
     pub keyframe_requests_out: Counter,
     /// Pictures that began with a keyframe in the cache.
     pub keyframes_reused: Counter,
@@ -94,56 +103,16 @@ pub struct ShardCounters {
     pub first_frame_duration: Histogram<SetUpSeconds>,
     pub ice: IceOutcomes,
     pub dtls: DtlsOutcomes,
+    pub traffic: Traffic,
+    pub quality: Quality,
 }
 
-/// What people wait for: a call that is set up within a second feels immediate, after `limits::CONNECT_TIMEOUT` it is given up.
-#[derive(Debug)]
-pub struct SetUpSeconds;
-
-impl Bounds for SetUpSeconds {
-    const BOUNDS: &'static [f64] = &[0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 15.0];
-}
-
-/// What became of participants' ICE, once it was known.
-#[derive(Default, Debug)]
-pub struct IceOutcomes {
-    /// An authenticated check came.
-    pub connected: Counter,
-    pub timed_out: Counter,
-    /// Consent expired (RFC 7675) of a participant that was connected.
-    pub lost: Counter,
-    /// The participant had an answer and was gone before a check came.
-    pub abandoned: Counter,
-}
-
-impl IceOutcomes {
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let IceOutcomes { connected, timed_out, lost, abandoned } = self;
-        let all = [("connected", connected), ("timed_out", timed_out), ("lost", lost), ("abandoned", abandoned)];
-        all.into_iter().map(|(label, counter)| (label, counter.get()))
-    }
-}
-
-/// What became of participants' DTLS handshakes.
-#[derive(Default, Debug)]
-pub struct DtlsOutcomes {
-    pub connected: Counter,
-    pub failed: Counter,
-    pub fingerprint_mismatch: Counter,
-    /// The participant was gone between its first check and the end of the handshake.
-    pub abandoned: Counter,
-}
-
-impl DtlsOutcomes {
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let DtlsOutcomes { connected, failed, fingerprint_mismatch: mismatch, abandoned } = self;
-        let all = [
-            ("connected", connected),
-            ("failed", failed),
-            ("fingerprint_mismatch", mismatch),
-            ("abandoned", abandoned),
-        ];
-        all.into_iter().map(|(label, counter)| (label, counter.get()))
+impl ShardCounters {
+    /// Media sent to one subscriber.
+    pub fn media_sent(&self, tally: &Tally) {
+        self.packets_out.add(tally.packets());
+        self.bytes_out.add(tally.bytes());
+        tally.count_in(&self.traffic.sent);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The counters as Prometheus text. Rendered at each scrape from the shards' own atomics: nothing is kept twice, and no
 //! label names a room or a participant.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
@@ -9,6 +10,9 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 use super::counters::{Counter, ShardCounters};
 use super::histogram::Snapshot;
+use super::process;
+
+mod media;
 
 /// A figure that is the sum over the shards.
 struct Figure {
@@ -18,10 +22,11 @@ struct Figure {
     read: fn(&ShardCounters) -> &Counter,
 }
 
-const FIGURES: [Figure; 38] = [
+const FIGURES: &[Figure] = &[
     gauge("sfumato_rooms", "Rooms open.", |c| &c.rooms),
     gauge("sfumato_participants", "Participants in rooms.", |c| &c.participants),
     gauge("sfumato_tracks", "Tracks published.", |c| &c.tracks),
+    gauge("sfumato_video_tracks", "Video tracks published.", |c| &c.video_tracks),
     gauge("sfumato_subscriptions", "Tracks forwarded or about to be, one for each subscriber.", |c| &c.subscriptions),
     counter("sfumato_joins_total", "Joins asked for.", |c| &c.joins),
     counter("sfumato_joins_refused_total", "Joins refused by the room.", |c| &c.joins_refused),
@@ -51,6 +56,12 @@ const FIGURES: [Figure; 38] = [
     counter("sfumato_packets_recovered_total", "Packets that were missing and were sent again.", |c| &c.recovered),
     counter("sfumato_packets_given_up_total", "Packets that were missing and did not come in time.", |c| &c.given_up),
     counter("sfumato_keyframe_requests_received_total", "PLI and FIR from subscribers.", |c| &c.keyframe_requests_in),
+    counter("sfumato_fir_received_total", "FIR from subscribers.", |c| &c.firs_in),
+    counter(
+        "sfumato_freezes_total",
+        "Pictures that broke, as subscribers' wishes for a keyframe amid a picture show, each once until the keyframe.",
+        |c| &c.quality.freezes,
+    ),
     counter("sfumato_keyframe_requests_sent_total", "PLI to publishers, after merging.", |c| &c.keyframe_requests_out),
     counter("sfumato_keyframes_reused_total", "Pictures begun with a keyframe in the cache, without a PLI.", |c| {
         &c.keyframes_reused
@@ -116,7 +127,7 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&ShardCounters
 
 /// Adds the figures of all shards to a registry.
 pub fn register(registry: &Registry, shards: Vec<Arc<ShardCounters>>) -> Result<(), prometheus::Error> {
-    registry.register(Box::new(Shards { shards }))
+    registry.register(Box::new(Shards { shards, desc: desc("sfumato_rooms")? }))
 }
 
 /// Everything registered, in the Prometheus text format, version 0.0.4.
@@ -130,11 +141,12 @@ pub fn render(registry: &Registry) -> String {
 
 struct Shards {
     shards: Vec<Arc<ShardCounters>>,
+    desc: Desc,
 }
 
 impl Collector for Shards {
     fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
+        vec![&self.desc]
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -150,6 +162,8 @@ impl Collector for Shards {
         families.push(self.by_label("sfumato_dtls_outcomes_total", help, "outcome", |c| c.dtls.iter().collect()));
         families.extend(HISTOGRAMS.iter().map(|figure| self.histogram_family(figure)));
         families.push(self.busy_ratios());
+        families.extend(media::families(&self.shards));
+        families.extend(process::readings().into_iter().map(reading));
         families.push(build_info());
         families
     }
@@ -184,15 +198,60 @@ impl Shards {
         key: &str,
         read: fn(&ShardCounters) -> Vec<(&'static str, u64)>,
     ) -> MetricFamily {
-        let mut sums: Vec<(&'static str, u64)> = Vec::new();
-        for (label, count) in self.shards.iter().flat_map(|counters| read(counters)) {
-            match sums.iter_mut().find(|(known, _)| *known == label) {
-                Some((_, sum)) => *sum += count,
-                None => sums.push((label, count)),
-            }
-        }
+        let sums = sums(self.shards.iter().flat_map(|counters| read(counters)));
         let metrics = sums.iter().map(|(label, sum)| metric(MetricType::COUNTER, *sum, &[(key, label)])).collect();
         family(name, help, MetricType::COUNTER, metrics)
+    }
+}
+
+/// Counts under one label are added.
+fn sums(counts: impl Iterator<Item = (&'static str, u64)>) -> Vec<(&'static str, u64)> {
+    let mut sums: Vec<(&'static str, u64)> = Vec::new();
+    for (label, count) in counts {
+        match sums.iter_mut().find(|(known, _)| *known == label) {
+            Some((_, sum)) => *sum += count,
+            None => sums.push((label, count)),
+        }
+    }
+    sums
+}
+
+/// Adds the datagrams that the kernel dropped at this server's sockets; none are told where `read` finds out nothing.
+pub fn register_kernel_drops(
+    registry: &Registry,
+    read: impl Fn() -> Option<u64> + Send + Sync + 'static,
+) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(KernelDrops { read, desc: desc("sfumato_udp_receive_drops_total")? }))
+}
+
+/// By which a registry tells one collector from another: one of its metrics stands for all.
+pub fn desc(name: &str) -> Result<Desc, prometheus::Error> {
+    Desc::new(name.to_owned(), name.to_owned(), Vec::new(), HashMap::new())
+}
+
+struct KernelDrops<F> {
+    read: F,
+    desc: Desc,
+}
+
+impl<F: Fn() -> Option<u64> + Send + Sync> Collector for KernelDrops<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let help = "Datagrams that the kernel dropped because this server did not read them in time.";
+        let told = (self.read)().map(|drops| vec![counter_of(drops as f64, &[])]);
+        let family = |metrics| family("sfumato_udp_receive_drops_total", help, MetricType::COUNTER, metrics);
+        told.map(family).into_iter().collect()
+    }
+}
+
+fn reading(reading: process::Reading) -> MetricFamily {
+    let process::Reading { name, help, is_counter, value } = reading;
+    match is_counter {
+        true => family(name, help, MetricType::COUNTER, vec![counter_of(value, &[])]),
+        false => family(name, help, MetricType::GAUGE, vec![gauge_of(value, &[])]),
     }
 }
 
@@ -218,11 +277,13 @@ pub fn histogram(labels: &[(&str, &str)], snapshot: &Snapshot) -> Metric {
 }
 
 fn build_info() -> MetricFamily {
-    let metrics = vec![metric(MetricType::GAUGE, 1, &[("version", env!("CARGO_PKG_VERSION"))])];
+    // Whoever builds an image names what it was built from.
+    let revision = option_env!("SFUMATO_REVISION").unwrap_or("unknown");
+    let metrics = vec![gauge_of(1.0, &[("revision", revision), ("version", env!("CARGO_PKG_VERSION"))])];
     family("sfumato_build_info", "Always 1; the labels tell the build.", MetricType::GAUGE, metrics)
 }
 
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+pub fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
@@ -246,7 +307,7 @@ fn metric(kind: MetricType, value: u64, labels: &[(&str, &str)]) -> Metric {
     if kind == MetricType::COUNTER { counter_of(value as f64, labels) } else { gauge_of(value as f64, labels) }
 }
 
-fn counter_of(value: f64, labels: &[(&str, &str)]) -> Metric {
+pub fn counter_of(value: f64, labels: &[(&str, &str)]) -> Metric {
     let mut counter = prometheus::proto::Counter::default();
     counter.set_value(value);
     let mut metric = Metric::from_label(pairs(labels));
@@ -254,7 +315,7 @@ fn counter_of(value: f64, labels: &[(&str, &str)]) -> Metric {
     metric
 }
 
-fn gauge_of(value: f64, labels: &[(&str, &str)]) -> Metric {
+pub fn gauge_of(value: f64, labels: &[(&str, &str)]) -> Metric {
     let mut gauge = prometheus::proto::Gauge::default();
     gauge.set_value(value);
     let mut metric = Metric::from_label(pairs(labels));
@@ -266,6 +327,8 @@ fn gauge_of(value: f64, labels: &[(&str, &str)]) -> Metric {
 mod tests {
     use super::*;
     use crate::media::forward::Refusal;
+    use crate::telemetry::quality::{ShownLayer, SubscriptionCounts};
+    use crate::telemetry::traffic::Kind;
     use crate::transport::DropReason;
 
     #[test]
@@ -293,7 +356,48 @@ mod tests {
         assert!(text.contains(r#"sfumato_datagrams_dropped_total{reason="srtp_replayed"} 1"#), "{text}");
         assert!(text.contains(r#"sfumato_nacks_refused_total{reason="too_soon"} 2"#), "{text}");
         assert!(text.contains(r#"sfumato_shard_busy_ratio{shard="1"} 0.25"#), "{text}");
-        assert!(text.contains("sfumato_build_info{version="), "{text}");
+        assert!(text.contains(r#"sfumato_build_info{revision=""#), "{text}");
+    }
+
+    #[test]
+    fn media_is_told_by_direction_kind_and_layer_as_a_sum_over_shards() {
+        let shards: Vec<Arc<ShardCounters>> = vec![Arc::default(), Arc::default()];
+        shards[0].traffic.received.count(Kind::Video, 2, 2_000);
+        shards[1].traffic.received.count(Kind::Video, 1, 1_000);
+        shards[1].traffic.sent.count(Kind::Rtcp, 5, 300);
+        shards[0].quality.sent.loss.observe(0.03);
+        shards[1].quality.sent.loss.observe(0.0);
+        shards[1].quality.frozen.add(1_500_000);
+        let mut counts = SubscriptionCounts::default();
+        counts.add(Some(ShownLayer::Medium));
+        shards[1].quality.layers.replace(&SubscriptionCounts::default(), &counts);
+        let registry = Registry::new();
+        register(&registry, shards).unwrap();
+        let text = render(&registry);
+        for line in [
+            r#"sfumato_packets_total{direction="received",kind="video"} 3"#,
+            r#"sfumato_packet_bytes_total{direction="received",kind="video"} 3000"#,
+            r#"sfumato_packets_total{direction="sent",kind="rtcp"} 5"#,
+            r#"sfumato_loss_ratio_bucket{direction="sent",le="0"} 1"#,
+            r#"sfumato_loss_ratio_bucket{direction="sent",le="0.05"} 2"#,
+            r#"sfumato_loss_ratio_count{direction="received"} 0"#,
+            "sfumato_freeze_seconds_total 1.5",
+            r#"sfumato_subscriptions_by_layer{layer="medium"} 1"#,
+            r#"sfumato_subscriptions_by_layer{layer="none"} 0"#,
+            "sfumato_forwarding_delay_seconds_count 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        assert!(text.contains("# TYPE process_cpu_seconds_total counter"), "{text}");
+    }
+
+    #[test]
+    fn kernel_drops_that_are_not_known_are_not_told_as_none() {
+        for (drops, told) in [(Some(3), true), (None, false)] {
+            let registry = Registry::new();
+            register_kernel_drops(&registry, move || drops).unwrap();
+            assert_eq!(render(&registry).contains("sfumato_udp_receive_drops_total 3"), told);
+        }
     }
 
     #[test]

@@ -3,11 +3,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::{LOOK_EVERY, PATIENCE};
 
 const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -25,6 +25,19 @@ pub struct Answer {
     pub status: u16,
     head: String,
     pub body: String,
+}
+
+/// The same of an answer that need not be text.
+pub struct Download {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Download {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
 }
 
 impl Answer {
@@ -52,6 +65,8 @@ impl Server {
             .args(["--dev", "--bind", "127.0.0.1", "--port", "0", "--udp-port", "0"])
             .args(["--node-ip", "127.0.0.1", "--metrics-port", "0"])
             .args(flags)
+            // What else the machine does is not to turn a test's peers away; flags win over variables.
+            .envs([("SFUMATO_LIMIT_SHARD_BUSY", "0"), ("SFUMATO_LIMIT_MEMORY", "0")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -75,6 +90,11 @@ impl Server {
         self.address
     }
 
+    /// Where metrics and probes are.
+    pub fn operations(&self) -> SocketAddr {
+        self.operations
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -87,6 +107,29 @@ impl Server {
         assert!(!self.log().contains("panicked at"), "the server panicked:\n{}", self.log());
     }
 
+    /// Asks the server to end.
+    pub fn terminate(&self) {
+        let killed = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        assert!(killed.expect("there is a kill").success(), "the server had ended:\n{}", self.log());
+    }
+
+    /// How the server ended; panics when it does not within `patience`.
+    pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(start.elapsed() < patience, "the server did not end within {patience:?}:\n{}", self.log());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whether the server has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
     pub fn log(&self) -> String {
         lines(&self.log)
     }
@@ -96,6 +139,12 @@ impl Server {
         let body = self.get(&format!("/dev/token?room={room}&identity={identity}"));
         let answer: serde_json::Value = serde_json::from_str(&body).expect("a token comes as JSON");
         answer["token"].as_str().expect("the answer holds a token").to_owned()
+    }
+
+    /// A request to the operations port, with an `Authorization` where that is not empty.
+    pub fn ask_operations(&self, method: &str, path: &str, authorization: &str) -> Download {
+        let headers = [("Authorization", authorization)];
+        download(self.operations, method, path, headers.get(usize::from(authorization.is_empty())..).unwrap_or(&[]), "")
     }
 
     /// Sum of all samples of one metric.
@@ -138,17 +187,23 @@ impl Server {
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let Download { status, head, body } = download(address, method, path, headers, body);
+    Answer { status, head, body: String::from_utf8(body).expect("the server answers in UTF-8") }
+}
+
+fn download(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Download {
     let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT).expect("the server listens");
     stream.set_read_timeout(Some(HTTP_TIMEOUT)).expect("a timeout above zero");
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     // HTTP/1.0: the body ends with the connection and is not chunked.
     let head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}");
     write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("the server reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("the server answers in UTF-8");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the server answers");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head and a body");
+    let (head, body) = (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec());
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-    Answer { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
+    Download { status: status.expect("a status"), head, body }
 }
 
 impl Drop for Server {
@@ -187,7 +242,7 @@ fn read_lines(output: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>, 
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line.split_once("https://").or_else(|| line.split_once("http://"))?;
     let authority: String = rest.chars().take_while(|c| !"/ \"',)\u{1b}".contains(*c)).collect();
     authority.replace("localhost", "127.0.0.1").parse().ok()
 }

@@ -49,12 +49,17 @@ pub fn join_request(publisher_offer: Option<proto::SessionDescription>) -> proto
     }
 }
 
+/// Path and query of a WebSocket that joins.
+pub fn join_path(token: &str, join: &proto::JoinRequest) -> String {
+    let wrapped =
+        proto::WrappedJoinRequest { compression: Compression::None.into(), join_request: join.encode_to_vec() };
+    let join = URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec());
+    format!("/rtc/v1?access_token={token}&join_request={join}")
+}
+
 impl Signal {
     pub async fn connect(server: SocketAddr, token: &str, join: &proto::JoinRequest) -> Signal {
-        let wrapped =
-            proto::WrappedJoinRequest { compression: Compression::None.into(), join_request: join.encode_to_vec() };
-        let join = URL_SAFE_NO_PAD.encode(wrapped.encode_to_vec());
-        let url = format!("ws://{server}/rtc/v1?access_token={token}&join_request={join}");
+        let url = format!("ws://{server}{}", join_path(token, join));
         let (socket, _) = within("the WebSocket", connect_async(url)).await.expect("the server upgrades");
         let (requests, outbox) = mpsc::channel(REQUESTS);
         let (told, progress) = watch::channel((0, false));

@@ -66,6 +66,11 @@ impl Cushion {
         self.value
     }
 
+    /// The least delay it asks for; `None` while nobody was ever asked.
+    pub fn delay(&self) -> Option<Duration> {
+        self.value.map(|_| self.delay)
+    }
+
     fn set(&mut self, delay: Duration) {
         self.delay = delay;
         let units = u32::try_from(delay.as_millis() / UNIT.as_millis()).unwrap_or(UNBOUNDED);

@@ -79,13 +79,13 @@ fn nack_entries(from: &mut End, media: Ssrc, entries: &[(u16, u16)]) -> Vec<u8> 
     sealed_rtcp(from, &compound)
 }
 
-fn sealed_rtcp(from: &mut End, compound: &[u8]) -> Vec<u8> {
+pub(super) fn sealed_rtcp(from: &mut End, compound: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
     from.1.outbound.seal_rtcp(compound, &mut packet).unwrap();
     packet
 }
 
-fn report(from: &mut End, blocks: &[(Ssrc, u8)]) -> Vec<u8> {
+pub(super) fn report(from: &mut End, blocks: &[(Ssrc, u8)]) -> Vec<u8> {
     let block = |(ssrc, fraction_lost): &(Ssrc, u8)| ReceptionReport {
         ssrc: ssrc.0,
         fraction_lost: *fraction_lost,
@@ -97,7 +97,7 @@ fn report(from: &mut End, blocks: &[(Ssrc, u8)]) -> Vec<u8> {
 }
 
 impl World {
-    fn bert_sends(&mut self, mut datagram: Vec<u8>) {
+    pub(super) fn bert_sends(&mut self, mut datagram: Vec<u8>) {
         let arrival = Arrival { from: self.bert.0, socket: 0, local_ip: None };
         self.shard.handle_datagram(self.now, arrival, &mut datagram);
     }

@@ -1,7 +1,7 @@
 //! The HTTP side: who may open a signalling connection, and what the others are told.
 //!
 //! `/rtc/v1` is the single-connection protocol's WebSocket; `/rtc/v1/validate` tells a browser, which cannot see why its
-//! WebSocket failed, whether the token is good; the two-connection protocol's `/rtc` is not served. What always holds: nobody
+//! WebSocket failed, whether the token is good and the server takes anybody in; the two-connection protocol's `/rtc` is not served. What always holds: nobody
 //! is let in, and no room hears of anybody, before the token was checked.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -111,7 +112,13 @@ impl<P> Shared<P> {
     fn refuse(&self, refusal: Refusal) -> Response {
         let status = refusal.status();
         self.counters.refused.with_label_values(&[status.as_str()]).inc();
-        (status, refusal.to_string()).into_response()
+        let mut response = (status, refusal.to_string()).into_response();
+        if let Refusal::Denied(denial) = refusal
+            && let Some(seconds) = denial.retry_after()
+        {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 
     /// Checks all that can be checked without a room.
@@ -130,6 +137,8 @@ async fn validate<P: Port>(
 ) -> Response {
     let checked = query.map_err(|_| Refusal::Query).and_then(|Query(parameters)| {
         let claims = shared.check(&headers, &parameters)?;
+        // Not counted: it was when the WebSocket was refused.
+        shared.port.may_join(&claims.room, &claims.identity).map_err(Denial::from)?;
         if !parameters.join_request.is_empty() {
             join::room_request(&claims, join::decode(&parameters.join_request)?)?;
         }
@@ -165,6 +174,7 @@ async fn try_connect<P: Port>(
     let Query(parameters) = query.map_err(|_| Refusal::Query)?;
     let claims = shared.check(headers, &parameters)?;
     trace.authorised();
+    place::admit(&shared.port, &claims.room, &claims.identity)?;
     let said = join::decode(&parameters.join_request)?;
     let protocol = said.client_info.as_ref().map_or(0, |client| client.protocol);
     let resumes = said.reconnect;

@@ -15,6 +15,7 @@ mod dev_token;
 mod encoded;
 mod http;
 mod join;
+pub mod metrics;
 mod model;
 mod requests;
 mod responses;

@@ -21,7 +21,7 @@ const PROTOCOL_WITH_OUTCOME: i32 = 15;
 /// From this protocol on a client knows of a lost connection's quality.
 pub(super) const PROTOCOL_WITH_LOST: i32 = 11;
 /// What this server calls itself in the protocol: there is one node.
-const NODE: &str = "sfumato";
+pub(super) const NODE: &str = "sfumato";
 
 /// The messages for an event, in order. `Refused` has none: it is told before there is a connection.
 pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {

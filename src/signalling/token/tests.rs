@@ -192,3 +192,24 @@ fn the_bearer_of_a_header_is_found_and_compared_as_a_whole() {
     assert_eq!(bearer(&HeaderMap::new()), None);
     assert!(is_same("abc", "abc") && !is_same("abc", "abd") && !is_same("abc", "ab") && !is_same("", "a"));
 }
+
+#[test]
+fn who_may_look_into_rooms_says_the_grant() {
+    let admin = |grants: Value| verify_admin(&token(json!({ "video": grants })), &keys());
+    let (den, attic) = (RoomName::new("den"), RoomName::new("attic"));
+    let sees = |admin: Admin| [None, Some(&den), Some(&attic)].map(|room| admin.may_see(room));
+    assert_eq!(sees(admin(json!({ "roomList": true })).unwrap()), [true; 3]);
+    assert_eq!(sees(admin(json!({ "roomAdmin": true })).unwrap()), [true; 3]);
+    assert_eq!(sees(admin(json!({ "roomAdmin": true, "room": "den" })).unwrap()), [false, true, false]);
+    assert_eq!(sees(admin(json!({ "roomAdmin": true, "roomList": true, "room": "den" })).unwrap()), [true; 3]);
+    assert_eq!(verify_admin(&token(join_claims()), &keys()), Err(TokenError::NoAdmin));
+    assert_eq!(verify_admin("", &keys()), Err(TokenError::Missing));
+    assert_eq!([TokenError::NoAdmin, TokenError::Missing].map(TokenError::status), [403, 401]);
+}
+
+#[test]
+fn a_minted_administrators_token_opens_all_rooms_and_joins_none() {
+    let minted = mint_admin("app", &Secret::new(SECRET), unix_now(), Duration::from_secs(60)).unwrap();
+    assert!(verify_admin(&minted, &keys()).unwrap().may_see(None));
+    assert_eq!(refusal(&minted), TokenError::NoJoin);
+}

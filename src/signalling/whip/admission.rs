@@ -42,6 +42,13 @@ pub(super) fn authorize(claims: Option<&Claims>, asked: &Asked) -> Result<(), Re
     }
 }
 
+/// Who asks, as far as that is known before the offer is read: a player gets an identity of its own each time.
+pub(super) fn who(claims: Option<&Claims>, asked: &Asked) -> (RoomName, Identity) {
+    let given = claims.map(|claims| claims.identity.as_str()).or(asked.identity.as_deref());
+    let identity = given.filter(|_| asked.protocol == Protocol::Whip).unwrap_or_default();
+    (RoomName::new(&asked.room), Identity::new(identity))
+}
+
 /// What the room is asked, once token and offer are good.
 pub(super) fn join_request(claims: Option<&Claims>, asked: &Asked, offer: String) -> Result<JoinRequest, Refusal> {
     let sections = outline(&offer)?;

@@ -225,6 +225,8 @@ async fn open<P: Port>(shared: &Shared<P>, asked: Asked, request: Request) -> Re
     let claims = shared.claims(request.headers())?;
     admission::authorize(claims.as_ref(), &asked)?;
     trace.authorised();
+    let (room, identity) = admission::who(claims.as_ref(), &asked);
+    place::admit(&shared.port, &room, &identity)?;
     if !shared.auto_create {
         // There is no other way to create a room yet.
         return Err(Refusal::NoRoom);

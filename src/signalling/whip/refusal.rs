@@ -9,9 +9,6 @@ use crate::negotiation::OfferError;
 use crate::signalling::place::Denial;
 use crate::signalling::token::TokenError;
 
-/// Seconds after which to try again: sessions come and go, a restart takes as long.
-const RETRY_AFTER_SECONDS: &str = "5";
-
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(transparent)]
@@ -85,8 +82,10 @@ impl IntoResponse for Refusal {
         if let Some(challenge) = challenge {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        if let Self::Denied(denial) = self
+            && let Some(seconds) = denial.retry_after()
+        {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }

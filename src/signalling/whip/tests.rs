@@ -63,9 +63,9 @@ fn impatient() -> Bounds {
 fn house_of(welcome: Welcome, flags: &[&str], bounds: Bounds) -> House {
     let (guests_in, guests) = mpsc::unbounded_channel();
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
-    let rooms = FakeRooms { welcome, guests: guests_in };
+    let rooms = FakeRooms { welcome, guests: guests_in, shed: Arc::default() };
     let answering = bounded_router(&configured(flags), rooms, counters.clone(), JoinTracer::default(), bounds);
-    let router = crate::api::router(Router::new(), answering, crate::api::probes(), |_| None);
+    let router = crate::api::router(Router::new(), answering, Router::new(), |_| None);
     House { router, guests, counters }
 }
 

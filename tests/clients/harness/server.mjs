@@ -43,7 +43,8 @@ export class Server {
     if (shards) all.push('--shards', String(shards));
     this.child = spawn(serverBinary(), [...all, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { RUST_LOG: 'info', RUST_BACKTRACE: '1', ...process.env, ...env },
+      // What else the machine does is not to turn clients away; flags win over variables.
+      env: { RUST_LOG: 'info', RUST_BACKTRACE: '1', SFUMATO_LIMIT_SHARD_BUSY: '0', SFUMATO_LIMIT_MEMORY: '0', ...process.env, ...env },
     });
     this.child.on('error', (error) => this.#log.push(`could not start: ${error.message}`));
     if (this.child.pid) this.#release = guard(this.child.pid);
@@ -115,18 +116,21 @@ export class Server {
     return `--- the server's log (last ${shown.length} lines) ---\n${shown.join('\n')}\n--- end of the server's log ---`;
   }
 
-  /** Ends the server and throws when it panicked, had died already, or did not stop when asked. */
-  async stop() {
+  /**
+   * Ends the server and throws when it panicked, had died already, or did not stop when asked.
+   * @param {number} [ms]  for a server that drains
+   */
+  async stop(ms = STOP_MS) {
     if (!this.child) return;
     const diedEarly = !this.alive;
-    const result = diedEarly ? await exited(this.child) : await end(this.child, STOP_MS);
+    const result = diedEarly ? await exited(this.child) : await end(this.child, ms);
     this.#release();
     this.#keep('\n');
     const panicked = this.#log.some((line) => /panicked at/.test(line));
     const faults = [
       panicked && 'the server panicked',
       diedEarly && `the server had ended by itself (code ${result.code}, signal ${result.signal})`,
-      result.forced && `the server did not stop within ${STOP_MS} ms of SIGTERM`,
+      result.forced && `the server did not stop within ${ms} ms of SIGTERM`,
       !diedEarly && !result.forced && result.code !== 0 && `the server exited with ${result.code ?? result.signal}`,
     ].filter(Boolean);
     if (faults.length) throw new Error(`${faults.join('; ')}\n${this.log()}`);

@@ -42,7 +42,14 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={"RUST_LOG": "info", "RUST_BACKTRACE": "1", **os.environ},
+            # What else the machine does is not to turn clients away.
+            env={
+                "RUST_LOG": "info",
+                "RUST_BACKTRACE": "1",
+                "SFUMATO_LIMIT_SHARD_BUSY": "0",
+                "SFUMATO_LIMIT_MEMORY": "0",
+                **os.environ,
+            },
         )
         self._reaper = subprocess.Popen(
             ["/bin/sh", str(REAPER), str(self._child.pid)],

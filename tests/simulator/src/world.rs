@@ -167,6 +167,7 @@ impl World {
             counters: Arc::clone(&counters),
             directory: Arc::new(Directory::new(vec![Arc::clone(&counters)])),
             room_spread: None,
+            record_headers: false,
         });
         World {
             base,

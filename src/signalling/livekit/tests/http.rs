@@ -1,5 +1,7 @@
 //! Who may open a signalling connection, and what the others are told.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -7,6 +9,7 @@ use serde_json::json;
 use tower::ServiceExt;
 
 use super::*;
+use crate::lifecycle::Shed;
 use crate::limits;
 
 async fn ask(router: &Router, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, String) {
@@ -89,6 +92,22 @@ async fn the_protocol_of_two_connections_is_refused_without_a_loop() {
     assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(body.contains("single peer connection"));
     assert_eq!(headers["access-control-allow-origin"], "*");
+}
+
+#[tokio::test]
+async fn a_browser_learns_why_its_websocket_was_refused_and_a_bad_token_is_the_worse_fault() {
+    let house = house(Welcome::Shed(Shed::Busy), &[]);
+    let path = format!("/rtc/v1/validate?access_token={}", good_token());
+    let (status, headers, body) = ask(&house.router, &path, &[]).await;
+    assert_eq!((status, body), (StatusCode::SERVICE_UNAVAILABLE, Shed::Busy.to_string()));
+    assert!(headers.contains_key("retry-after"));
+    assert_eq!(house.shed.load(SeqCst), 0, "the refusal of the WebSocket is the one that counts");
+    for path in ["/rtc/v1?access_token=x", "/rtc/v1/validate?access_token=x"] {
+        let (status, headers, _) = ask(&house.router, path, &[]).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "to try again is in vain");
+        assert!(!headers.contains_key("retry-after"));
+    }
+    assert_eq!(house.shed.load(SeqCst), 0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod http;
 mod websocket;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
 use livekit_protocol as proto;
@@ -29,6 +30,8 @@ struct House {
     router: Router,
     guests: mpsc::UnboundedReceiver<Guest>,
     counters: Arc<Counters>,
+    /// Who was turned away before the room was asked.
+    shed: Arc<AtomicUsize>,
 }
 
 fn configured(flags: &[&str]) -> Config {
@@ -40,10 +43,11 @@ fn configured(flags: &[&str]) -> Config {
 fn house(welcome: Welcome, flags: &[&str]) -> House {
     let (guests_in, guests) = mpsc::unbounded_channel();
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
-    let rooms = FakeRooms { welcome, guests: guests_in };
+    let shed = Arc::default();
+    let rooms = FakeRooms { welcome, guests: guests_in, shed: Arc::clone(&shed) };
     let signalling = router(&configured(flags), rooms, counters.clone(), JoinTracer::default());
-    let router = crate::api::router(signalling, Router::new(), crate::api::probes(), |_| None);
-    House { router, guests, counters }
+    let router = crate::api::router(signalling, Router::new(), Router::new(), |_| None);
+    House { router, guests, counters, shed }
 }
 
 fn good_token() -> String {

@@ -1,6 +1,7 @@
 //! Clients on real WebSockets: joining, talking, misbehaving, leaving, and the server's end.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -13,6 +14,7 @@ use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::*;
+use crate::lifecycle::Shed;
 use crate::limits;
 use crate::room::model::{LeaveReason, TrackId};
 
@@ -145,6 +147,23 @@ async fn refusals_of_the_room_come_before_the_upgrade() {
         let (status, body) = serve(&house).await.status_of_refusal().await;
         assert_eq!(status, 503);
         assert!(body.contains(reason), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_turned_away_hears_when_to_try_again_before_anything_is_read_but_the_token() {
+    for (reason, seconds) in [(Shed::Draining, 1..=5), (Shed::Busy, 10..=30), (Shed::Memory, 10..=30)] {
+        let house = house(Welcome::Shed(reason), &[]);
+        let served = serve(&house).await;
+        let Err(tungstenite::Error::Http(response)) = served.connect("not.base64").await else {
+            panic!("let in");
+        };
+        assert_eq!(response.status().as_u16(), 503);
+        let body = String::from_utf8(response.body().clone().unwrap_or_default()).unwrap();
+        assert_eq!(body, reason.to_string());
+        let after: u32 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!(seconds.contains(&after), "{after} s");
+        assert_eq!(house.shed.load(SeqCst), 1);
     }
 }
 

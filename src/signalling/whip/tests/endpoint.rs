@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use futures_util::stream;
 
 use super::*;
+use crate::lifecycle::Shed;
 use crate::limits;
 use crate::negotiation::MediaKind;
 use crate::room::command::Follow;
@@ -185,10 +186,24 @@ async fn who_finds_no_place_is_told_when_to_try_again() {
     ] {
         let refused = ask(&house_of(welcome, &[], impatient()), "POST", "/whip/den", &headers, published()).await;
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(refused.header("retry-after"), "5");
+        assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| (1..=30).contains(&seconds)));
     }
     let closed = house(&["--room-auto-create=false"]);
     assert_eq!(ask(&closed, "POST", "/whip/den", &headers, published()).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn who_is_turned_away_is_so_before_the_offer_is_read() {
+    for (reason, seconds) in [(Shed::Draining, 1..=5), (Shed::Busy, 10..=30)] {
+        for path in ["/whip/den", "/whep/den"] {
+            let house = house_of(Welcome::Shed(reason), &["--dev"], Bounds::default());
+            let stalled = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+            let refused = ask(&house, "POST", path, &[SDP], stalled).await;
+            assert_eq!((refused.status, refused.body.trim()), (StatusCode::SERVICE_UNAVAILABLE, &*reason.to_string()));
+            let after: u32 = refused.header("retry-after").parse().unwrap();
+            assert!(seconds.contains(&after), "{after} s");
+        }
+    }
 }
 
 #[tokio::test]
@@ -197,7 +212,7 @@ async fn sessions_are_bounded_and_an_ended_one_makes_room() {
     let (created, guest) = open(&mut house, "/whip/den", &[], &published()).await;
     let refused = ask(&house, "POST", "/whep/den", &[SDP], watched()).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.header("retry-after"), "5");
+    assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| (5..=10).contains(&seconds)));
     drop(guest);
     session::gone(&house, created.header("location")).await;
     assert_eq!(open(&mut house, "/whep/den", &[], &watched()).await.0.status, StatusCode::CREATED);
