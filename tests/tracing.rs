@@ -122,7 +122,7 @@ async fn a_join_is_one_trace_from_the_request_to_the_first_picture() {
         let (mut server, collected) = traced(shards).await;
         let publisher = Peer::join(&server, "tracing-room", "publisher-name", Role::Publisher).await;
         let of_publisher = collected.trace("sfumato.participant.id", &publisher.sid().await).await;
-        assert_eq!(below(&of_publisher, "join"), ["signalling", "ice", "dtls"], "it announces tracks once it is in");
+        assert_eq!(below(&of_publisher, "join"), ["signalling", "ice", "dtls", "first media received"]);
 
         let subscriber = Peer::join(&server, "tracing-room", "subscriber-name", Role::Subscriber).await;
         subscriber.track(true).await.more(1).await;
@@ -189,7 +189,7 @@ async fn a_collector_that_hangs_slows_no_join_and_is_told_of_once() {
     .await;
     let mut took = Vec::new();
     for index in 0..JOINS {
-        let token = server.token("hanging", &format!("next {index}"));
+        let token = server.token("hanging", &format!("next-{index}"));
         let begun = Instant::now();
         let signal = Signal::connect(server.address(), &token, &join_request(None)).await;
         signal.join().await;
