@@ -9,6 +9,7 @@
 #   make test-clients   only the whole server against real clients (tests/clients/README.md: one suite by itself)
 #   make test-decoders  only real decoders over layer switches (tests/decoders)
 #   make test-chart     only the Helm chart, alerts, dashboard, image and docs (tests/chart)
+#   make test-operations only a live server's metrics, with a real Prometheus (tests/operations)
 #   make bench          what each step of a packet costs (criterion; BENCH=srtp for one of benches/)
 #   make lint           cargo fmt --check and clippy, warnings are errors
 #   make load           what a forwarded packet costs: a short set of load tests against servers they start (load-tests/README.md)
@@ -18,7 +19,7 @@
 #   make help           this text
 
 .DEFAULT_GOAL := help
-.PHONY: run build page test test-unit test-clients test-decoders test-chart bench lint load sim clean help
+.PHONY: run build page test test-unit test-clients test-decoders test-chart test-operations bench lint load sim clean help
 
 run: build
 	@exec target/release/sfumato --dev $(ARGS)
@@ -47,6 +48,10 @@ test-decoders:
 test-chart:
 	@scripts/setup-system build
 	@scripts/test chart
+
+test-operations:
+	@scripts/setup-system build
+	@scripts/test operations
 
 bench:
 	@scripts/setup-system build

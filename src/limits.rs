@@ -145,11 +145,12 @@ pub const ADDRESS_CONNECTIONS: u32 = 2048;
 pub const ADDRESS_CONNECTIONS_IDLE_FACTOR: u32 = 2;
 /// Proxies between a client and the server that are looked through; a header that names more is malformed.
 pub const FORWARDED_HOPS: usize = 16;
-/// TLS handshakes that have state at a time, some 50 KiB each; others wait. Two cores do some thousand a second.
+/// TLS handshakes that have state at a time; others wait. The library takes no handshake message above 64 KiB, so they hold
+/// some 64 MiB at most.
 pub const TLS_HANDSHAKES: usize = 1024;
 /// Time for a TLS handshake, waiting for a place included: three round trips of a bad mobile link.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A file with certificates or a key, bytes: a chain takes 10 KiB.
+/// A file with certificates or a key, bytes: a chain takes some KiB.
 pub const TLS_FILE_BYTES: u64 = 256 * 1024;
 /// TCP connections to the operations server: Prometheus, probes and people, some of each.
 pub const OPERATIONS_CONNECTIONS: u32 = 64;
@@ -188,7 +189,7 @@ pub const RECORDINGS_KEPT: usize = 256;
 pub const RECORDINGS_KEPT_BYTES: usize = 32 << 20;
 /// Rooms in one answer, and how far into the list answers reach: a shard copies as many for each.
 pub const DEBUG_ROOMS: usize = 100;
-pub const DEBUG_ROOMS_REACH: usize = 10_000;
+pub const DEBUG_ROOMS_REACH: usize = 2_000;
 /// Participants in one answer.
 pub const DEBUG_PARTICIPANTS: usize = 50;
 /// Subscriptions that one shard tells of in one answer: its loop stands still for about a microsecond each.

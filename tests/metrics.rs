@@ -11,6 +11,7 @@ mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use server::Server;
@@ -133,10 +134,28 @@ fn assert_histogram(name: &str, family: &Family) {
     }
 }
 
+/// With TLS, which has metrics of its own.
 fn scrape(flags: &[&str]) -> (BTreeMap<String, Family>, Server) {
-    let all: Vec<&str> = ["--shards", "1"].iter().chain(flags).copied().collect();
+    let [certificate, key] = certificate_files();
+    let all: Vec<&str> =
+        ["--shards", "1", "--tls-cert", &certificate, "--tls-key", &key].iter().chain(flags).copied().collect();
     let server = Server::start_with(&all);
-    (parse(&server.metrics()), server)
+    let families = parse(&server.metrics());
+    [certificate, key].iter().for_each(|path| std::fs::remove_file(path).expect("it was written"));
+    (families, server)
+}
+
+/// A certificate of its own authority and its key.
+fn certificate_files() -> [String; 2] {
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let stem = format!("sfumato-metrics-{}-{}", std::process::id(), FILES.fetch_add(1, Ordering::Relaxed));
+    let parts = [("certificate", made.cert.pem()), ("key", made.signing_key.serialize_pem())];
+    parts.map(|(part, pem)| {
+        let path = std::env::temp_dir().join(format!("{stem}.{part}.pem"));
+        std::fs::write(&path, pem).expect("a folder for temporary files");
+        path.display().to_string()
+    })
 }
 
 #[test]
@@ -149,7 +168,8 @@ fn every_metric_follows_the_conventions() {
         assert_histogram(name, family);
     }
     let process = ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"];
-    for name in process.into_iter().chain(["sfumato_udp_receive_drops_total"]) {
+    let told = ["sfumato_udp_receive_drops_total", "sfumato_tls_certificate_expiry_timestamp_seconds"];
+    for name in process.into_iter().chain(told) {
         assert!(families.contains_key(name), "{name} cannot be read here");
     }
     server.assert_alive();

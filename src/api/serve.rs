@@ -320,7 +320,17 @@ mod tests {
 
     #[tokio::test]
     async fn connections_past_the_bound_wait_for_a_place() {
-        let bounds = Bounds { connections: 2, ..Bounds::default() };
+        assert_places(Bounds { connections: 2, ..Bounds::default() }).await;
+    }
+
+    #[tokio::test]
+    async fn operators_have_a_few_places_of_their_own() {
+        assert_places(Bounds::operations()).await;
+    }
+
+    /// That many connections are served, and the next when one of them ends.
+    async fn assert_places(bounds: Bounds) {
+        let places = bounds.connections;
         let (address, _) = start_within(bounds).await;
         let ask = |mut stream: TcpStream| async move {
             stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -329,13 +339,13 @@ mod tests {
             (stream, answered.is_ok())
         };
         let mut open = Vec::new();
-        for number in 1..=3 {
+        for number in 1..=places + 1 {
             let (stream, answered) = ask(TcpStream::connect(address).await.unwrap()).await;
-            assert_eq!(answered, number <= 2, "connection {number}");
+            assert_eq!(answered, number <= places, "connection {number}");
             open.push(stream);
         }
         let mut waiting = open.pop().unwrap();
-        open.pop();
+        drop(open.pop());
         let mut buffer = [0; 512];
         let answered = tokio::time::timeout(Duration::from_secs(5), waiting.read(&mut buffer)).await;
         assert!(answered.unwrap().unwrap() > 0);

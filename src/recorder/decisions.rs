@@ -122,7 +122,7 @@ impl Decisions {
 }
 
 impl Decision {
-    /// Takes another of the same kind in, where they are counted. False when they are not.
+    /// Takes another of the same kind in, where they are counted or the newest is enough. False where each is told.
     fn add(&mut self, other: Decision) -> bool {
         use Decision::*;
         match (self, other) {
@@ -140,6 +140,8 @@ impl Decision {
                 *too_soon = too_soon.saturating_add(t);
                 *over_budget = over_budget.saturating_add(o);
             }
+            // The newest is what holds.
+            (HeldBack { delay_ms }, HeldBack { delay_ms: newest }) => *delay_ms = newest,
             _ => return false,
         }
         true
@@ -176,7 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_count_stays_apart() {
+    fn of_delays_within_a_second_the_newest_is_told_and_what_is_no_count_stays_apart() {
+        let mut decisions = Decisions::default();
+        [300, 400]
+            .into_iter()
+            .for_each(|delay_ms| decisions.push(ms(0), Some(Ssrc(1)), Decision::HeldBack { delay_ms }));
+        assert_eq!(
+            decisions.iter().map(|entry| entry.decision).collect::<Vec<_>>(),
+            [Decision::HeldBack { delay_ms: 400 }]
+        );
         let mut decisions = Decisions::default();
         (0..3).for_each(|n| decisions.push(ms(n), Some(Ssrc(1)), Decision::LayerSwitched { encoding: 1 }));
         assert_eq!(decisions.iter().count(), 3);

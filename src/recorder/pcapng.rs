@@ -2,8 +2,9 @@
 //! with its original length, and what was decided as comments on the packet that followed.
 //!
 //! Packets are of LINKTYPE_WIRESHARK_UPPER_PDU (252): tags say that what follows is RTP or RTCP, so that nothing needs to be guessed,
-//! and between whom, by made-up addresses (RFC 5737), since Wireshark tells streams apart by them. What always holds: no address and
-//! no name of a user is written; every block is a multiple of 4 bytes long.
+//! and between whom, by made-up addresses (RFC 5737), since Wireshark tells streams apart by them. The padding bit is cleared (RFC 3550,
+//! section 5.1): the padding is cut off, and its length with it. What always holds: no address and no name of a user is written; every
+//! block is a multiple of 4 bytes long.
 
 use super::Recording;
 use super::decisions::Entry;
@@ -41,6 +42,8 @@ mod tag {
     pub const DESTINATION_PORT: u16 = 26;
 }
 const PORT_TYPE_UDP: u32 = 3;
+/// Of the first byte of an RTP header.
+const PADDING_BIT: u8 = 0x20;
 /// Who is who: of TEST-NET-1 (RFC 5737).
 const SERVER: ([u8; 4], u32) = ([192, 0, 2, 1], 7_882);
 const PARTICIPANT: ([u8; 4], u32) = ([192, 0, 2, 2], 50_000);
@@ -114,7 +117,7 @@ impl File {
         body.extend((captured as u32).to_le_bytes());
         body.extend((original as u32).to_le_bytes());
         body.extend(&tags);
-        body.extend(packet.header);
+        body.extend(without_padding_bit(packet));
         pad(&mut body);
         let direction = if packet.direction == Direction::Sent { OUTBOUND } else { INBOUND };
         put_option(&mut body, option::PACKET_FLAGS, &direction.to_le_bytes());
@@ -133,6 +136,13 @@ impl File {
         self.0.extend(body);
         self.0.extend(len);
     }
+}
+
+/// The header of an RTP packet whose padding is not there; what is kept of RTCP as it is.
+fn without_padding_bit<'a>(packet: &Packet<'a>) -> impl Iterator<Item = u8> + use<'a> {
+    let cleared = if packet.kind == Kind::Rtp { PADDING_BIT } else { 0 };
+    let (first, rest) = packet.header.split_at_checked(1).unwrap_or_default();
+    first.iter().map(move |flags| flags & !cleared).chain(rest.iter().copied())
 }
 
 /// A decision in one line of text.

@@ -26,7 +26,8 @@ pub struct Watch {
     observed: Option<Instant>,
     /// Packets the stream had then.
     packets: u64,
-    broken: Option<Broken>,
+    /// Apart: few are.
+    broken: Option<Box<Broken>>,
     freezes: u32,
     /// As far as it was counted.
     frozen: Duration,
@@ -77,7 +78,8 @@ impl Subscription {
         }
         quality.freezes.add(1);
         self.watch.freezes = self.watch.freezes.saturating_add(1);
-        self.watch.broken = Some(Broken { since: now, counted: now, packets: self.stream.packets() });
+        let broken = Broken { since: now, counted: now, packets: self.stream.packets() };
+        self.watch.broken = Some(Box::new(broken));
         true
     }
 

@@ -97,9 +97,9 @@ impl Denial {
     }
 }
 
-/// Asks whether the server takes somebody in, before a room is asked, and counts a refusal. The token was checked by then:
-/// that takes microseconds, and only a token that is good says who comes back and to which room. What follows is dear: to
-/// inflate the request and read an offer, then keys and a handshake.
+/// Asks whether the server takes somebody in, before a room is asked, and counts a refusal. The token was checked by then: that is
+/// a small part of what a join costs, only a token that is good says who comes back and to which room, and whoever has a bad one
+/// is told so instead of trying again. What follows is dear: to inflate the request and read an offer, then keys and a handshake.
 pub fn admit<P: Port>(port: &P, room: &RoomName, identity: &Identity) -> Result<(), Denial> {
     port.may_join(room, identity).inspect_err(|reason| port.count_shed(*reason))?;
     Ok(())

@@ -4,6 +4,8 @@
 //! ids (`RM_…`, `PA_…`) may be. Other crates' events show from `warn` on only, because theirs may name addresses;
 //! those of DTLS and SCTP from `error` on, because any peer's packets would write them.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogLevel, Logs};
@@ -11,7 +13,9 @@ use crate::config::{LogLevel, Logs};
 /// Installs the subscriber for the whole process. A second call changes nothing.
 pub fn init(logs: &Logs) {
     let filter = filter(std::env::var(EnvFilter::DEFAULT_ENV).ok().as_deref(), logs.level);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people: a file or a collector would keep their codes.
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr);
     let installed = match logs.json {
         true => builder.json().try_init(),
         false => builder.with_target(false).try_init(),

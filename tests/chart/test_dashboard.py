@@ -1,6 +1,14 @@
 """The dashboard is laid out so that somebody who does not know it finds what they ask, and so that Grafana can show it."""
 
+import json
+import re
+from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from queries import DASHBOARD, panels
 
@@ -8,6 +16,37 @@ ROWS = ["Is it healthy?", "Quality: what people see and hear", "Load", "Network"
 # Of Grafana's grid.
 COLUMNS = 24
 UNITS = {"short", "none", "percentunit", "s", "bytes", "bps", "pps", "reqps", "ops"}
+
+
+# Fields that Grafana reads and its types do not have: of a query's variable, and of annotations from Prometheus.
+UNTYPED = {"templating.list.definition", *(f"annotations.list.{field}" for field in ("step", "textFormat", "titleFormat"))}
+
+
+def unknown(given: Any, read: Any, path: str = "") -> Iterator[str]:
+    """Paths of what was given and is not among what was read."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        for key, value in given.items():
+            below = f"{path}.{key}".lstrip(".")
+            yield from unknown(value, read[key], below) if key in read else [below]
+    elif isinstance(given, list) and isinstance(read, list) and len(given) == len(read):
+        for one, other in zip(given, read, strict=True):
+            yield from unknown(one, other, path)
+    elif given != read:
+        yield path
+
+
+def read_by_grafana(board: dict[str, Any]) -> dict[str, Any]:
+    register_default_plugins()
+    return json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(board)))
+
+
+def test_grafana_knows_every_field() -> None:
+    assert set(unknown(DASHBOARD, read_by_grafana(DASHBOARD))) == UNTYPED
+
+
+def test_grafana_would_not_know_a_wrong_field() -> None:
+    wrong = json.loads(re.sub('"legendFormat"', '"legend"', json.dumps(DASHBOARD), count=1))
+    assert set(unknown(wrong, read_by_grafana(wrong))) - UNTYPED
 
 
 def overlap(one: dict[str, int], other: dict[str, int]) -> bool:

@@ -15,11 +15,11 @@ from cases import SECRET
 from chart import CHART, ROOT
 from prometheus import Prometheus
 from running import metrics_address, running
-from server import Server, binary
+from scrape import load
+from server import Server
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.openssl]
 
-LOAD_SECONDS = 90
 QUERIES = dict([*queries.of_dashboard(), *queries.of_alerts()])
 SELECTED = sorted({each for text in QUERIES.values() for found in queries.selectors(text) for each in queries.alternatives(found)})
 # Empty when all is well: a restart that did not happen.
@@ -47,7 +47,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         stack.callback(prometheus.stop)
         # Rates need a sample from before anybody came.
         prometheus.wait_for("count(sfumato_participants) == 2", 10)
-        meet(server)
+        load(server, "fanout", "--viewers", "3", "--duration", "6", "--warmup", "1", "--video-rate", "50")
         yield Watched(prometheus, "".join(scraped(target) for target in targets))
 
 
@@ -63,16 +63,6 @@ def certificate(folder: Path) -> list[str]:
     files = ["-out", pair["--tls-cert"], "-keyout", pair["--tls-key"]]
     subprocess.run(["openssl", *how, *files], check=True, capture_output=True, timeout=30)
     return [f"{flag}={path}" for flag, path in pair.items()]
-
-
-def meet(server: Server) -> None:
-    """One with audio and video, and three who come to watch it for some seconds."""
-    load = binary().with_name("sfumato-load")
-    if not load.exists():
-        pytest.skip(f"no {load.name} beside the server: cargo build --release --package sfumato-load")
-    url = server.url.replace("ws", "http", 1)
-    shape = ["fanout", "--viewers", "3", "--runs", "1", "--duration", "6", "--warmup", "1", "--video-rate", "50"]
-    subprocess.run([load, *shape, "--url", url], check=True, timeout=LOAD_SECONDS, capture_output=True)
 
 
 @pytest.mark.parametrize("selector", SELECTED)

@@ -82,6 +82,31 @@ fn a_header_of_too_many_hops_is_ignored() {
     assert_eq!(resolve(&proxies(), peer, &headers(&[("x-forwarded-for", &long)])), (peer, Some(Ignored::TooLong)));
 }
 
+#[test]
+fn nothing_a_client_writes_in_front_changes_whom_its_proxy_names() {
+    use rand::{Rng, SeedableRng};
+    const PIECES: [&str; 18] = [
+        "for=", "\"", "\\", ",", ";", "=", " ", "[", "]", "10.0.0.2", "1.1.1.1", "::1", ":", "_x", "unknown", "by=",
+        "\\\"", "é",
+    ];
+    let mut random = rand::rngs::StdRng::seed_from_u64(7239);
+    let peer: IpAddr = "10.0.0.1".parse().unwrap();
+    let client: IpAddr = "203.0.113.9".parse().unwrap();
+    let (proxies, mut named) = (proxies(), 0);
+    for _ in 0..20_000 {
+        let count = random.random_range(0..12);
+        let spoofed: String = (0..count).map(|_| PIECES[random.random_range(0..PIECES.len())]).collect();
+        for (name, told) in [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9;proto=https")] {
+            let mut headers = HeaderMap::new();
+            headers.append(name, axum::http::HeaderValue::from_bytes(format!("{spoofed}, {told}").as_bytes()).unwrap());
+            let (resolved, _) = resolve(&proxies, peer, &headers);
+            assert!(resolved == client || resolved == peer, "{name}: {spoofed:?} made it {resolved}");
+            named += u32::from(resolved == client);
+        }
+    }
+    assert!(named > 10_000, "only {named} were understood");
+}
+
 /// Answers whom the request is for once `release` is told; at most two at a time of one address.
 fn router(release: Arc<tokio::sync::Notify>) -> (Router, Arc<ClientAddresses>) {
     let settings = clients(&["--trusted-proxies", PROXIES, "--connections-per-address", "2"]);

@@ -57,7 +57,7 @@ fn describe_packet(recording: &Recording, packet: &Packet<'_>) -> Value {
 
 fn rtp(time_us: i64, direction: &str, packet: &Packet<'_>) -> Value {
     let fixed = packet.header.first_chunk::<12>().copied().unwrap_or_default();
-    let [_, type_byte, s0, s1, ..] = fixed;
+    let [flags, type_byte, s0, s1, ..] = fixed;
     json!({
         "time_us": time_us,
         "direction": direction,
@@ -68,6 +68,7 @@ fn rtp(time_us: i64, direction: &str, packet: &Packet<'_>) -> Value {
         "timestamp": fixed.get(4..8).and_then(word),
         "payload_type": type_byte & 0x7f,
         "marker": type_byte & 0x80 != 0,
+        "padding": flags & 0x20 != 0,
         "header_size": packet.header.len(),
     })
 }

@@ -284,7 +284,7 @@ async fn a_recording_is_begun_and_ended_and_had_as_json_and_as_pcapng() {
     let packets = &recording["headers"]["packets"];
     let rtp = json!({
         "time_us": 1_000_000, "direction": "sent", "kind": "rtp", "size": 1_000, "ssrc": 5, "sequence_number": 7,
-        "timestamp": 9, "payload_type": 96, "marker": true, "header_size": 12,
+        "timestamp": 9, "payload_type": 96, "marker": true, "padding": false, "header_size": 12,
     });
     assert_eq!(packets[0], rtp);
     assert_eq!((&packets[1]["types"], &packets[1]["ssrc"]), (&json!(["RR", "PSFB"]), &json!(3)));

@@ -13,7 +13,7 @@ const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 /// How long clocks are compared for, and by how much they may part meanwhile.
 const COMPARED: Duration = Duration::from_millis(100);
 const APART: Duration = Duration::from_millis(20);
-/// Sources that are read without leaving the program or that take a few dozen nanoseconds.
+/// Sources that are read without a system call, or as the hypervisor has it best.
 const FAST_SOURCES: [&str; 6] = ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen", "stp"];
 const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 /// What shows that a daemon keeps the time, and whether it also says that it has it.

@@ -1,14 +1,11 @@
-//! What the control groups of this process (cgroups(7), version 2 or 1) let it have.
+//! How much processor time the control groups of this process (cgroups(7), version 2 or 1) let it have.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Above this a memory limit of version 1 means none: the kernel writes the largest number of whole pages.
-const UNLIMITED: u64 = 1 << 60;
-
 /// Processor time, in processors; the least of the groups it is in. `None` without a limit.
 pub(super) fn cpu_quota(root: &Path) -> Option<f64> {
-    let limits = folders(root, "cpu").into_iter().filter_map(|folder| {
+    let limits = folders(root).into_iter().filter_map(|folder| {
         let both = fs::read_to_string(folder.join("cpu.max")).or_else(|_| {
             let read = |name| fs::read_to_string(folder.join(name));
             Ok::<_, std::io::Error>(format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?))
@@ -16,15 +13,6 @@ pub(super) fn cpu_quota(root: &Path) -> Option<f64> {
         quota(&both.ok()?)
     });
     limits.min_by(f64::total_cmp)
-}
-
-/// Memory, bytes; the least of the groups it is in. `None` without a limit.
-pub(super) fn memory_limit(root: &Path) -> Option<u64> {
-    let limits = folders(root, "memory").into_iter().filter_map(|folder| {
-        let read = |name| fs::read_to_string(folder.join(name)).ok();
-        read("memory.max").or_else(|| read("memory.limit_in_bytes"))?.trim().parse().ok()
-    });
-    limits.filter(|limit| *limit < UNLIMITED).min()
 }
 
 /// Quota and period in microseconds; `max` and -1 stand for no limit.
@@ -36,7 +24,7 @@ fn quota(text: &str) -> Option<f64> {
 
 /// The folders of the groups this process is in, and of those around them. In a container the paths are those of the host, and
 /// only the outermost folder is there.
-fn folders(root: &Path, controller: &str) -> Vec<PathBuf> {
+fn folders(root: &Path) -> Vec<PathBuf> {
     let own = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mounted = root.join("sys/fs/cgroup");
     let mut folders = Vec::new();
@@ -46,7 +34,7 @@ fn folders(root: &Path, controller: &str) -> Vec<PathBuf> {
         let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
         let base = match controllers {
             "" => mounted.clone(),
-            named if named.split(',').any(|name| name == controller) => mounted.join(controller),
+            named if named.split(',').any(|name| name == "cpu") => mounted.join("cpu"),
             _ => continue,
         };
         folders.extend(Path::new(path.trim_start_matches('/')).ancestors().map(|part| base.join(part)));
@@ -76,32 +64,28 @@ mod tests {
             ("sys/fs/cgroup/pods/cpu.max", "400000 100000\n"),
             ("sys/fs/cgroup/pods/pod1/cpu.max", "150000 100000\n"),
             ("sys/fs/cgroup/pods/pod1/app/cpu.max", "max 100000\n"),
-            ("sys/fs/cgroup/pods/pod1/memory.max", "1073741824\n"),
-            ("sys/fs/cgroup/pods/pod1/app/memory.max", "max\n"),
         ]);
-        assert_eq!((cpu_quota(&root.0), memory_limit(&root.0)), (Some(1.5), Some(1 << 30)));
+        assert_eq!(cpu_quota(&root.0), Some(1.5));
     }
 
     #[test]
     fn version_1_in_a_container_has_what_is_mounted() {
         let root = system(&[
-            ("proc/self/cgroup", "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n0::/\n"),
+            ("proc/self/cgroup", "5:cpu,cpuacct:/docker/abc\n0::/\n"),
             ("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000\n"),
             ("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
-            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n"),
         ]);
-        assert_eq!((cpu_quota(&root.0), memory_limit(&root.0)), (Some(0.5), Some(512 << 20)));
+        assert_eq!(cpu_quota(&root.0), Some(0.5));
     }
 
     #[test]
-    fn without_limits_there_are_none() {
+    fn without_a_quota_there_is_none() {
         let root = system(&[
-            ("proc/self/cgroup", "5:cpu:/\n4:memory:/\n"),
+            ("proc/self/cgroup", "5:cpu:/\n"),
             ("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"),
             ("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
-            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
         ]);
-        assert_eq!((cpu_quota(&root.0), memory_limit(&root.0)), (None, None));
-        assert_eq!((cpu_quota(&system(&[]).0), memory_limit(&system(&[]).0)), (None, None));
+        assert_eq!(cpu_quota(&root.0), None);
+        assert_eq!(cpu_quota(&system(&[]).0), None);
     }
 }

@@ -73,6 +73,6 @@ fn examine(config: &Config, warnings: &[String]) -> Report {
     findings.push(keys::judge(config));
     findings.push(descriptors::judge(descriptors::find(), config.media.shards.get()));
     findings.push(processors::judge(&processors::find(config)));
-    findings.push(memory::judge(&memory::find()));
+    findings.push(memory::judge(&memory::find(config)));
     Report { findings }
 }

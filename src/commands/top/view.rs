@@ -40,7 +40,7 @@ pub(super) fn rooms(list: &Value, order: Order, size: Size) -> String {
     }
     let total = number(list, "total");
     let participants: u64 = rooms.iter().map(|room| number(room, "participants")).sum();
-    let mut lines = vec![format!("{total} rooms, {participants} participants in the {} shown", rooms.len())];
+    let mut lines = vec![format!("rooms: {total}; participants of the {} shown: {participants}", rooms.len())];
     lines.extend(unanswered(list));
     lines.push(format!("{:>6} {:>6} {:>7} {:>7} {:>7}  ROOM", "PEOPLE", "TRACKS", "IN", "OUT", "SHARDS"));
     lines.extend(rooms.into_iter().map(room_line));
@@ -115,7 +115,7 @@ fn published_line(source: &Value) -> String {
         format!("{rid}{} loss {}", rate(encoding.get("bitrate_bps")), percent(encoding.get("loss_ratio")))
     });
     let encodings = encodings.collect::<Vec<_>>().join(", ");
-    format!("  < {:<14} {:<10} {encodings}", text(source, "track"), text(source, "mime_type"))
+    format!("  < {:<15} {:<10} {encodings}", text(source, "track"), text(source, "mime_type"))
 }
 
 fn subscription_line(subscription: &Value) -> String {
@@ -126,7 +126,7 @@ fn subscription_line(subscription: &Value) -> String {
     let held = held.map_or_else(String::new, |ms| format!(", held back {ms}ms"));
     let frozen = if subscription.get("frozen_now") == Some(&Value::Bool(true)) { ", FROZEN" } else { "" };
     format!(
-        "  > {:<14} {:<10} {} loss {}, wants {}, gets {layer}{held}{frozen}",
+        "  > {:<15} {:<10} {} loss {}, wants {}, gets {layer}{held}{frozen}",
         text(subscription, "track"),
         text(subscription, "kind"),
         rate(subscription.get("bitrate_bps")),
@@ -243,7 +243,7 @@ mod tests {
     fn rooms_are_shown_in_the_order_asked_and_names_control_nothing() {
         let text = rooms(&list(), Order::Participants, WIDE);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "7 rooms, 11 participants in the 2 shown");
+        assert_eq!(lines[0], "rooms: 7; participants of the 2 shown: 11");
         assert_eq!(lines[2], "     9      1    2.5M      1k     0,1  large");
         assert_eq!(lines[3], "     2      1    2.5M   90.0M     0,1  loud·[2J");
         let text = rooms(&list(), Order::Bitrate, WIDE);
@@ -258,8 +258,8 @@ mod tests {
             "den: 2 participants, in 1.2M, out -",
             "shards that do not answer: 1",
             "anna                 active       0    1.2M      1k   5.0%   0.0%   42ms     3    1    1  ▁▄█",
-            "  < TR_cam         video/VP8  q 150k loss 1.2%",
-            "  > TR_b           video      1k loss 10.0%, wants 640x360, gets encoding 1 S1, held back 340ms, FROZEN",
+            "  < TR_cam          video/VP8  q 150k loss 1.2%",
+            "  > TR_b            video      1k loss 10.0%, wants 640x360, gets encoding 1 S1, held back 340ms, FROZEN",
             "    its shard does not answer",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected:?} is not in\n{text}");

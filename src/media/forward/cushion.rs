@@ -30,16 +30,18 @@ const CONVERSATION: Duration = Duration::from_millis(400);
 const LOSSY: f32 = 0.005;
 /// Loss must have been below for so long before they are no longer.
 const CALM: Duration = Duration::from_secs(30);
-/// Weight of a new report in the mean.
-const SMOOTHING: f32 = 0.25;
+/// Over which the mean is taken: browsers report several times a second, of a few packets each.
+const SMOOTHING: Duration = Duration::from_secs(3);
+const FIRST: Duration = Duration::from_secs(1);
 /// Unit of the extension, and its greatest value, which sets no bound.
 const UNIT: Duration = Duration::from_millis(10);
 const UNBOUNDED: u32 = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Cushion {
-    /// Mean loss, 0 to 1.
+    /// Mean loss, 0 to 1, as of the last report.
     loss: f32,
+    reported: Option<Instant>,
     lossy_at: Option<Instant>,
     delay: Duration,
     /// The extension's value; `None` while nobody was ever asked.
@@ -49,7 +51,11 @@ pub(super) struct Cushion {
 impl Cushion {
     /// The subscriber reported a share of packets as lost, in 1/256.
     pub fn reported(&mut self, now: Instant, viewer: Viewer, fraction_lost: u8, round_trip_time: Duration) {
-        self.loss += (f32::from(fraction_lost) / 256.0 - self.loss) * SMOOTHING;
+        // The first stands for as long as most do.
+        let since = self.reported.map_or(FIRST, |before| now.saturating_duration_since(before));
+        self.reported = Some(now);
+        let weight = 1.0 - (-since.div_duration_f32(SMOOTHING)).exp();
+        self.loss += (f32::from(fraction_lost) / 256.0 - self.loss) * weight;
         if self.loss >= LOSSY {
             self.lossy_at = Some(now);
             // A longer one at once, a shorter one when all is over: each change is seen. Who begins to speak is no longer kept behind.
@@ -151,6 +157,17 @@ mod tests {
         assert_eq!(delays(Viewer::Speaks, ROUND_TRIP), [220, 340, 350, 350, 350].map(Some));
         let far = Duration::from_secs(1);
         assert_eq!(delays(Viewer::Speaks, far), [0; 5].map(Some));
+    }
+
+    #[test]
+    fn many_short_reports_hold_back_no_longer_than_few_long_ones() {
+        let (start, mut cushion) = (Instant::now(), Cushion::default());
+        // A tenth is lost: all of it in one of four reports a second, by turns.
+        for n in 0..120u32 {
+            let lost = if n % 4 == 0 { 104 } else { 0 };
+            cushion.reported(start + n * SECOND / 4, Viewer::Watches, lost, ROUND_TRIP);
+        }
+        assert!((580..=700).contains(&least_ms(&cushion).unwrap()), "{:?}", least_ms(&cushion));
     }
 
     #[test]

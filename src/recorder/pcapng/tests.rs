@@ -23,7 +23,9 @@ fn recording() -> Recording {
     recorder.packet(start + ms(10), Direction::Received, Kind::Rtp, header.finish(), 1_200);
     recorder.decided(start + ms(15), Some(Ssrc(0x1234)), Decision::LayerSwitched { encoding: 2 });
     let mut header = HeaderWriter::new(false, PayloadType(97), 65_535, 7, Ssrc(0x1234));
-    recorder.packet(start + ms(20), Direction::Sent, Kind::Rtp, header.finish(), 1_217);
+    let mut padded = header.finish().to_vec();
+    padded[0] |= 0x20;
+    recorder.packet(start + ms(20), Direction::Sent, Kind::Rtp, &padded, 1_217);
     let mut compound = Vec::new();
     let mut writer = Writer { out: &mut compound };
     writer.receiver_report(Ssrc(9), &[]);
@@ -80,6 +82,9 @@ fn a_file_is_a_section_an_interface_and_packets_with_their_times_lengths_and_dir
         let comments: Vec<_> = options.iter().filter(|(code, _)| *code == 1).collect();
         seen.push((micros - BEGAN_UNIX_MS as u64 * 1_000, original - captured, flags, comments.len()));
     }
+    let second = &blocks[3].1[20..];
+    let rtp = second.windows(4).position(|bytes| bytes == [0x80, 97, 255, 255]);
+    assert!(rtp.is_some(), "without the padding bit");
     // The first header has 12 bytes and an extension block of 8, the second 12.
     assert_eq!(seen, [(10_000, 1_180, 1, 0), (20_000, 1_205, 2, 1), (30_000, 0, 2, 0)]);
 }
@@ -114,8 +119,19 @@ fn tshark(file: &[u8], fields: &[&str]) -> Option<Vec<Vec<String>>> {
 
 #[test]
 fn tshark_reads_rtp_and_rtcp_of_it_where_it_is_installed() {
-    let fields = ["rtp.ssrc", "rtp.seq", "rtp.timestamp", "rtp.marker", "rtp.p_type", "rtcp.psfb.fmt", "ip.src"];
+    let fields = [
+        "_ws.malformed",
+        "rtp.ssrc",
+        "rtp.seq",
+        "rtp.timestamp",
+        "rtp.marker",
+        "rtp.p_type",
+        "rtcp.psfb.fmt",
+        "ip.src",
+    ];
     let Some(lines) = tshark(&write(&recording()), &fields) else { return };
+    assert!(lines.iter().all(|line| line[0].is_empty()), "malformed: {lines:?}");
+    let lines: Vec<_> = lines.into_iter().map(|line| line[1..].to_vec()).collect();
     let marker = |text: &str| matches!(text, "1" | "True");
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[0][..3], ["0xdeadbeef", "4711", "90000"].map(str::to_owned));

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 pub use super::flight::Recorded;
 use super::leg::RoomKey;
 use super::{RoomOnShard, Shard};
+use crate::limits;
 use crate::recorder::Recording;
 use crate::room::model::{Identity, RoomName};
 use crate::room::participant::ParticipantKey;
@@ -52,7 +53,7 @@ impl Shard {
             Question::Traffic { rooms, answer } => reply(answer, || self.traffic(&rooms)),
             Question::Room { name, from, answer } => reply(answer, || self.room_snapshot(&name, from)),
             Question::Participants { room, participants, answer } => {
-                reply(answer, || self.peer_snapshots(now, room, &participants));
+                reply(answer, || self.peer_snapshots(now, room, &participants, limits::DEBUG_SUBSCRIPTIONS));
             }
             Question::Record { room, identity, time, answer } => {
                 reply(answer, || self.record(now, &room, &identity, time));

@@ -121,14 +121,16 @@ pub struct Chosen {
 }
 
 impl Shard {
-    pub(super) fn peer_snapshots(
+    /// Of these participants, with at most so many subscriptions in all.
+    pub(in crate::shard) fn peer_snapshots(
         &self,
         now: Instant,
         room: RoomKey,
         participants: &[ParticipantKey],
+        most: usize,
     ) -> Vec<PeerSnapshot> {
         let Some(entry) = self.by_key.get(&room).and_then(|place| self.rooms.get(*place)) else { return Vec::new() };
-        let mut left = limits::DEBUG_SUBSCRIPTIONS;
+        let mut left = most;
         let hosted = participants.iter().take(limits::DEBUG_PARTICIPANTS).filter_map(|participant| {
             let peer = self.peers.get(*entry.participants.get(participant)?)?;
             Some((*participant, peer))

@@ -227,9 +227,33 @@ fn no_more_are_recorded_at_once_than_memory_is_set_aside_for() {
         legs.ask(0, |answer| Question::Record { room: den(), identity, time, answer })
     };
     assert_eq!(anna(&mut legs), Some(Recorded::Full));
+    assert_eq!(legs.room().members.len(), limits::DEBUG_PARTICIPANTS, "a page");
+    let from = limits::DEBUG_PARTICIPANTS;
+    let rest = legs.ask(0, |answer| Question::Room { name: den(), from, answer }).unwrap();
+    assert_eq!(rest.members.len(), limits::RECORDED_PARTICIPANTS + 2 - from);
     let identity = Identity::new("guest 7");
     legs.ask(0, |answer| Question::Record { room: den(), identity, time: None, answer });
     assert_eq!(anna(&mut legs), Some(Recorded::For(Duration::from_secs(1))));
+}
+
+#[test]
+fn where_everybody_is_recorded_newcomers_are_from_their_joining_on() {
+    let mut legs = Legs::new(1);
+    legs.shards[0].record_headers = true;
+    legs.ask_to_join(request("anna", "sendonly", vec![camera()]));
+    assert_eq!(legs.peers_of_one()[0].recording_seconds, Some(limits::RECORDING_TIME.as_secs()));
+}
+
+#[test]
+fn subscriptions_that_do_not_fit_an_answer_are_counted() {
+    let (legs, ..) = Legs::with_anna_and_bert(1);
+    let room = *legs.shards[0].by_key.keys().next().unwrap();
+    let bert = legs.shards[0].by_seat[&BERT].1;
+    let told = |most| {
+        let peers = legs.shards[0].peer_snapshots(legs.now, room, &[bert], most);
+        (peers[0].subscriptions.len(), peers[0].subscriptions_omitted)
+    };
+    assert_eq!([told(0), told(1), told(9)], [(0, 1), (1, 0), (1, 0)]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub fn families(shards: &[Arc<ShardCounters>]) -> Vec<MetricFamily> {
         alone(
             shards,
             "sfumato_shard_loop_lag_seconds",
-            "By how much later than due a shard looked at its timers; the kernel's own timers are up to 1 ms late.",
+            "By how much later than due a shard looked at its timers; they have a grain of 1 ms, so up to 2 ms is none.",
             |c| c.quality.loop_lag.snapshot(),
         ),
         alone(
