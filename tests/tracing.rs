@@ -1,7 +1,7 @@
 //! Traces of joins against a collector that decodes what it is sent (OTLP over HTTP), with peers of an independent WebRTC stack; and a
 //! collector that takes everything and answers nothing.
 
-#![allow(clippy::panic, reason = "a test stops where it is wrong")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops where it is wrong")]
 
 mod support;
 
