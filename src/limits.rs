@@ -199,6 +199,13 @@ pub const DEBUG_REQUESTS: usize = 4;
 /// Time for a shard to answer.
 pub const DEBUG_PATIENCE: Duration = Duration::from_secs(1);
 
+// ---- traces ----
+
+/// Joins that are over and wait to be told to a collector of traces: four seconds of a storm of a thousand a second, 400 bytes each.
+pub const TRACES_QUEUED: usize = 4096;
+/// Joins told in one request: ten spans each, 200 bytes a span.
+pub const TRACES_PER_EXPORT: usize = 64;
+
 // ---- configuration ----
 
 /// A configuration file, bytes.

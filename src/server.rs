@@ -43,6 +43,7 @@ use crate::signalling::port::Rooms;
 use crate::signalling::whip;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::prometheus as metrics;
+use crate::telemetry::traces::{self, CollectorError, SpanCounters};
 use crate::transport::Certificate;
 use signals::Signals;
 
@@ -62,6 +63,8 @@ pub enum ServerError {
     Bind(#[from] BindError),
     #[error("a shard's thread cannot start: {0}")]
     Thread(#[from] io::Error),
+    #[error("traces: {0}")]
+    Traces(#[from] CollectorError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error(transparent)]
@@ -75,6 +78,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let registry = Registry::new();
     let signalling_counters = Arc::new(livekit::Counters::new(&registry)?);
     let http_counters = Arc::new(whip::Counters::new(&registry)?);
+    let (tracer, collector) = traces::start(&config.traces, SpanCounters::new(&registry)?)?;
     let tls = secure(&config, &registry)?;
     let clients = ClientAddresses::new(&config.clients, &registry)?;
     let listeners = api::bind(&config)?;
@@ -94,8 +98,8 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     }
     metrics::register_kernel_drops(&registry, move || drops::dropped(&inodes))?;
     lifecycle::metrics::register(&registry, lifecycle.clone())?;
-    let signalling = livekit::router(&config, rooms.clone(), signalling_counters);
-    let answering = whip::router(&config, rooms.clone(), http_counters);
+    let signalling = livekit::router(&config, rooms.clone(), signalling_counters, tracer.clone());
+    let answering = whip::router(&config, rooms.clone(), http_counters, tracer);
     let render = Arc::new(move || metrics::render(&registry));
     let (ended, end) = oneshot::channel::<()>();
     let inspector = api::debug::Inspector::new(&shards.mailboxes, shards.directory.clone());
@@ -116,6 +120,12 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     }
     measuring.abort();
     shards.stop().await;
+    if let Some(collector) = collector {
+        tokio::select! {
+            () = collector.stop() => {}
+            () = hurried(&signals) => {}
+        }
+    }
     drop(ended);
     tokio::select! {
         ended = operations => if let Err(error) = ended {

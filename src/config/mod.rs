@@ -17,6 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use ipnet::IpNet;
 
 pub use ice_servers::IceServer;
@@ -44,6 +45,7 @@ pub struct Config {
     pub drain: Drain,
     pub overload: OverloadLimits,
     pub logs: Logs,
+    pub traces: Traces,
 }
 
 /// Where signalling and the page are served.
@@ -157,6 +159,33 @@ pub struct Logs {
     pub level: LogLevel,
     /// One JSON object a line.
     pub json: bool,
+}
+
+/// Traces of joins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Traces {
+    /// Where they are sent, without the path that OTLP adds; `None`: nowhere.
+    pub collector: Option<Uri>,
+    /// How many of those that no caller decided about.
+    pub sample_ratio: Ratio,
+}
+
+/// A share, kept in millionths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ratio(u32);
+
+impl Ratio {
+    pub const ALL: Ratio = Ratio(1_000_000);
+
+    /// `None` for what is not from 0 to 1.
+    pub fn new(share: f64) -> Option<Ratio> {
+        (0.0..=1.0).contains(&share).then(|| Ratio((share * 1e6).round() as u32))
+    }
+
+    /// 0 to 1.
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -278,6 +307,10 @@ fn resolve(mut given: Given, file: Option<(String, String)>, needed: KeysNeeded)
         logs: Logs {
             level: given.read("logging.level", |value| value.log_level())?.unwrap_or(LogLevel::Info),
             json: given.read("logging.json", |value| value.boolean())?.unwrap_or(false),
+        },
+        traces: Traces {
+            collector: given.read("tracing.otlp_endpoint", |value| value.collector())?,
+            sample_ratio: given.read("tracing.sample_ratio", |value| value.ratio())?.unwrap_or(Ratio::ALL),
         },
         // Last: a wrong value is better told than that nothing can work without keys.
         keys: keys(&given, development, needed, &mut warnings)?,

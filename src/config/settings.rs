@@ -170,6 +170,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "metrics-compatible-names",
         "Export metrics under the names of existing dashboards too, as far as they are the same thing",
     ),
+    value(
+        "tracing.otlp_endpoint",
+        "otlp-endpoint",
+        "URL",
+        "Collector that traces of joins are sent to by OTLP over HTTP, as in http://127.0.0.1:4318; default: none",
+    ),
+    value(
+        "tracing.sample_ratio",
+        "trace-sample-ratio",
+        "RATIO",
+        "Share of the joins that are traced, 0 to 1; those of traced callers always are, as W3C traceparent says; default: 1",
+    ),
 ];
 
 /// What the three sources give, the strongest first come.

@@ -1,5 +1,7 @@
 //! Settings from all sources: who wins, what is named when it is wrong, what carries over.
 
+use std::str::FromStr;
+
 use super::*;
 
 const KEYS: &str = "keys: {app: 0123456789abcdef0123456789abcdef}\n";
@@ -82,6 +84,10 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         "--metrics-bind",
         "::1,192.0.2.2",
         "--metrics-compatible-names",
+        "--otlp-endpoint",
+        "https://collector.example:4318",
+        "--trace-sample-ratio",
+        "0.25",
     ];
     let variables: &[(&str, &str)] = &[
         ("SFUMATO_DEV", "true"),
@@ -110,6 +116,8 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         ("SFUMATO_METRICS_PORT", "1"),
         ("SFUMATO_METRICS_BIND", "::1,192.0.2.2"),
         ("SFUMATO_METRICS_COMPATIBLE_NAMES", "true"),
+        ("SFUMATO_OTLP_ENDPOINT", "https://collector.example:4318"),
+        ("SFUMATO_TRACE_SAMPLE_RATIO", "0.250"),
     ];
     let expected = Config {
         development: true,
@@ -145,9 +153,34 @@ fn every_setting_is_read_from_flags_and_from_variables() {
         drain: Drain { grace: Duration::from_secs(5), spread: Duration::from_secs(6) },
         overload: OverloadLimits { shard_busy_percent: 70, memory_percent: 0 },
         logs: Logs { level: LogLevel::Debug, json: true },
+        traces: Traces {
+            collector: Some(Uri::from_static("https://collector.example:4318")),
+            sample_ratio: Ratio::new(0.25).unwrap(),
+        },
     };
     assert_eq!(with(flags, &[], "").config, expected);
     assert_eq!(with(&[], variables, "").config, expected);
+}
+
+#[test]
+fn a_collector_has_an_address_without_a_password_and_a_ratio_is_one() {
+    let collector = |given: &str| {
+        try_with(&["--dev", "--otlp-endpoint", given], &[], "").map(|loaded| loaded.config.traces.collector)
+    };
+    for good in ["http://127.0.0.1:4318", "https://collector.example/otlp"] {
+        assert_eq!(collector(good).unwrap(), Some(Uri::from_str(good).unwrap()));
+    }
+    for wrong in ["127.0.0.1:4318", "collector", "grpc://collector:4317", "/v1/traces", "http://c/?token=1", ""] {
+        let error = collector(wrong).unwrap_err().to_string();
+        assert!(error.contains("--otlp-endpoint") && error.contains("http://127.0.0.1:4318"), "{wrong}: {error}");
+    }
+    let error = collector("http://me:hush@collector:4318").unwrap_err().to_string();
+    assert!(error.contains("OTEL_EXPORTER_OTLP_HEADERS") && !error.contains("hush"), "{error}");
+    assert_eq!(with(&["--dev"], &[], "tracing: {sample_ratio: 0.5}").config.traces.sample_ratio.share(), 0.5);
+    for wrong in ["1.5", "-1", "many", "NaN"] {
+        let file = format!("tracing: {{sample_ratio: \"{wrong}\"}}");
+        assert!(super::tests::error(&["--dev"], &[], &file).contains("from 0 to 1"), "{wrong}");
+    }
 }
 
 #[test]

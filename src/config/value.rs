@@ -6,10 +6,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::{ApiKeys, IceServer, LogLevel, Secret, ice_servers};
+use super::{ApiKeys, IceServer, LogLevel, Ratio, Secret, ice_servers};
 
 pub(super) struct SettingValue {
     /// Where it was given, for errors: `--port`, `SFUMATO_PORT` or the key and the file.
@@ -113,6 +114,26 @@ impl SettingValue {
             // One alone fails with the form that is wanted, or is taken.
             other => ice_servers::turn(other).map(|server| vec![server]),
         }
+    }
+
+    /// The address of a collector of traces.
+    pub fn collector(&self) -> Result<Uri, String> {
+        let wrong = || format!("{} should be an address as in http://127.0.0.1:4318", shown(&self.value));
+        let uri: Uri = self.value.as_str().and_then(|text| text.trim().parse().ok()).ok_or_else(wrong)?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("it should hold no password: give the collector's in OTEL_EXPORTER_OTLP_HEADERS".to_owned());
+        }
+        let http = matches!(uri.scheme_str(), Some("http" | "https"));
+        if http && uri.query().is_none() { Ok(uri) } else { Err(wrong()) }
+    }
+
+    pub fn ratio(&self) -> Result<Ratio, String> {
+        let number = match &self.value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        number.and_then(Ratio::new).ok_or_else(|| format!("{} should be a number from 0 to 1", shown(&self.value)))
     }
 
     pub fn log_level(&self) -> Result<LogLevel, String> {

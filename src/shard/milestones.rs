@@ -54,6 +54,7 @@ pub struct JoinReport {
     pub room: RoomId,
     pub participant: ParticipantId,
     pub milestones: Milestones,
+    pub expected: Expected,
     pub outcome: JoinOutcome,
 }
 
@@ -264,6 +265,7 @@ impl Progress {
             room: self.room.clone(),
             participant: self.participant.clone(),
             milestones: Milestones { told: now, ..self.milestones },
+            expected: self.expected,
             outcome: self.outcome.unwrap_or(JoinOutcome::Abandoned),
         });
     }

@@ -9,6 +9,7 @@ use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 use crate::room::model::{Identity, JoinError, RoomName};
 use crate::shard::milestones::JoinWatch;
+use crate::telemetry::traces::JoinTrace;
 
 /// Where participants find their room. A trait, so that tests can stand in for the shards.
 pub trait Port: Clone + Send + Sync + 'static {
@@ -104,6 +105,20 @@ pub fn admit<P: Port>(port: &P, room: &RoomName, identity: &Identity) -> Result<
     Ok(())
 }
 
+impl Denial {
+    /// As traces call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Shed(_) => "shed",
+            Self::OverLimits => "over_limits",
+            Self::RoomFull => "room_full",
+            Self::ServerFull => "server_full",
+            Self::ShuttingDown => "shutting_down",
+            Self::Timeout => "room_timed_out",
+        }
+    }
+}
+
 impl From<JoinError> for Denial {
     fn from(error: JoinError) -> Self {
         match error {
@@ -119,20 +134,26 @@ impl From<JoinError> for Denial {
 pub async fn take<P: Port>(
     port: &P,
     request: JoinRequest,
-    watch: JoinWatch,
+    mut trace: JoinTrace,
     patience: Duration,
 ) -> Result<(P::Place, Event), Denial> {
+    let watch = trace.watch();
     let joining = async {
         let mut place = port.join(request, watch).await?;
         let first = place.next().await?;
         Some((place, first))
     };
-    match tokio::time::timeout(patience, joining).await {
+    let outcome = match tokio::time::timeout(patience, joining).await {
         Ok(Some((_, Event::Refused(error)))) => Err(error.into()),
         Ok(Some(joined)) => Ok(joined),
         Ok(None) => Err(Denial::ShuttingDown),
         Err(_) => Err(Denial::Timeout),
+    };
+    match &outcome {
+        Ok(_) => trace.let_in(),
+        Err(denial) => trace.refused(denial.name()),
     }
+    outcome
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the server tells of itself: counters, Prometheus text, logs.
+//! What the server tells of itself: counters, Prometheus text, logs, traces.
 
 pub mod counters;
 pub mod histogram;
@@ -7,4 +7,5 @@ pub mod outcomes;
 pub mod process;
 pub mod prometheus;
 pub mod quality;
+pub mod traces;
 pub mod traffic;

@@ -17,6 +17,7 @@ use prost::Message;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::within;
@@ -59,8 +60,22 @@ pub fn join_path(token: &str, join: &proto::JoinRequest) -> String {
 
 impl Signal {
     pub async fn connect(server: SocketAddr, token: &str, join: &proto::JoinRequest) -> Signal {
+        Signal::connect_with(server, token, join, &[]).await
+    }
+
+    /// The same with further headers.
+    pub async fn connect_with(
+        server: SocketAddr,
+        token: &str,
+        join: &proto::JoinRequest,
+        headers: &[(&'static str, &str)],
+    ) -> Signal {
         let url = format!("ws://{server}{}", join_path(token, join));
-        let (socket, _) = within("the WebSocket", connect_async(url)).await.expect("the server upgrades");
+        let mut request = url.into_client_request().expect("a good address");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header's value"));
+        }
+        let (socket, _) = within("the WebSocket", connect_async(request)).await.expect("the server upgrades");
         let (requests, outbox) = mpsc::channel(REQUESTS);
         let (told, progress) = watch::channel((0, false));
         let received = Arc::default();

@@ -5,7 +5,6 @@
 //! is let in, and no room hears of anybody, before the token was checked.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Extension;
 use axum::Router;
@@ -27,8 +26,11 @@ use super::{Port, dev_token, responses, socket};
 use crate::api::serve::ConnectionGuard;
 use crate::config::{ApiKeys, Config};
 use crate::limits;
-use crate::shard::milestones::JoinWatch;
 use crate::signalling::place::{self, Denial};
+use crate::telemetry::traces::JoinTracer;
+
+/// Where clients join.
+const ROUTE: &str = "/rtc/v1";
 
 const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
     connection, which asks for /rtc/v1";
@@ -42,14 +44,20 @@ pub(super) struct Shared<P> {
     keys: Arc<ApiKeys>,
     auto_create: bool,
     counters: Arc<Counters>,
+    tracer: JoinTracer,
 }
 
 /// The routes of this protocol, and in development mode the one that hands out tokens.
-pub fn router<P: Port>(config: &Config, port: P, counters: Arc<Counters>) -> Router {
-    let shared =
-        Arc::new(Shared { port, keys: Arc::new(config.keys.clone()), auto_create: config.rooms.auto_create, counters });
+pub fn router<P: Port>(config: &Config, port: P, counters: Arc<Counters>, tracer: JoinTracer) -> Router {
+    let shared = Arc::new(Shared {
+        port,
+        keys: Arc::new(config.keys.clone()),
+        auto_create: config.rooms.auto_create,
+        counters,
+        tracer,
+    });
     let mut router = Router::new()
-        .route("/rtc/v1", get(connect::<P>))
+        .route(ROUTE, get(connect::<P>))
         .route("/rtc/v1/validate", get(validate::<P>))
         .route("/rtc", any(|| std::future::ready((StatusCode::NOT_FOUND, TWO_CONNECTIONS))))
         // A browser's client takes 404 here for a reason to try the same again, without end.
@@ -162,9 +170,10 @@ async fn try_connect<P: Port>(
     guard: Option<Extension<ConnectionGuard>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
-    let watch = JoinWatch::new(Instant::now());
+    let mut trace = shared.tracer.begin(headers, ROUTE);
     let Query(parameters) = query.map_err(|_| Refusal::Query)?;
     let claims = shared.check(headers, &parameters)?;
+    trace.authorised();
     place::admit(&shared.port, &claims.room, &claims.identity)?;
     let said = join::decode(&parameters.join_request)?;
     let protocol = said.client_info.as_ref().map_or(0, |client| client.protocol);
@@ -183,7 +192,7 @@ async fn try_connect<P: Port>(
         }));
     }
     // Before the upgrade, so that a refusal is an HTTP status.
-    let (place, first) = place::take(&shared.port, request, watch, limits::JOIN_TIMEOUT).await?;
+    let (place, first) = place::take(&shared.port, request, trace, limits::JOIN_TIMEOUT).await?;
     let session = Session::new(claims, shared.keys.clone(), protocol, Now::read().instant);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _guard = guard;

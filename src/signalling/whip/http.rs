@@ -4,7 +4,7 @@
 //! may ask, and read every header the protocols use.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -29,9 +29,9 @@ use crate::config::{ApiKeys, Config, IceServer};
 use crate::limits;
 use crate::negotiation::read_fragment;
 use crate::room::event::Event;
-use crate::shard::milestones::JoinWatch;
 use crate::signalling::place::{self, Denial, Place, Port};
 use crate::signalling::token::{self, Claims, TokenError};
+use crate::telemetry::traces::JoinTracer;
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -64,15 +64,22 @@ pub(super) struct Shared<P> {
     links: Vec<HeaderValue>,
     sessions: Sessions,
     counters: Arc<Counters>,
+    tracer: JoinTracer,
     bounds: Bounds,
 }
 
 /// The routes of both protocols. They answer for CORS themselves, since their answers to `OPTIONS` say more.
-pub fn router<P: Port>(config: &Config, port: P, counters: Arc<Counters>) -> Router {
-    bounded_router(config, port, counters, Bounds::default())
+pub fn router<P: Port>(config: &Config, port: P, counters: Arc<Counters>, tracer: JoinTracer) -> Router {
+    bounded_router(config, port, counters, tracer, Bounds::default())
 }
 
-pub(super) fn bounded_router<P: Port>(config: &Config, port: P, counters: Arc<Counters>, bounds: Bounds) -> Router {
+pub(super) fn bounded_router<P: Port>(
+    config: &Config,
+    port: P,
+    counters: Arc<Counters>,
+    tracer: JoinTracer,
+    bounds: Bounds,
+) -> Router {
     let shared = Arc::new(Shared {
         port,
         keys: config.keys.clone(),
@@ -81,6 +88,7 @@ pub(super) fn bounded_router<P: Port>(config: &Config, port: P, counters: Arc<Co
         links: config.media.ice_servers.iter().filter_map(link).collect(),
         sessions: Sessions::new(bounds.sessions, bounds.room, counters.clone()),
         counters,
+        tracer,
         bounds,
     });
     Router::new()
@@ -213,9 +221,10 @@ impl<P> Shared<P> {
 }
 
 async fn open<P: Port>(shared: &Shared<P>, asked: Asked, request: Request) -> Result<Response, Refusal> {
-    let watch = JoinWatch::new(Instant::now());
+    let mut trace = shared.tracer.begin(request.headers(), asked.protocol.route());
     let claims = shared.claims(request.headers())?;
     admission::authorize(claims.as_ref(), &asked)?;
+    trace.authorised();
     let (room, identity) = admission::who(claims.as_ref(), &asked);
     place::admit(&shared.port, &room, &identity)?;
     if !shared.auto_create {
@@ -230,7 +239,7 @@ async fn open<P: Port>(shared: &Shared<P>, asked: Asked, request: Request) -> Re
     let offer = read_body(request, SDP, shared.bounds.body).await?;
     let join = admission::join_request(claims.as_ref(), &asked, offer)?;
     let seat = shared.sessions.reserve()?;
-    let (mut place, _joined) = place::take(&shared.port, join, watch, shared.bounds.room).await?;
+    let (mut place, _joined) = place::take(&shared.port, join, trace, shared.bounds.room).await?;
     let sdp = tokio::time::timeout(shared.bounds.room, answered(&mut place)).await;
     let sdp = sdp.unwrap_or(Err(Denial::Timeout.into()))?;
     let ice = IceSession::new(&sdp).ok_or(Denial::Timeout)?;

@@ -40,6 +40,14 @@ impl Protocol {
         }
     }
 
+    /// Where sessions are opened, without a name.
+    fn route(self) -> &'static str {
+        match self {
+            Self::Whip => "/whip/{room}",
+            Self::Whep => "/whep/{room}",
+        }
+    }
+
     /// Where a session is found.
     fn session_path(self, id: &str) -> String {
         format!("/{}-sessions/{id}", self.name())

@@ -22,6 +22,7 @@ use crate::room::event::Event;
 use crate::room::shared::Shared;
 use crate::signalling::place::tests::{FakeRooms, Guest, Welcome};
 use crate::signalling::token;
+use crate::telemetry::traces::JoinTracer;
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("content-type", "application/trickle-ice-sdpfrag");
@@ -63,7 +64,7 @@ fn house_of(welcome: Welcome, flags: &[&str], bounds: Bounds) -> House {
     let (guests_in, guests) = mpsc::unbounded_channel();
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
     let rooms = FakeRooms { welcome, guests: guests_in, shed: Arc::default() };
-    let answering = bounded_router(&configured(flags), rooms, counters.clone(), bounds);
+    let answering = bounded_router(&configured(flags), rooms, counters.clone(), JoinTracer::default(), bounds);
     let router = crate::api::router(Router::new(), answering, Router::new(), |_| None);
     House { router, guests, counters }
 }

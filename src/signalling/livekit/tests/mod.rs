@@ -21,6 +21,7 @@ use crate::room::command::Command;
 use crate::room::event::Event;
 use crate::room::model::JoinError;
 use crate::signalling::place::tests::{FakeRooms, Guest, Welcome};
+use crate::telemetry::traces::JoinTracer;
 
 /// The room's welcome.
 const ADMIT: Welcome = Welcome::Admit(joined);
@@ -44,7 +45,7 @@ fn house(welcome: Welcome, flags: &[&str]) -> House {
     let counters = Arc::new(Counters::new(&Registry::new()).unwrap());
     let shed = Arc::default();
     let rooms = FakeRooms { welcome, guests: guests_in, shed: Arc::clone(&shed) };
-    let signalling = router(&configured(flags), rooms, counters.clone());
+    let signalling = router(&configured(flags), rooms, counters.clone(), JoinTracer::default());
     let router = crate::api::router(signalling, Router::new(), Router::new(), |_| None);
     House { router, guests, counters, shed }
 }
