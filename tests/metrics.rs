@@ -146,6 +146,7 @@ fn scrape(flags: &[&str]) -> (BTreeMap<String, Family>, Server) {
 }
 
 /// A scrape with what is told from its first measurement on only, a moment after the start.
+#[allow(clippy::disallowed_methods, reason = "there is no runtime here to stop")]
 fn once_measured(server: &Server) -> String {
     let start = Instant::now();
     loop {
@@ -154,7 +155,7 @@ fn once_measured(server: &Server) -> String {
             return text;
         }
         assert!(start.elapsed() < PATIENCE, "memory is never measured:\n{text}");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 

@@ -9,7 +9,6 @@ import jsonschema
 import pytest
 import yaml
 
-import pending
 from chart import CHART, ROOT, leaves
 
 DOCS = ROOT / "docs"
@@ -39,15 +38,11 @@ def snippets(page: Path, language: str) -> list[str]:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", without_snippets(page.read_text())):
         path, _, anchor = link.partition("#")
-        if re.match(r"https?:", path) or path in pending.PAGES:
+        if re.match(r"https?:", path):
             continue
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
-
-
-def test_no_page_is_pending_that_is_there() -> None:
-    assert not [page for page in pending.PAGES if (DOCS / page).exists()], "take it out of PAGES in pending.py"
 
 
 def test_the_index_lists_every_page() -> None:
@@ -63,7 +58,7 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     # Of the same form are values of the chart.
     keys -= {path for path, _ in leaves(yaml.safe_load((CHART / "values.yaml").read_text()))} | KUBERNETES_NAMES
     for name in keys | flags:
-        assert f'"{name}"' in SETTINGS or name in pending.SETTINGS, name
+        assert f'"{name}"' in SETTINGS, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -81,7 +76,7 @@ def yaml_snippets() -> list[tuple[str, dict]]:
 
 def assert_settings(tree: dict, where: str) -> None:
     for path, _ in leaves(tree):
-        assert f'"{path}"' in SETTINGS or path in pending.SETTINGS, f"{path} in {where}"
+        assert f'"{path}"' in SETTINGS, f"{path} in {where}"
 
 
 def test_snippets_of_settings_and_of_values_fit() -> None:

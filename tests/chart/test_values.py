@@ -8,7 +8,6 @@ import jsonschema
 import pytest
 import yaml
 
-import pending
 import values_table
 from cases import matrix
 from chart import CHART, ROOT, Values, leaves
@@ -91,7 +90,7 @@ VARIABLES |= {"SFUMATO_METRICS_BIND": "metrics-bind", "SFUMATO_NODE_IP": "node-i
 def test_what_the_chart_reads_is_a_setting(key: str) -> None:
     steps = " ".join(f'"{step}"' for step in key.split("."))
     assert f"dig {steps}" in templates() or f'.Values.config "{key}"' in templates(), "the chart does not read it"
-    assert key in known_settings() | pending.SETTINGS
+    assert key in known_settings()
 
 
 def test_what_the_chart_sets_is_a_setting() -> None:
@@ -99,7 +98,7 @@ def test_what_the_chart_sets_is_a_setting() -> None:
     assert set_by_the_chart == set(VARIABLES)
     for variable, flag in VARIABLES.items():
         assert variable == "SFUMATO_" + flag.replace("-", "_").upper()
-        assert f'"{flag}"' in SETTINGS or flag in pending.SETTINGS
+        assert f'"{flag}"' in SETTINGS
 
 
 # Defaults of the server that the chart has to know, as `--help` tells them.
@@ -114,6 +113,3 @@ def test_defaults_are_those_of_the_server(key: str, default: int) -> None:
     assert help_text and re.search(rf"\b{default:_}\b|\b{default}\b|\b{default:,}\b", help_text.group())
 
 
-def test_no_setting_is_pending_that_is_there() -> None:
-    there = {name for name in pending.SETTINGS if f'"{name}"' in SETTINGS}
-    assert not there, f"take {', '.join(sorted(there))} out of SETTINGS in pending.py"
