@@ -11,14 +11,12 @@ use std::time::{Duration, Instant};
 use rand::RngCore;
 
 use super::catch_up::{CatchUp, JOIN_REACH, SWITCH_REACH};
-use super::clock;
 use super::keyframe::{RECENTLY_SERVED, Wish};
 use super::layers::Selection;
 use super::receive::ClockReference;
 use crate::wire::codec::dependency_descriptor::attached_structure;
 use crate::wire::codec::{Codec, PayloadInfo};
 use crate::wire::extension::{Extension, ExtensionMap};
-use crate::wire::rtcp::{ReceptionReport, SenderInfo};
 use crate::wire::rtp::Header;
 use crate::wire::{Mid, PayloadType, Ssrc};
 
@@ -29,6 +27,7 @@ mod filter;
 mod history;
 mod picture;
 mod recovery;
+mod reports;
 mod sequence;
 mod templates;
 mod timestamp;
@@ -46,7 +45,7 @@ use sequence::SequenceMap;
 use templates::Templates;
 use timestamp::TimestampMap;
 pub use write::Scratch;
-use write::{ORIGINAL_SEQUENCE_BYTES, Stamp};
+use write::Stamp;
 
 /// Sender reports remembered for the round trip time: a report may be answered after the next was sent.
 const SENDER_REPORTS: usize = 4;
@@ -330,47 +329,6 @@ impl SendStream {
         Some(Outgoing { extended_sequence, header, prefix, payload: content.end.checked_sub(bytes)?..content.end })
     }
 
-    /// What the subscriber asks for by a sequence number: where it is, if it may be sent again now.
-    pub fn find_lost(&mut self, now: Instant, sequence_number: u16) -> Result<Remembered, Refusal> {
-        let recovery = self.recovery.as_mut().ok_or(Refusal::Gone)?;
-        recovery.find(now, sequence_number, self.round_trip_time)
-    }
-
-    /// The retransmission (RFC 4588) of what was found: the packet as it was sent, in a stream of its own. `record`, `source` and `packet` are
-    /// as they were for [`forward`](Self::forward). Its payload begins before that of the source's packet, by what the original
-    /// sequence number takes.
-    pub fn retransmit<'a>(
-        &mut self,
-        now: Instant,
-        found: &Remembered,
-        record: &Packet,
-        source: &ExtensionMap,
-        packet: &[u8],
-        scratch: &'a mut Scratch,
-    ) -> Result<Outgoing<'a>, Refusal> {
-        // The publisher may have begun anew under another SSRC since, with the same numbers; or with other layers.
-        let outdated = found.rewritten.announced.is_some() && found.structure != self.templates.structure;
-        if found.origin != Origin::of(record) || outdated {
-            return Err(Refusal::Gone);
-        }
-        let content = self.content(record, packet).ok_or(Refusal::Gone)?;
-        let bytes = content.payload.len();
-        let recovery = self.recovery.as_mut().ok_or(Refusal::Gone)?;
-        let payload_type = recovery.payload_type(content.payload_type).ok_or(Refusal::Gone)?;
-        if !recovery.allows(found, bytes) {
-            return Err(Refusal::OverBudget);
-        }
-        let extended_sequence = recovery.spend(now, found, bytes);
-        let stamp =
-            Stamp { payload_type, sequence_number: extended_sequence as u16, ssrc: recovery.ssrc(), padded: false };
-        self.write_header(scratch, stamp, record, &found.rewritten, source, packet);
-        let prefix_len = scratch.write_prefix(&found.rewritten, &content);
-        let original = found.rewritten.extended_sequence as u16;
-        let (header, prefix) = scratch.written_again(original, prefix_len).ok_or(Refusal::Gone)?;
-        let start = (content.end - bytes).checked_sub(ORIGINAL_SEQUENCE_BYTES).ok_or(Refusal::Gone)?;
-        Ok(Outgoing { extended_sequence, header, prefix, payload: start..content.end })
-    }
-
     /// The stream forwarded now.
     fn origin(&self) -> Option<Origin> {
         self.joined.filter(|_| !self.paused)
@@ -468,85 +426,6 @@ impl SendStream {
             None => self.timestamp.map(now, timestamp, newest, record.clock),
         };
         Some((sequence, output, if newest { Place::Newest } else { Place::Late }))
-    }
-
-    /// The subscriber reported on this SSRC, or on that of its retransmissions. A report on another one is ignored. Gives the round trip
-    /// time where this report tells it.
-    pub fn handle_report(&mut self, now: Instant, report: &ReceptionReport) -> Option<Duration> {
-        if let Some(recovery) = &mut self.recovery {
-            if report.ssrc == recovery.ssrc().0 {
-                recovery.reported_again(report.fraction_lost);
-                return None;
-            }
-            if report.ssrc == self.target.ssrc.0 {
-                recovery.reported(report.fraction_lost);
-            }
-        }
-        if report.ssrc != self.target.ssrc.0 {
-            return None;
-        }
-        self.mid_known = true;
-        self.fraction_lost = report.fraction_lost;
-        self.jitter = report.jitter;
-        let answered = self.sent_reports.iter().flatten().find(|(middle, _)| *middle == report.last_sender_report);
-        let (_, sent) = answered?;
-        let elapsed = now.saturating_duration_since(*sent);
-        self.round_trip_time = Some(elapsed.saturating_sub(clock::from_short(report.delay_since_last)));
-        self.round_trip_time
-    }
-
-    /// After a report: a subscriber that loses packets is asked to hold pictures back for long enough to get them again.
-    pub fn hold_back(&mut self, now: Instant, viewer: Viewer) {
-        if self.video {
-            self.cushion.reported(now, viewer, self.fraction_lost, self.round_trip_time.unwrap_or_default());
-        }
-    }
-
-    /// The sender report for the subscriber: publisher's NTP clock carried over where known, else `ntp_now` (32.32). `None` before the first packet.
-    /// Remembers the report, for the round trip time.
-    pub fn sender_report(&mut self, now: Instant, ntp_now: u64) -> Option<SenderInfo> {
-        let (ntp, rtp_timestamp) = self.timestamp.report(now, ntp_now)?;
-        self.sent_reports.rotate_right(1);
-        if let Some(newest) = self.sent_reports.first_mut() {
-            *newest = Some((clock::ntp_middle(ntp), now));
-        }
-        Some(SenderInfo {
-            ssrc: self.target.ssrc,
-            ntp,
-            rtp_timestamp,
-            packets: self.packets as u32,
-            octets: self.bytes as u32,
-        })
-    }
-
-    pub fn packets(&self) -> u64 {
-        self.packets
-    }
-
-    /// Bytes of payload.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Loss of the last report, 0 to 255; 0 before one.
-    pub fn fraction_lost(&self) -> u8 {
-        self.fraction_lost
-    }
-
-    /// Interarrival jitter of the last report (RFC 3550, A.8).
-    pub fn jitter(&self) -> Duration {
-        let nanos = u64::from(self.jitter) * 1_000_000_000 / u64::from(self.target.clock_rate.max(1));
-        Duration::from_nanos(nanos)
-    }
-
-    /// The least playout delay the subscriber is asked for; `None` while it was never asked for any.
-    pub fn held_back(&self) -> Option<Duration> {
-        self.cushion.delay()
-    }
-
-    /// From the last report that answered a sender report (RFC 3550, section 6.4.1).
-    pub fn round_trip_time(&self) -> Option<Duration> {
-        self.round_trip_time
     }
 }
 

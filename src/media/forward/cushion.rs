@@ -32,6 +32,7 @@ const LOSSY: f32 = 0.005;
 const CALM: Duration = Duration::from_secs(30);
 /// Over which the mean is taken: browsers report several times a second, of a few packets each.
 const SMOOTHING: Duration = Duration::from_secs(3);
+/// What the first report is taken to be about, since there is none before it to count from.
 const FIRST: Duration = Duration::from_secs(1);
 /// Unit of the extension, and its greatest value, which sets no bound.
 const UNIT: Duration = Duration::from_millis(10);
@@ -51,7 +52,6 @@ pub(super) struct Cushion {
 impl Cushion {
     /// The subscriber reported a share of packets as lost, in 1/256.
     pub fn reported(&mut self, now: Instant, viewer: Viewer, fraction_lost: u8, round_trip_time: Duration) {
-        // The first stands for as long as most do.
         let since = self.reported.map_or(FIRST, |before| now.saturating_duration_since(before));
         self.reported = Some(now);
         let weight = 1.0 - (-since.div_duration_f32(SMOOTHING)).exp();

@@ -127,8 +127,8 @@ impl LayerFilter {
 
     /// Whether an admitted packet is the last of its picture, which it may not have been for the publisher.
     pub fn ends_picture(&self, record: &Packet) -> bool {
-        let highest = |timestamp| self.at(timestamp).layers.spatial;
-        record.info.ends_frame() && record.info.layer().spatial == highest(record.header.timestamp)
+        // The layers are looked for where a frame ends only.
+        record.info.ends_frame() && record.info.layer().spatial == self.at(record.header.timestamp).layers.spatial
     }
 
     /// The highest spatial layer, when it is to be told to the subscriber with this packet: layers changed with its picture, and no

@@ -10,7 +10,9 @@ use rand::RngCore;
 
 use super::budget::Budget;
 use super::history::{History, Remembered};
-use super::{Packet, Rewritten};
+use super::write::{ORIGINAL_SEQUENCE_BYTES, Scratch, Stamp};
+use super::{Origin, Outgoing, Packet, Rewritten, SendStream};
+use crate::wire::extension::ExtensionMap;
 use crate::wire::{PayloadType, Ssrc};
 
 /// Round trip that is assumed before one was measured: receivers do as well.
@@ -121,5 +123,48 @@ impl Recovery {
         let extended_sequence = self.next_sequence;
         self.next_sequence += 1;
         extended_sequence
+    }
+}
+
+impl SendStream {
+    /// What the subscriber asks for by a sequence number: where it is, if it may be sent again now.
+    pub fn find_lost(&mut self, now: Instant, sequence_number: u16) -> Result<Remembered, Refusal> {
+        let recovery = self.recovery.as_mut().ok_or(Refusal::Gone)?;
+        recovery.find(now, sequence_number, self.round_trip_time)
+    }
+
+    /// The retransmission (RFC 4588) of what was found: the packet as it was sent, in a stream of its own. `record`, `source` and `packet` are
+    /// as they were for [`forward`](Self::forward). Its payload begins before that of the source's packet, by what the original
+    /// sequence number takes.
+    pub fn retransmit<'a>(
+        &mut self,
+        now: Instant,
+        found: &Remembered,
+        record: &Packet,
+        source: &ExtensionMap,
+        packet: &[u8],
+        scratch: &'a mut Scratch,
+    ) -> Result<Outgoing<'a>, Refusal> {
+        // The publisher may have begun anew under another SSRC since, with the same numbers; or with other layers.
+        let outdated = found.rewritten.announced.is_some() && found.structure != self.templates.structure;
+        if found.origin != Origin::of(record) || outdated {
+            return Err(Refusal::Gone);
+        }
+        let content = self.content(record, packet).ok_or(Refusal::Gone)?;
+        let bytes = content.payload.len();
+        let recovery = self.recovery.as_mut().ok_or(Refusal::Gone)?;
+        let payload_type = recovery.payload_type(content.payload_type).ok_or(Refusal::Gone)?;
+        if !recovery.allows(found, bytes) {
+            return Err(Refusal::OverBudget);
+        }
+        let extended_sequence = recovery.spend(now, found, bytes);
+        let stamp =
+            Stamp { payload_type, sequence_number: extended_sequence as u16, ssrc: recovery.ssrc(), padded: false };
+        self.write_header(scratch, stamp, record, &found.rewritten, source, packet);
+        let prefix_len = scratch.write_prefix(&found.rewritten, &content);
+        let original = found.rewritten.extended_sequence as u16;
+        let (header, prefix) = scratch.written_again(original, prefix_len).ok_or(Refusal::Gone)?;
+        let start = (content.end - bytes).checked_sub(ORIGINAL_SEQUENCE_BYTES).ok_or(Refusal::Gone)?;
+        Ok(Outgoing { extended_sequence, header, prefix, payload: start..content.end })
     }
 }

@@ -4,9 +4,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::media::clock;
 use crate::wire::codec::dependency_descriptor::writing::{WrittenFrame, WrittenStructure, WrittenTemplate};
 use crate::wire::codec::dependency_descriptor::{self, Indication};
 use crate::wire::codec::{self, Layer};
+use crate::wire::rtcp::ReceptionReport;
 use crate::wire::rtp::HeaderWriter;
 
 mod catch_up;
