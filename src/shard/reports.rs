@@ -77,7 +77,7 @@ impl Shard {
                         let before = subscription.stream.held_back();
                         subscription.stream.hold_back(now, viewer);
                         peer.recorder.held_back(now, &subscription.stream, before);
-                        subscription.observe(now, &report, round_trip, &self.counters.quality);
+                        subscription.observe(now, round_trip, &self.counters.quality);
                     }
                 }
             }

@@ -14,12 +14,11 @@ use crate::media::keyframe::Wish;
 use crate::media::layers::Quality as Named;
 use crate::negotiation::MediaKind;
 use crate::telemetry::quality::{Quality, ShownLayer, SubscriptionCounts};
-use crate::wire::rtcp::ReceptionReport;
 
 /// Browsers report each second, some more often; more than this is not worth to be counted.
 const OBSERVED_EVERY: Duration = Duration::from_millis(400);
-/// What a peer says of jitter counts for no more, seconds: one lie is not to outweigh all others in a sum.
-const MOST_JITTER: f64 = 10.0;
+/// What a peer says of jitter counts for no more: one lie is not to outweigh all others in a sum.
+const MOST_JITTER: Duration = Duration::from_secs(10);
 
 #[derive(Default, Debug)]
 pub struct Watch {
@@ -52,8 +51,8 @@ struct Broken {
 }
 
 impl Subscription {
-    /// The subscriber reported on the stream; `round_trip` where that report told it.
-    pub fn observe(&mut self, now: Instant, report: &ReceptionReport, round_trip: Option<Duration>, quality: &Quality) {
+    /// The subscriber reported on the stream, which has taken that in; `round_trip` where the report told it.
+    pub fn observe(&mut self, now: Instant, round_trip: Option<Duration>, quality: &Quality) {
         let (watch, packets) = (&mut self.watch, self.stream.packets());
         let soon = watch.observed.is_some_and(|at| now.saturating_duration_since(at) < OBSERVED_EVERY);
         // A stream that pauses is reported on as without loss.
@@ -61,9 +60,8 @@ impl Subscription {
             return;
         }
         (watch.observed, watch.packets) = (Some(now), packets);
-        quality.sent.loss.observe(f64::from(report.fraction_lost) / 256.0);
-        let jitter = f64::from(report.jitter) / f64::from(self.stream.target().clock_rate.max(1));
-        quality.sent.jitter.observe(jitter.min(MOST_JITTER));
+        quality.sent.loss.observe(f64::from(self.stream.fraction_lost()) / 256.0);
+        quality.sent.jitter.observe_duration(self.stream.jitter().min(MOST_JITTER));
         if let Some(round_trip) = round_trip {
             quality.round_trip_time.observe_duration(round_trip);
         }

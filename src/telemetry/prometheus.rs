@@ -96,8 +96,11 @@ const FIGURES: &[Figure] = &[
 struct HistogramFigure {
     name: &'static str,
     help: &'static str,
-    read: fn(&ShardCounters) -> Snapshot,
+    read: ReadHistogram,
 }
+
+/// A histogram of one shard.
+type ReadHistogram = fn(&ShardCounters) -> Snapshot;
 
 const HISTOGRAMS: [HistogramFigure; 3] = [
     HistogramFigure {
@@ -160,7 +163,10 @@ impl Collector for Shards {
         families.push(self.by_label("sfumato_ice_outcomes_total", help, "outcome", |c| c.ice.iter().collect()));
         let help = "What became of DTLS handshakes; abandoned: the participant left first.";
         families.push(self.by_label("sfumato_dtls_outcomes_total", help, "outcome", |c| c.dtls.iter().collect()));
-        families.extend(HISTOGRAMS.iter().map(|figure| self.histogram_family(figure)));
+        let histograms = HISTOGRAMS
+            .iter()
+            .map(|HistogramFigure { name, help, read }| histogram_family(&self.shards, name, help, *read));
+        families.extend(histograms);
         families.push(self.busy_ratios());
         families.extend(media::families(&self.shards));
         families.extend(process::readings().into_iter().map(reading));
@@ -184,13 +190,6 @@ impl Shards {
         family("sfumato_shard_busy_ratio", help, MetricType::GAUGE, metrics)
     }
 
-    fn histogram_family(&self, figure: &HistogramFigure) -> MetricFamily {
-        let mut snapshots = self.shards.iter().map(|counters| (figure.read)(counters));
-        let mut sum = snapshots.next().unwrap_or(Snapshot { bounds: &[], buckets: Vec::new(), sum: 0.0 });
-        snapshots.for_each(|snapshot| sum.add(&snapshot));
-        family(figure.name, figure.help, MetricType::HISTOGRAM, vec![histogram(&[], &sum)])
-    }
-
     fn by_label(
         &self,
         name: &str,
@@ -202,6 +201,18 @@ impl Shards {
         let metrics = sums.iter().map(|(label, sum)| metric(MetricType::COUNTER, *sum, &[(key, label)])).collect();
         family(name, help, MetricType::COUNTER, metrics)
     }
+}
+
+/// The histogram of all shards together; empty where there are none.
+fn sum_of(shards: &[Arc<ShardCounters>], read: ReadHistogram) -> Snapshot {
+    let mut snapshots = shards.iter().map(|counters| read(counters));
+    let mut sum = snapshots.next().unwrap_or_else(|| read(&ShardCounters::default()));
+    snapshots.for_each(|further| sum.add(&further));
+    sum
+}
+
+fn histogram_family(shards: &[Arc<ShardCounters>], name: &str, help: &str, read: ReadHistogram) -> MetricFamily {
+    family(name, help, MetricType::HISTOGRAM, vec![histogram(&[], &sum_of(shards, read))])
 }
 
 /// Counts under one label are added.

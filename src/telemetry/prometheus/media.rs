@@ -4,20 +4,17 @@ use std::sync::Arc;
 
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
-use super::{counter_of, family, gauge_of, histogram, sums};
+use super::{ReadHistogram, counter_of, family, gauge_of, histogram, histogram_family, sum_of, sums};
 use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::histogram::Snapshot;
 use crate::telemetry::traffic::{Flow, Traffic};
 
-/// A histogram, read of one shard.
-type Read = fn(&ShardCounters) -> Snapshot;
 /// A direction of media with its label.
 type Directions<T> = [(&'static str, T); 2];
 
 pub fn families(shards: &[Arc<ShardCounters>]) -> Vec<MetricFamily> {
-    let loss: Directions<Read> =
+    let loss: Directions<ReadHistogram> =
         [("received", |c| c.quality.received.loss.snapshot()), ("sent", |c| c.quality.sent.loss.snapshot())];
-    let jitter: Directions<Read> =
+    let jitter: Directions<ReadHistogram> =
         [("received", |c| c.quality.received.jitter.snapshot()), ("sent", |c| c.quality.sent.jitter.snapshot())];
     vec![
         traffic(shards, Amount::Packets),
@@ -36,19 +33,19 @@ pub fn families(shards: &[Arc<ShardCounters>]) -> Vec<MetricFamily> {
              sent as subscribers say.",
             jitter,
         ),
-        alone(
+        histogram_family(
             shards,
             "sfumato_round_trip_time_seconds",
             "Round trip time to subscribers, by their reception reports.",
             |c| c.quality.round_trip_time.snapshot(),
         ),
-        alone(
+        histogram_family(
             shards,
             "sfumato_shard_loop_lag_seconds",
             "By how much later than due a shard looked at its timers; they have a grain of 1 ms, so up to 2 ms is none.",
             |c| c.quality.loop_lag.snapshot(),
         ),
-        alone(
+        histogram_family(
             shards,
             "sfumato_forwarding_delay_seconds",
             "From reading a batch of packets to having handed all its copies to the kernel, of the oldest packet, one observation a \
@@ -60,21 +57,13 @@ pub fn families(shards: &[Arc<ShardCounters>]) -> Vec<MetricFamily> {
     ]
 }
 
-fn sum_of(shards: &[Arc<ShardCounters>], read: Read) -> Snapshot {
-    let mut snapshots = shards.iter().map(|counters| read(counters));
-    let first = snapshots.next().unwrap_or_else(|| read(&ShardCounters::default()));
-    snapshots.fold(first, |mut sum, further| {
-        sum.add(&further);
-        sum
-    })
-}
-
-fn alone(shards: &[Arc<ShardCounters>], name: &str, help: &str, read: Read) -> MetricFamily {
-    family(name, help, MetricType::HISTOGRAM, vec![histogram(&[], &sum_of(shards, read))])
-}
-
-fn by_direction(shards: &[Arc<ShardCounters>], name: &str, help: &str, reads: Directions<Read>) -> MetricFamily {
-    let metric = |(label, read): (&str, Read)| histogram(&[("direction", label)], &sum_of(shards, read));
+fn by_direction(
+    shards: &[Arc<ShardCounters>],
+    name: &str,
+    help: &str,
+    reads: Directions<ReadHistogram>,
+) -> MetricFamily {
+    let metric = |(label, read): (&str, ReadHistogram)| histogram(&[("direction", label)], &sum_of(shards, read));
     family(name, help, MetricType::HISTOGRAM, reads.into_iter().map(metric).collect())
 }
 
