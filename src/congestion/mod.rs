@@ -1,5 +1,5 @@
-//! Congestion control: what is told to publishers so that they find their rate.
-//!
-//! Estimating the way to subscribers is later work.
+//! Congestion control: what is told to publishers so that they find their rate, and how much the way to each subscriber takes.
 
+pub mod bitrate;
+pub mod estimator;
 pub mod feedback;

@@ -1,4 +1,4 @@
-//! Writing transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 3.1).
+//! Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 3.1), written and read.
 
 use std::time::Duration;
 
@@ -119,6 +119,18 @@ impl Feedback {
 
 fn ticks(arrival: Duration) -> i64 {
     i64::try_from(arrival.as_micros() / TICK.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Feedback as it came: borrows the FCI.
+pub struct ReceivedFeedback<'a> {
+    fci: &'a [u8],
+}
+
+impl<'a> ReceivedFeedback<'a> {
+    /// `None` when it has no header.
+    pub fn parse(fci: &'a [u8]) -> Option<ReceivedFeedback<'a>> {
+        (fci.len() >= 8).then_some(ReceivedFeedback { fci })
+    }
 }
 
 #[cfg(test)]
