@@ -3,3 +3,4 @@
 pub mod bitrate;
 pub mod estimator;
 pub mod feedback;
+pub mod pacer;

@@ -5,11 +5,13 @@
 
 use std::time::Instant;
 
+use super::downlink::Waiting;
 use super::gather::Arrived;
 use super::mirror::hand_over;
 use super::outlet::Outlet;
 use super::peer::Peer;
 use super::send::SendBatch;
+use super::timers::Owner;
 use super::{RoomOnShard, Shard};
 use crate::media::forward::Scratch;
 use crate::telemetry::counters::ShardCounters;
@@ -48,6 +50,9 @@ impl Shard {
             };
             if serve(now, entry, peer, &mut self.batch, &mut self.written, &self.counters) {
                 self.fan_out.oldest_sent = min_of(self.fan_out.oldest_sent, self.fan_out.oldest);
+            }
+            if let Some(due) = peer.downlink.as_ref().and_then(|downlink| downlink.waits_until()) {
+                self.timers.arm(Owner::Peer(subscriber), due);
             }
             return true;
         }
@@ -138,6 +143,10 @@ fn serve(
         else {
             continue;
         };
+        let waits = || Waiting { source: arrived.source, cached: arrived.cached(), len: arrived.len() };
+        if arrived.is_video && subscription.stream.concerns(arrived.encoding) && outlet.hold_back(waits) {
+            continue;
+        }
         if let Some(len) = outlet.forward(source, arrived.cached(), &mut subscription.stream) {
             tally.add(source.kind, len);
             pictured |= arrived.is_video;

@@ -165,6 +165,7 @@ impl Shard {
         let key = self.peers.insert(Peer {
             participant,
             room,
+            downlink: None,
             subject,
             recorder: Recorder::new(now),
             transport,
@@ -352,6 +353,7 @@ impl Shard {
         if peer.outbound.bind(&peer.session, &waiting) {
             source.subscribers.push(subscriber);
             self.counters.subscriptions.add(1);
+            self.number_packets(now, subscriber);
             self.select_layer(now, room, subscriber, key);
         }
     }

@@ -6,6 +6,7 @@
 
 mod data;
 pub mod directory;
+mod downlink;
 mod effects;
 mod fan_out;
 mod flight;
@@ -23,6 +24,7 @@ pub mod milestones;
 mod mirror;
 mod outbound;
 mod outlet;
+mod pacing;
 mod patience;
 mod peer;
 mod receive;
@@ -291,6 +293,7 @@ impl Shard {
         if settled {
             self.request_awaited_keyframes(now, key);
         }
+        self.send_waiting(now, key);
         if nack_due {
             self.ask_again(now, key);
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::data::Channels;
+use super::downlink::Downlink;
 use super::inbound::Inbound;
 use super::milestones::Progress;
 use super::outbound::Outbound;
@@ -27,6 +28,8 @@ pub struct Peer {
     pub participant: ParticipantKey,
     /// Place of its room in the shard's table.
     pub room: usize,
+    /// What the way to it takes; `None` until something is sent whose packets are numbered.
+    pub downlink: Option<Box<Downlink>>,
     /// Names, for whoever looks into the call.
     pub subject: Subject,
     pub recorder: Recorder,
@@ -106,7 +109,8 @@ impl Peer {
         if !self.transport.is_connected() {
             return transport.unwrap_or(self.next_report);
         }
-        let own = [self.next_feedback, self.next_nack, self.settled, transport];
+        let downlink = self.downlink.as_ref().and_then(|downlink| downlink.poll_timeout());
+        let own = [self.next_feedback, self.next_nack, self.settled, transport, downlink];
         own.into_iter().flatten().fold(self.next_report, Instant::min)
     }
 }

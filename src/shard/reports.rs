@@ -96,8 +96,10 @@ impl Shard {
                     self.request_keyframe(now, room, source, encoding, wish);
                 }
             }
-            // Bandwidth estimation is later work; a BYE says nothing that the session does not; what is lost was sent again.
-            Report::Nack { .. } | Report::Remb { .. } | Report::TransportFeedback { .. } | Report::Bye { .. } => {}
+            Report::TransportFeedback { fci } => self.learn_downlink(now, key, fci),
+            // Every client that estimates by itself sends the other feedback too where it was negotiated; a BYE says nothing that the session
+            // does not; what is lost was sent again.
+            Report::Nack { .. } | Report::Remb { .. } | Report::Bye { .. } => {}
         }
     }
 

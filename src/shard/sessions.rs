@@ -135,6 +135,7 @@ impl Shard {
             self.counters.subscriptions.subtract(1);
             self.report(now, room, Report::ForwardingFailed { subscriber, track, rendition });
         }
+        self.number_packets(now, key);
         for source in placed {
             self.select_layer(now, here, key, source);
         }

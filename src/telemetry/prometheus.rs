@@ -63,6 +63,14 @@ const FIGURES: &[Figure] = &[
         |c| &c.quality.freezes,
     ),
     counter("sfumato_keyframe_requests_sent_total", "PLI to publishers, after merging.", |c| &c.keyframe_requests_out),
+    counter(
+        "sfumato_bandwidth_probes_total",
+        "Probes of the way to a subscriber, to find out whether it takes more.",
+        |c| &c.probes,
+    ),
+    counter("sfumato_bandwidth_probe_bytes_total", "Bytes of packets that were sent for probes alone.", |c| {
+        &c.probe_bytes
+    }),
     counter("sfumato_keyframes_reused_total", "Pictures begun with a keyframe in the cache, without a PLI.", |c| {
         &c.keyframes_reused
     }),

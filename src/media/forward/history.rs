@@ -167,6 +167,11 @@ impl History {
         })
     }
 
+    /// What was sent so many packets before the newest.
+    pub fn recent(&self, back: u16) -> Option<Remembered> {
+        self.find((self.newest as u16).wrapping_sub(back))
+    }
+
     /// It is sent again now.
     pub fn count(&mut self, now: Instant, remembered: &Remembered) {
         let at = self.clock(now) as u16;
