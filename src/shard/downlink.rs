@@ -119,6 +119,12 @@ impl Downlink {
         Some(packet)
     }
 
+    /// How many packets wait.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Packets of a source wait.
     pub fn has_of(&self, source: SourceKey) -> bool {
         self.waiting.iter().any(|packet| packet.source == source)

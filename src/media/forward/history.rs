@@ -101,6 +101,12 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// The sequence number it was sent under.
+    #[cfg(test)]
+    pub fn output(&self) -> u16 {
+        self.rewritten.extended_sequence as u16
+    }
+
     /// Index of the encoding it belongs to.
     pub fn encoding(&self) -> usize {
         self.origin.encoding
