@@ -162,6 +162,11 @@ impl Downlink {
         self.repeated % of.max(1)
     }
 
+    /// Reads what sending a packet needs.
+    pub fn touch(&self) -> u64 {
+        u64::from(self.estimator.next_number()) ^ self.waiting_bytes
+    }
+
     /// Nothing can be sent for a probe.
     pub fn give_up_probe(&mut self) {
         self.probing = None;

@@ -193,6 +193,11 @@ impl History {
         self.origins.clear();
     }
 
+    /// Reads the place of the next record.
+    pub fn touch(&self) -> u64 {
+        self.sent.get(self.index(self.newest.wrapping_add(1))).map_or(0, |sent| u64::from(sent.at))
+    }
+
     /// Milliseconds since the first packet, wrapping.
     pub fn clock(&mut self, now: Instant) -> u32 {
         if let Some((_, at)) = self.read.filter(|(read, _)| *read == now) {
