@@ -17,7 +17,7 @@ pub struct ByteRing {
     /// How often the ring began anew.
     lap: u32,
     lap_began: Option<Instant>,
-    /// Bytes at its start, from which it doubles, and the most it has.
+    /// Bytes at its start, from which it grows, and the most it has.
     first: usize,
     most: usize,
 }
@@ -73,7 +73,10 @@ impl ByteRing {
         }
         let short = now.saturating_duration_since(began) < RETENTION;
         if short && self.bytes.len() < self.most {
-            self.bytes.resize((2 * self.bytes.len()).clamp(self.first, self.most), 0);
+            // By half, and no more than that: it is all written to in the end, and every stream of every publisher has one.
+            let len = (self.bytes.len() / 2 * 3).clamp(self.first, self.most);
+            self.bytes.reserve_exact(len - self.bytes.len());
+            self.bytes.resize(len, 0);
         } else {
             self.lap = self.lap.wrapping_add(1);
             self.head = 0;
@@ -106,6 +109,23 @@ mod tests {
         }
         assert_eq!(ring.capacity(), 400);
         assert!(ring.push(now, 101).is_none());
+    }
+
+    #[test]
+    fn what_a_ring_takes_is_little_more_than_a_second_needs() {
+        for packets in [10u32, 25, 50, 100, 250, 400, 700] {
+            let (start, mut ring) = (Instant::now(), ByteRing::new(8_192, 1 << 20));
+            for n in 0..5 * packets {
+                ring.push(start + n * Duration::from_secs(1) / packets, 1_100);
+            }
+            let needed = 1_100 * packets as usize;
+            assert!(
+                ring.bytes.capacity() <= (needed + needed * 6 / 10).max(12_300),
+                "{packets}: {}",
+                ring.bytes.capacity()
+            );
+            assert!(ring.bytes.capacity() > needed, "{packets}: {}", ring.bytes.capacity());
+        }
     }
 
     #[test]
