@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::inbound::SourceKey;
-use super::outlet::Cached;
+pub use super::outlet::Cached;
 use crate::congestion::bitrate::Bitrate;
 use crate::congestion::estimator::{Estimator, Probe};
 use crate::congestion::pacer::Pacer;

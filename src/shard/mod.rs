@@ -6,7 +6,7 @@
 
 mod data;
 pub mod directory;
-mod downlink;
+pub mod downlink;
 mod effects;
 mod fan_out;
 mod flight;

@@ -9,6 +9,7 @@ pub mod layers;
 mod loss;
 mod moving;
 mod reordering;
+pub mod rmcat;
 mod slow_viewer;
 mod storm;
 
@@ -17,7 +18,8 @@ use std::time::Duration;
 use crate::client::Plan;
 use crate::client::playout::Playout;
 use crate::client::receiver::VideoReceiver;
-use crate::outcome::{Bar, Figure, Outcome};
+use crate::outcome::{Bar, Figure, Judgement, Outcome};
+use crate::rmcat::network::Network;
 use crate::world::{ClientId, Path, World};
 
 /// How a case is run.
@@ -25,6 +27,8 @@ use crate::world::{ClientId, Path, World};
 pub struct Options {
     /// Nobody asks for lost packets, and nobody sends them again: what depends on recovery must fail.
     pub without_recovery: bool,
+    /// Nobody estimates what a way takes: what depends on that must fail.
+    pub without_control: bool,
     /// Frames are kept, for plots.
     pub keep_frames: bool,
     /// How long media lasts, where a case's own time is too long.
@@ -37,10 +41,57 @@ pub struct Case {
     pub about: &'static str,
     /// Names of its cells; one without a name where there is one only.
     pub cells: fn() -> Vec<String>,
-    pub run: fn(cell: &str, seed: u64, options: Options) -> (Outcome, World),
+    pub judgement: Judgement,
+    run: Run,
 }
 
-pub const CASES: [Case; 8] = [
+/// Runs one cell with one seed.
+#[derive(Clone, Copy)]
+enum Run {
+    World(fn(cell: &str, seed: u64, options: Options) -> (Outcome, World)),
+    Network(fn(cell: &str, seed: u64, options: Options) -> (Outcome, Network)),
+}
+
+/// What was run, to be looked at more closely.
+pub enum Scene {
+    World(Box<World>),
+    Network(Box<Network>),
+}
+
+impl Case {
+    pub fn run(&self, cell: &str, seed: u64, options: Options) -> (Outcome, Scene) {
+        match self.run {
+            Run::World(run) => {
+                let (outcome, world) = run(cell, seed, options);
+                (outcome, Scene::World(Box::new(world)))
+            }
+            Run::Network(run) => {
+                let (outcome, network) = run(cell, seed, options);
+                (outcome, Scene::Network(Box::new(network)))
+            }
+        }
+    }
+}
+
+impl Scene {
+    pub fn world(self) -> Option<World> {
+        match self {
+            Scene::World(world) => Some(*world),
+            Scene::Network(_) => None,
+        }
+    }
+
+    pub fn network(self) -> Option<Network> {
+        match self {
+            Scene::Network(network) => Some(*network),
+            Scene::World(_) => None,
+        }
+    }
+}
+
+pub const CASES: [Case; 10] = [
+    rmcat::capacity::ONE_FLOW,
+    rmcat::capacity::TWO_FLOWS,
     slow_viewer::CASE,
     loss::CASE,
     reordering::CASE,
@@ -51,8 +102,28 @@ pub const CASES: [Case; 8] = [
     call::CASE,
 ];
 
-/// What fails without recovery, and shows that it can: a case and one of its cells.
-pub const CANARY: (&Case, &str) = (&loss::CASE, "viewer-even5-rtt100");
+/// What must fail, to show that it can: a case, one of its cells, and what is left out.
+pub struct Canary {
+    pub case: &'static Case,
+    pub cell: &'static str,
+    pub without: &'static str,
+    pub options: fn(Options) -> Options,
+}
+
+pub const CANARIES: [Canary; 2] = [
+    Canary {
+        case: &loss::CASE,
+        cell: "viewer-even5-rtt100",
+        without: "recovery",
+        options: |options| Options { without_recovery: true, ..options },
+    },
+    Canary {
+        case: &rmcat::capacity::ONE_FLOW,
+        cell: "",
+        without: "an estimate",
+        options: |options| Options { without_control: true, ..options },
+    },
+];
 
 /// Media begins so long after the first joins: everybody is connected by then.
 const CONNECTING: Duration = Duration::from_secs(3);
