@@ -15,6 +15,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sfumato::clock::WallClock;
+use sfumato::congestion::bitrate::Bitrate;
 use sfumato::limits;
 use sfumato::negotiation::MediaKind;
 use sfumato::room::RoomConfig;
@@ -36,6 +37,7 @@ use crate::client::independent::Independent;
 use crate::client::receiver::Decoded;
 use crate::client::{Client, EPOCH, Plan};
 use crate::trace::{Mark, Trace, nanoseconds};
+use tap::SLICE;
 pub use tap::Tap;
 
 /// Where the server's media port is.
@@ -111,6 +113,8 @@ pub struct Place {
     sends: bool,
     /// What it receives.
     tracks: Vec<TrackId>,
+    /// The encoding of the frame decoded last.
+    layer: Option<u8>,
     /// In the place of the model.
     pub independent: Option<Box<Independent>>,
 }
@@ -119,7 +123,21 @@ pub struct Place {
 #[derive(Clone, Copy, Debug)]
 pub struct Watched {
     pub client: ClientId,
+    pub ssrc: u32,
     pub decoded: Decoded,
+}
+
+/// What was known of a client at the end of 100 ms.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Sample {
+    pub client: ClientId,
+    pub at: Duration,
+    /// What the server takes the way to the client for, bits a second.
+    pub estimate: Option<u64>,
+    /// The encoding shown last, of the track that changed last.
+    pub layer: Option<u8>,
+    /// How long pictures have stood still, of all tracks.
+    pub frozen: Duration,
 }
 
 pub struct World {
@@ -144,6 +162,9 @@ pub struct World {
     /// Kept where `keep_frames` is set.
     pub frames: Vec<Watched>,
     pub keep_frames: bool,
+    /// Each 100 ms from media's beginning on, of whoever receives video.
+    pub samples: Vec<Sample>,
+    sampled: Option<Duration>,
     pub faults: Vec<String>,
 }
 
@@ -188,6 +209,8 @@ impl World {
             wrong_frames: 0,
             frames: Vec::new(),
             keep_frames: false,
+            samples: Vec::new(),
+            sampled: None,
             faults: Vec::new(),
         }
     }
@@ -250,6 +273,7 @@ impl World {
             timer: None,
             sends: false,
             tracks: Vec::new(),
+            layer: None,
             independent: None,
         });
         (id, sender)
@@ -342,6 +366,7 @@ impl World {
     /// Whoever is connected begins to send; so will those who connect later. The trace begins.
     pub fn begin_media(&mut self) {
         self.media_began = Some(self.now);
+        self.sampled = Some(self.now);
         self.trace.begin();
         (0..self.places.len()).for_each(|id| self.begin_if_connected(id));
     }
@@ -358,10 +383,31 @@ impl World {
     /// Everything that happens before `until` happens.
     pub fn run_until(&mut self, until: Duration) {
         while let Some(next) = self.next().filter(|next| *next < until) {
+            self.sample_until(next);
             self.now = self.now.max(next);
             self.step();
         }
+        self.sample_until(until);
         self.now = self.now.max(until);
+    }
+
+    /// Nothing happens before that: what holds now held at the end of each 100 ms.
+    fn sample_until(&mut self, until: Duration) {
+        while let Some(at) = self.sampled.map(|sampled| sampled + SLICE).filter(|at| *at <= until) {
+            self.sampled = Some(at);
+            let watching = self.places.iter().enumerate().filter(|(_, place)| !place.client.receivers.is_empty());
+            let samples = watching.map(|(client, place)| {
+                let playouts = place.client.receivers.values().filter_map(|receiver| receiver.playouts.first());
+                Sample {
+                    client,
+                    at,
+                    estimate: self.shard.downlink_rate(self.base + at, place.address).map(Bitrate::bps),
+                    layer: place.layer,
+                    frozen: playouts.map(|playout| playout.freezes.total).sum(),
+                }
+            });
+            self.samples.extend(samples);
+        }
     }
 
     /// When something happens next.
@@ -555,19 +601,21 @@ impl World {
     }
 
     fn note_frames(&mut self, id: ClientId) {
-        let Some(client) = self.places.get_mut(id).map(|place| &mut place.client) else { return };
+        let Some(place) = self.places.get_mut(id) else { return };
+        let client = &mut place.client;
         for video in &mut client.videos {
             self.encoded.extend(video.encoded.drain(..).map(|frame| (frame.sent, frame.bytes)));
         }
         for receiver in client.receivers.values_mut().filter(|receiver| !receiver.decoded.is_empty()) {
             for decoded in receiver.decoded.drain(..) {
                 let frame = decoded.frame;
+                place.layer = Some(frame.encoding);
                 self.wrong_frames += u64::from(self.encoded.get(&frame.sent) != Some(&frame.bytes));
                 let words = [id as u64, frame.timestamp.into(), frame.bytes as u64, frame.keyframe.into()];
                 self.trace.record(Mark::Frame, self.now, &words);
                 decoded.shown.into_iter().for_each(|at| self.trace.record(Mark::Rendered, at, &[id as u64]));
                 if self.keep_frames {
-                    self.frames.push(Watched { client: id, decoded });
+                    self.frames.push(Watched { client: id, ssrc: receiver.ssrc, decoded });
                 }
             }
         }
