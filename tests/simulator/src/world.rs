@@ -3,6 +3,7 @@
 //! What always holds: things happen in the order of their times, and of their making where those are equal; the clock is read
 //! once, for the moment that virtual time counts from; everything that is traced follows from the seed.
 
+pub mod samples;
 pub mod tap;
 
 use std::cmp::Reverse;
@@ -15,7 +16,6 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sfumato::clock::WallClock;
-use sfumato::congestion::bitrate::Bitrate;
 use sfumato::limits;
 use sfumato::negotiation::MediaKind;
 use sfumato::room::RoomConfig;
@@ -37,7 +37,7 @@ use crate::client::independent::Independent;
 use crate::client::receiver::Decoded;
 use crate::client::{Client, EPOCH, Plan};
 use crate::trace::{Mark, Trace, nanoseconds};
-use tap::SLICE;
+pub use samples::Sample;
 pub use tap::Tap;
 
 /// Where the server's media port is.
@@ -125,19 +125,6 @@ pub struct Watched {
     pub client: ClientId,
     pub ssrc: u32,
     pub decoded: Decoded,
-}
-
-/// What was known of a client at the end of 100 ms.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Sample {
-    pub client: ClientId,
-    pub at: Duration,
-    /// What the server takes the way to the client for, bits a second.
-    pub estimate: Option<u64>,
-    /// The encoding shown last, of the track that changed last.
-    pub layer: Option<u8>,
-    /// How long pictures have stood still, of all tracks.
-    pub frozen: Duration,
 }
 
 pub struct World {
@@ -389,25 +376,6 @@ impl World {
         }
         self.sample_until(until);
         self.now = self.now.max(until);
-    }
-
-    /// Nothing happens before that: what holds now held at the end of each 100 ms.
-    fn sample_until(&mut self, until: Duration) {
-        while let Some(at) = self.sampled.map(|sampled| sampled + SLICE).filter(|at| *at <= until) {
-            self.sampled = Some(at);
-            let watching = self.places.iter().enumerate().filter(|(_, place)| !place.client.receivers.is_empty());
-            let samples = watching.map(|(client, place)| {
-                let playouts = place.client.receivers.values().filter_map(|receiver| receiver.playouts.first());
-                Sample {
-                    client,
-                    at,
-                    estimate: self.shard.downlink_rate(self.base + at, place.address).map(Bitrate::bps),
-                    layer: place.layer,
-                    frozen: playouts.map(|playout| playout.freezes.total).sum(),
-                }
-            });
-            self.samples.extend(samples);
-        }
     }
 
     /// When something happens next.
