@@ -79,6 +79,7 @@ fn scenarios(name: &str, matches: &ArgMatches) -> Result<Vec<Scenario>, Error> {
     Ok(vec![match name {
         "fanout" => one_to("fanout"),
         "meeting" => Scenario::steady("meeting", of("participants"), 0),
+        "meetings" => Scenario { rooms: of("rooms"), ..Scenario::steady("meetings", of("participants"), 0) },
         "webinar" => Scenario::steady("webinar", of("speakers"), of("viewers")),
         "audio-room" => Scenario::steady("audio-room", of("speakers"), of("viewers")),
         "storm" => Scenario { course: Course::Storm { joiners: of("joiners") }, ..one_to("storm") },

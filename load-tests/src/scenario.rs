@@ -32,6 +32,8 @@ pub enum Course {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scenario {
     pub name: &'static str,
+    /// Rooms of the same kind side by side; what follows is of each.
+    pub rooms: usize,
     /// Publish, and watch each other.
     pub speakers: usize,
     /// Only watch.
@@ -70,7 +72,7 @@ pub struct Verification {
 impl Scenario {
     pub const fn steady(name: &'static str, speakers: usize, viewers: usize) -> Scenario {
         let (course, connections) = (Course::Steady, Connections::OfEach);
-        Scenario { name, speakers, viewers, course, simulcast: false, connections }
+        Scenario { name, rooms: 1, speakers, viewers, course, simulcast: false, connections }
     }
 
     /// As clients of this protocol play it.
@@ -97,26 +99,32 @@ impl Scenario {
     }
 
     pub fn describe(&self) -> String {
-        let Scenario { name, speakers, viewers, course, .. } = *self;
+        let Scenario { name, rooms, speakers, viewers, course, .. } = *self;
         let course = match course {
             Course::Steady => String::new(),
             Course::Storm { joiners } => format!(", {joiners} join at once"),
             Course::Churn { per_second } => format!(", {per_second} leave and join a second"),
             Course::Max => ", highest rate".to_owned(),
         };
+        let rooms = if rooms == 1 { String::new() } else { format!("{rooms} x ") };
         match viewers {
-            0 => format!("{name} of {speakers}{course}"),
-            _ => format!("{name} {speakers} -> {viewers}{course}"),
+            0 => format!("{rooms}{name} of {speakers}{course}"),
+            _ => format!("{rooms}{name} {speakers} -> {viewers}{course}"),
         }
     }
 
     /// Short enough for a file's name.
     pub fn slug(&self) -> String {
-        format!("{}-{}-{}", self.name, self.speakers, self.viewers)
+        let rooms = if self.rooms == 1 { String::new() } else { format!("{}x", self.rooms) };
+        format!("{rooms}{}-{}-{}", self.name, self.speakers, self.viewers)
     }
 
-    /// Clients in the room before the window begins.
+    /// Clients there before the window begins.
     pub fn clients(&self) -> usize {
+        self.rooms * self.clients_of_room()
+    }
+
+    fn clients_of_room(&self) -> usize {
         self.speakers
             + match self.connections {
                 Connections::OfEach => self.viewers,
@@ -162,7 +170,12 @@ impl Scenario {
         clients.map(|index| self.plan(index, media, verification)).collect()
     }
 
-    fn plan(&self, index: usize, media: &Media, verification: Verification) -> Plan {
+    fn plan(&self, client: usize, media: &Media, verification: Verification) -> Plan {
+        // Whoever comes during the window comes into the only room.
+        let (room, index) = match self.rooms {
+            1 => (0, client),
+            _ => (client / self.clients_of_room(), client % self.clients_of_room()),
+        };
         let publishes = index < self.speakers;
         let alone = self.speakers == 1 || self.connections == Connections::OfEachWatched;
         // Speakers that receive nothing: the first that do are counted from behind them.
@@ -172,7 +185,9 @@ impl Scenario {
             identity: if publishes { speaker_name(index) } else { format!("viewer-{index}") },
             tracks: if publishes { media.plans(self.simulcast) } else { Vec::new() },
             verify_every: if whole { 1 } else { verification.every },
-            phase: index as f64 / self.speakers.max(1) as f64 % 1.0,
+            // The rooms' bursts are spread over the interval too.
+            phase: (index as f64 + room as f64 / self.rooms as f64) / self.speakers.max(1) as f64 % 1.0,
+            room,
             watches: index.checked_sub(self.speakers).and_then(|connection| self.watched(connection)),
             wish: if self.simulcast { LAYERS.get(index % LAYERS.len()).copied() } else { None },
         }
@@ -258,6 +273,20 @@ pub mod tests {
         assert_eq!(scenario.streams(&plans, &media()), 180);
         assert_eq!((plans[0].phase, plans[5].phase), (0.0, 0.5), "bursts are spread over the interval");
         assert_eq!(plans[0].verify_every, 1);
+    }
+
+    #[test]
+    fn meetings_side_by_side_are_rooms_of_their_own() {
+        let scenario = Scenario { rooms: 3, ..Scenario::steady("meetings", 10, 0) };
+        let plans = all(&scenario);
+        assert_eq!((plans.len(), scenario.streams(&plans, &media())), (30, 3 * 180));
+        let of_room = |room| plans.iter().filter(move |plan| plan.room == room).map(|plan| plan.identity.clone());
+        assert!((1..3).all(|room| of_room(room).eq(of_room(0))));
+        assert_eq!(of_room(2).count(), 10);
+        let mut phases: Vec<u64> = plans.iter().map(|plan| (plan.phase * 1e6) as u64).collect();
+        phases.sort_unstable();
+        phases.dedup();
+        assert_eq!(phases.len(), 30, "no two burst at once");
     }
 
     #[test]

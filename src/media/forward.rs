@@ -291,6 +291,15 @@ impl SendStream {
         self.last_keyframe
     }
 
+    /// Reads what the next packet needs, and gives a number that follows from it: reading the state of several subscribers at once takes
+    /// hardly longer than that of one, where none of it is in the processor's cache.
+    pub fn touch(&self) -> u64 {
+        let recovery = self.recovery.as_ref().map_or(0, |recovery| recovery.touch());
+        let own =
+            u64::from(self.target.ssrc.0) ^ self.packets ^ u64::from(self.paused) ^ u64::from(self.templates.shift);
+        recovery ^ own ^ self.sequence.touch()
+    }
+
     /// Rewrites one packet, or `None` when it is not for this subscriber (other encoding or layer, waiting for a keyframe, older than the switch, unknown codec).
     /// `packet` is the whole plain packet, `source` its publisher's extension map.
     pub fn forward<'a>(

@@ -96,14 +96,14 @@ fn section(slot: &Slot, offer: &Offer, transport: &Transport) -> MediaDescriptio
 fn m_line(slot: &Slot) -> MediaDescription {
     let formats = match slot.content {
         Content::Media(_) => Vec::new(),
-        Content::Data | Content::Rejected => slot.line.formats.clone(),
+        Content::Data | Content::Rejected => slot.line.formats.split_ascii_whitespace().map(str::to_owned).collect(),
     };
     let port = if slot.is_rejected() { 0 } else { DISCARD_PORT };
     MediaDescription {
         media_name: MediaName {
             media: slot.line.media.clone(),
             port: RangedPort { value: port, range: None },
-            protos: slot.line.protos.clone(),
+            protos: slot.line.proto.split('/').map(str::to_owned).collect(),
             formats,
         },
         connection_information: Some(ConnectionInformation {

@@ -154,6 +154,7 @@ pub(super) fn read(kind: MediaKind, media: &MediaDescription) -> Vec<CodecDescri
         }
     }
     drop_orphan_red(&mut codecs);
+    codecs.shrink_to_fit();
     codecs
 }
 
@@ -189,6 +190,7 @@ pub(super) fn read_feedback(
         let is_offered = |c: &&CodecDescription| offered.get(usize::from(c.payload_type.0)) == Some(&true);
         feedback.extend(codecs.iter().filter(is_offered).map(|c| (c.payload_type, *message)));
     }
+    feedback.shrink_to_fit();
     feedback
 }
 

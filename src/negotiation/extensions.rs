@@ -93,6 +93,7 @@ pub(super) fn read(kind: MediaKind, section: Direction, media: &MediaDescription
         }
         mappings.push(mapping);
     }
+    mappings.shrink_to_fit();
     (mappings, map)
 }
 

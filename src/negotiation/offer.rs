@@ -62,12 +62,14 @@ impl Direction {
     }
 }
 
-/// An m-line as offered: what the answer's must mirror.
+/// An m-line as offered: what the answer's must mirror. Kept for as long as the session, so in few pieces.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct MediaLine {
     pub media: String,
-    pub protos: Vec<String>,
-    pub formats: Vec<String>,
+    /// `UDP/TLS/RTP/SAVPF`
+    pub proto: String,
+    /// By blanks; empty where the codecs of a section tell.
+    pub formats: String,
 }
 
 /// What an answer needs of a section beside what [`Section`] tells.
@@ -139,7 +141,7 @@ impl Offer {
 
     /// `role` is the DTLS role this side holds from an earlier offer.
     pub fn read(description: &SessionDescription, role: Option<DtlsRole>) -> Result<Offer, OfferError> {
-        let mut slots: Vec<Slot> = Vec::new();
+        let mut slots: Vec<Slot> = Vec::with_capacity(description.media_descriptions.len());
         let mut sections = Vec::new();
         let mut used = Vec::new();
         let mut unserved = None;
@@ -158,6 +160,7 @@ impl Offer {
             slots.push(slot);
             sections.extend(section);
         }
+        sections.shrink_to_fit();
         // One section in vain is refused alone (RFC 3264, section 6); an offer that publishes in vain as a whole.
         if let Some(mid) = unserved.filter(|_| !sections.iter().any(|section: &Section| section.remote.is_some())) {
             return Err(OfferError::NoCommonCodec(mid.to_string()));
@@ -225,7 +228,6 @@ fn read_slot(
 ) -> Result<(Slot, Option<Section>), OfferError> {
     let attributes = &media.attributes;
     let name = &media.media_name;
-    let line = MediaLine { media: name.media.clone(), protos: name.protos.clone(), formats: name.formats.clone() };
     let mid = transport::read_mid(attributes)?;
     let used = match asked(media) {
         _ if is_unused(media) => None,
@@ -235,6 +237,8 @@ fn read_slot(
         Asked::Media(kind) => read_media(kind, media, session, mid)?.map(|(m, s)| (Content::Media(m), Some(s))),
     };
     let (content, section) = used.unwrap_or((Content::Rejected, None));
+    let formats = if section.is_some() { String::new() } else { name.formats.join(" ") };
+    let line = MediaLine { media: name.media.clone(), proto: name.protos.join("/"), formats };
     Ok((Slot { line, mid, content }, section))
 }
 

@@ -42,7 +42,7 @@ impl Session {
         if self.only_sends {
             offer.decline_media();
         }
-        let remote = offer.transport.clone().or_else(|| self.remote.clone());
+        let remote = offer.transport.take().or_else(|| self.remote.clone());
         let remote = remote.ok_or(OfferError::Missing("a section that can be served"))?;
         for section in &mut offer.sections {
             let previous = self.offer.sections.iter_mut().find(|s| s.mid == section.mid);

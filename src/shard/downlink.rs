@@ -119,6 +119,12 @@ impl Downlink {
         Some(packet)
     }
 
+    /// How many packets wait.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Packets of a source wait.
     pub fn has_of(&self, source: SourceKey) -> bool {
         self.waiting.iter().any(|packet| packet.source == source)
@@ -154,6 +160,11 @@ impl Downlink {
     pub fn next_repeated(&mut self, of: u16) -> u16 {
         self.repeated = self.repeated.wrapping_add(1);
         self.repeated % of.max(1)
+    }
+
+    /// Reads what sending a packet needs.
+    pub fn touch(&self) -> u64 {
+        u64::from(self.estimator.next_number()) ^ self.waiting_bytes
     }
 
     /// Nothing can be sent for a probe.

@@ -17,12 +17,19 @@ use crate::media::forward::Scratch;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::traffic::Tally;
 
+/// Subscribers whose state is read at once. Their cache lines have to stay until they are served: some 2 KB each.
+const READ_AHEAD: usize = 8;
+
 /// How far the forwarding of one room's batch has come.
 #[derive(Default)]
 pub struct FanOut {
     room: Option<usize>,
     /// Who gets something of the batch and was not served yet.
     subscribers: Vec<usize>,
+    /// So many of them, the first in the list, were not read ahead.
+    unread: usize,
+    /// What came of reading subscribers' state ahead, which nobody looks at.
+    touched: u64,
     /// Number of the batch: peers remember the last that named them.
     batch: u64,
     /// When the oldest packet of the batch arrived.
@@ -41,6 +48,7 @@ impl Shard {
                 self.begin_fan_out(now, room);
                 continue;
             };
+            self.read_ahead(room);
             let Some(subscriber) = self.fan_out.subscribers.pop() else {
                 self.end_fan_out(room);
                 continue;
@@ -55,6 +63,23 @@ impl Shard {
                 self.timers.arm(Owner::Peer(subscriber), due);
             }
             return true;
+        }
+    }
+
+    /// Reads the state of those who are served next, some at once: their waits for memory then overlap.
+    fn read_ahead(&mut self, room: usize) {
+        let left = self.fan_out.subscribers.len();
+        if left > self.fan_out.unread {
+            return;
+        }
+        self.fan_out.unread = left.saturating_sub(READ_AHEAD);
+        let Some(entry) = self.rooms.get(room) else { return };
+        let next = self.fan_out.subscribers.get(self.fan_out.unread..).unwrap_or_default();
+        let ripe = entry.gathered.ripe();
+        let sources = [ripe.first(), ripe.last()].into_iter().flatten().map(|arrived| arrived.source);
+        for source in sources {
+            let read = next.iter().filter_map(|subscriber| Some(self.peers.get(*subscriber)?.touch(source)));
+            self.fan_out.touched = read.fold(self.fan_out.touched, u64::wrapping_add);
         }
     }
 
@@ -110,6 +135,7 @@ impl Shard {
                 }
             }
         }
+        self.fan_out.unread = self.fan_out.subscribers.len();
     }
 
     fn end_fan_out(&mut self, room: usize) {

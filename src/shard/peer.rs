@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::data::Channels;
 use super::downlink::Downlink;
-use super::inbound::Inbound;
+use super::inbound::{Inbound, SourceKey};
 use super::milestones::Progress;
 use super::outbound::Outbound;
 use super::send::{LocalEnd, Route};
@@ -78,6 +78,16 @@ impl Peer {
     pub fn route_to(&self, to: SocketAddr) -> Option<Route> {
         let (_, local) = self.paths.iter().find(|(address, _)| *address == to)?;
         Some(Route { to, local: *local })
+    }
+
+    /// Reads what forwarding a packet of a source needs, and gives a number that follows from it (see [`SendStream::touch`]).
+    ///
+    /// [`SendStream::touch`]: crate::media::forward::SendStream::touch
+    pub fn touch(&self, source: SourceKey) -> u64 {
+        let Some(subscription) = self.outbound.get(source) else { return 0 };
+        let downlink = self.downlink.as_ref().map_or(0, |downlink| downlink.touch());
+        let path = self.paths.first().map_or(0, |(_, local)| local.socket as u64);
+        subscription.stream.touch() ^ self.transport.touch(subscription.stream.target().ssrc) ^ downlink ^ path
     }
 
     /// Remembers where datagrams of an address arrive.

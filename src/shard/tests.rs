@@ -5,6 +5,7 @@ mod joining;
 mod legs;
 mod milestones;
 mod moving;
+mod pacing;
 mod paused_layers;
 mod red;
 mod renditions;

@@ -19,8 +19,10 @@ pub use provider::COOKIE_BYTES;
 pub use session::{DtlsEvent, Session};
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use rtc_dtls::config::HandshakeConfig;
 use rtc_dtls::crypto_provider::RTCCryptoProvider;
 use rtc_dtls::crypto_provider::providers::AwsLcRsProvider;
 
@@ -86,6 +88,8 @@ impl FromStr for Fingerprint {
 pub struct Certificate {
     certificate: rtc_dtls::crypto::Certificate,
     fingerprint: Fingerprint,
+    /// Of associations whose handshake is over.
+    established: Arc<HandshakeConfig>,
 }
 
 impl Certificate {
@@ -102,7 +106,9 @@ impl Certificate {
             hash: "sha-256".to_owned(),
             digest: digest::digest(&digest::SHA256, encoded).as_ref().to_vec(),
         };
-        Certificate { certificate, fingerprint }
+        let established =
+            config::established_config(&certificate).expect("a configuration of constant content is valid");
+        Certificate { certificate, fingerprint, established }
     }
 
     /// SHA-256.

@@ -25,6 +25,8 @@ const ICE_CHARS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub identity: String,
+    /// Which of the scenario's rooms it joins.
+    pub room: usize,
     pub tracks: Vec<TrackPlan>,
     /// Whom it watches, where each connection watches one.
     pub watches: Option<String>,

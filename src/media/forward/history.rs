@@ -1,18 +1,26 @@
 //! What one subscriber was sent of a stream, to send it again as it was: by output sequence number, which packet of the source it
 //! was and what was rewritten in it. From these and the cache of the encoding it is written anew.
 //!
-//! What always holds: at most `limits::SENT_PACKETS` packets of 24 bytes; the table grows only while it holds less than [`RETENTION`], so
-//! that in the steady state nothing is allocated; what is found is what was sent under that number.
+//! What always holds: at most `limits::SENT_PACKETS` packets of 24 bytes; the table grows only while it holds less than [`SHORTEST`], and
+//! gives back what it does not need for [`RETENTION`] ever more rarely, so that in the steady state nothing is allocated; what is found is what
+//! was sent under that number.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::picture::Counters;
 use super::{Origin, Packet, Rewritten};
 use crate::limits;
 use crate::media::ring::RETENTION;
 
+/// The table grows before it gives up a packet that is younger: some less than [`RETENTION`], so that what it was cut to is enough for a rate
+/// that varies.
+const SHORTEST: Duration = RETENTION.saturating_sub(Duration::from_millis(125));
 /// Of a clock of 16 bits, which goes round in a minute: no record is as old while packets are sent.
+const SHORTEST_MS: u16 = SHORTEST.as_millis() as u16;
 const RETENTION_MS: u16 = RETENTION.as_millis() as u16;
+/// Times round the table, a part of which would have done, before it gives memory back for the last time; the first time takes one, each
+/// further time twice as many.
+const MOST_PATIENCE: u16 = 1 << 12;
 /// Packets at the start; doubled from here.
 const FIRST_PACKETS: usize = 64;
 /// Streams of the source that records may belong to. With one more all is forgotten: nobody asks for what was sent so many switches ago.
@@ -101,6 +109,12 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// The sequence number it was sent under.
+    #[cfg(test)]
+    pub fn output(&self) -> u16 {
+        self.rewritten.extended_sequence as u16
+    }
+
     /// Index of the encoding it belongs to.
     pub fn encoding(&self) -> usize {
         self.origin.encoding
@@ -117,11 +131,14 @@ pub struct History {
     /// At their output number modulo the table, whose length is a power of two, or 0 before the first packet.
     sent: Vec<Sent>,
     origins: Vec<Origin>,
+    /// Times round the table in a row for which a part of it would have done, and after how many it gives the rest back.
+    roomy: u16,
+    patience: u16,
 }
 
 impl History {
     pub fn new() -> History {
-        History { start: None, read: None, newest: 0, sent: Vec::new(), origins: Vec::new() }
+        History { start: None, read: None, newest: 0, sent: Vec::new(), origins: Vec::new(), roomy: 0, patience: 1 }
     }
 
     /// Remembers what was made of a packet. `structure`: which of the dependency descriptor was in force.
@@ -129,6 +146,7 @@ impl History {
         let at = self.clock(now) as u16;
         let origin = self.origin(Origin::of(record));
         let output = rewritten.extended_sequence;
+        self.give_back(at, output);
         self.make_record(at, output);
         let index = self.index(output);
         let Some(slot) = self.sent.get_mut(index) else { return };
@@ -187,6 +205,11 @@ impl History {
         self.origins.clear();
     }
 
+    /// Reads the place of the next record.
+    pub fn touch(&self) -> u64 {
+        self.sent.get(self.index(self.newest.wrapping_add(1))).map_or(0, |sent| u64::from(sent.at))
+    }
+
     /// Milliseconds since the first packet, wrapping.
     pub fn clock(&mut self, now: Instant) -> u32 {
         if let Some((_, at)) = self.read.filter(|(read, _)| *read == now) {
@@ -220,16 +243,49 @@ impl History {
         output as usize & self.sent.len().wrapping_sub(1)
     }
 
-    /// Doubles the table while it would give up a packet that is younger than [`RETENTION`].
+    /// Doubles the table while it would give up a packet that is younger than [`SHORTEST`].
     fn make_record(&mut self, at: u16, output: u64) {
-        let young = |sent: &Sent| !sent.is_nothing() && at.wrapping_sub(sent.at) < RETENTION_MS;
+        let young = |sent: &Sent| !sent.is_nothing() && at.wrapping_sub(sent.at) < SHORTEST_MS;
         let full = self.sent.get(self.index(output)).is_none_or(young);
-        if !full || self.sent.len() >= limits::SENT_PACKETS {
+        if full && self.sent.len() < limits::SENT_PACKETS {
+            self.resize((2 * self.sent.len()).max(FIRST_PACKETS));
+        }
+    }
+
+    /// Makes the table smaller where a part of it is enough: a joiner is sent the packets of up to two seconds at once, and no such many
+    /// again. Looked at once each time round. A rate that goes up and down makes it more patient each time, so that what it costs ends.
+    fn give_back(&mut self, at: u16, output: u64) {
+        let len = self.sent.len();
+        let is_round = output > self.newest && (output ^ self.newest) >= len as u64;
+        if !is_round || self.patience > MOST_PATIENCE {
             return;
         }
-        let doubled = (2 * self.sent.len()).max(FIRST_PACKETS);
-        let before = std::mem::replace(&mut self.sent, vec![Sent::NOTHING; doubled]);
-        for sent in before.into_iter().filter(|sent| !sent.is_nothing()) {
+        let enough = self.enough(at);
+        self.roomy = if enough < len { self.roomy + 1 } else { 0 };
+        if self.roomy >= self.patience {
+            self.roomy = 0;
+            self.patience *= 2;
+            self.resize(enough);
+        }
+    }
+
+    /// The least length that holds [`RETENTION`], or the present one.
+    fn enough(&self, at: u16) -> usize {
+        let is_old = |sent: &Sent| !sent.is_nothing() && at.wrapping_sub(sent.at) >= RETENTION_MS;
+        let is_enough = |len: &usize| {
+            let oldest = self.newest.checked_sub(*len as u64).and_then(|output| self.sent.get(self.index(output)));
+            oldest.is_some_and(is_old)
+        };
+        let lengths = std::iter::successors(Some(FIRST_PACKETS), |len| Some(2 * len));
+        lengths.take_while(|len| *len < self.sent.len()).find(is_enough).unwrap_or(self.sent.len())
+    }
+
+    /// Gives the table another length, a power of two, and keeps of the records the newest that fit.
+    fn resize(&mut self, len: usize) {
+        let newest = self.newest as u16;
+        let before = std::mem::replace(&mut self.sent, vec![Sent::NOTHING; len]);
+        let stays = |sent: &Sent| !sent.is_nothing() && usize::from(newest.wrapping_sub(sent.output)) < len;
+        for sent in before.into_iter().filter(stays) {
             let index = self.index(sent.output.into());
             if let Some(slot) = self.sent.get_mut(index) {
                 *slot = sent;
@@ -321,6 +377,54 @@ mod tests {
         let more = ORIGINS as u64;
         history.insert(now, &record(Ssrc(77), more), &rewritten(more), 0);
         assert_eq!((ssrc(&history, more - 1), ssrc(&history, more)), (None, Some(Ssrc(77))));
+    }
+
+    /// Frames of ten packets, `rate` packets a second, from `output` on; gives the number after the last.
+    fn frames(history: &mut History, record: &Packet, start: Instant, rate: u64, output: u64, time: Duration) -> u64 {
+        let frame = Duration::from_millis(10_000 / rate);
+        let frames = (time.as_millis() / frame.as_millis()) as u64;
+        for n in 0..frames {
+            let at = start + n as u32 * frame;
+            (0..10).for_each(|packet| history.insert(at, record, &rewritten(output + 10 * n + packet), 4));
+        }
+        output + 10 * frames
+    }
+
+    #[test]
+    fn what_a_catch_up_took_is_given_back_and_no_packet_of_the_last_second_with_it() {
+        let (start, mut history) = (Instant::now(), History::new());
+        (0..500).for_each(|output| insert(&mut history, start, output));
+        assert_eq!(history.capacity(), 512 * 24);
+        for n in 0..150u64 {
+            let first = 500 + 10 * n;
+            let now = start + Duration::from_millis(40 * (n + 1));
+            (first..first + 10).for_each(|output| insert(&mut history, now, output));
+            let held = (first + 10).saturating_sub(if n < 25 { 500 } else { 220 })..first + 10;
+            let lost: Vec<u64> = held.filter(|output| history.find(*output as u16).is_none()).collect();
+            assert!(lost.is_empty(), "{lost:?} lost after {n} frames");
+        }
+        assert_eq!(history.capacity(), 256 * 24, "250 packets a second");
+        let (record, later) = (record(Ssrc(7), 1), start + Duration::from_secs(7));
+        let counts = allocation_counter::measure(|| {
+            frames(&mut history, &record, later, 250, 2_000, Duration::from_secs(60));
+        });
+        assert_eq!((history.capacity(), counts.count_total), (256 * 24, 0));
+    }
+
+    #[test]
+    fn a_rate_that_goes_up_and_down_comes_to_rest_at_what_its_busy_times_need() {
+        let (start, mut history) = (Instant::now(), History::new());
+        let (mut output, record) = (0, record(Ssrc(7), 1));
+        let mut minutes = |history: &mut History, minutes: std::ops::Range<u32>| {
+            for minute in minutes {
+                let start = start + minute * Duration::from_secs(60);
+                output = frames(history, &record, start, 500, output, Duration::from_secs(5));
+                output = frames(history, &record, start + Duration::from_secs(5), 100, output, Duration::from_secs(55));
+            }
+        };
+        minutes(&mut history, 0..60);
+        let counts = allocation_counter::measure(|| minutes(&mut history, 60..90));
+        assert_eq!((history.capacity(), counts.count_total), (512 * 24, 0));
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Recovery {
         self.budget.sent(at, bytes);
     }
 
+    /// Reads what remembering the next packet needs (see [`SendStream::touch`]).
+    pub fn touch(&self) -> u64 {
+        self.history.touch() ^ self.next_sequence ^ u64::from(self.budget.share())
+    }
+
     /// What was sent belongs to a source that is no longer forwarded.
     pub fn forget(&mut self) {
         self.history.clear();

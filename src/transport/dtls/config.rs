@@ -21,13 +21,13 @@ pub(super) fn handshake_config(
     role: DtlsRole,
     certificate: &Certificate,
     fingerprints: Vec<Fingerprint>,
-    cookie: [u8; COOKIE_BYTES],
+    provider: Arc<Provider>,
     profiles: &[Profile],
     mismatch: Arc<AtomicBool>,
 ) -> Result<Arc<HandshakeConfig>, Error> {
     let profiles = profiles.iter().map(|profile| profile.id().into());
     let config = ConfigBuilder::default()
-        .with_crypto_provider(Arc::new(Provider::new(cookie)))
+        .with_crypto_provider(provider)
         .with_certificates(vec![certificate.certificate.clone()])
         .with_cipher_suites(vec![
             CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
@@ -49,5 +49,17 @@ pub(super) fn handshake_config(
         })))
         .with_mtu(HANDSHAKE_MTU)
         .build(role == DtlsRole::Client, None)?;
+    Ok(Arc::new(config))
+}
+
+/// What remains of a configuration after the handshake: one for all associations, each of which has its provider in its state.
+pub(super) fn established_config(certificate: &rtc_dtls::crypto::Certificate) -> Result<Arc<HandshakeConfig>, Error> {
+    let config = ConfigBuilder::default()
+        .with_crypto_provider(Arc::new(Provider::new([0; COOKIE_BYTES])))
+        .with_certificates(vec![certificate.clone()])
+        .with_extended_master_secret(ExtendedMasterSecretType::Require)
+        .with_insecure_skip_verify(true)
+        .with_mtu(HANDSHAKE_MTU)
+        .build(true, None)?;
     Ok(Arc::new(config))
 }

@@ -3,7 +3,8 @@
 //!
 //! What always holds: a ClientHello without our cookie changes nothing (the cookie is one per association, so that a hello
 //! forged with the peer's address cannot spoil the peer's own); plaintext alerts are never believed; whatever arrives before
-//! keys exist, in whatever shape, leaves the association waiting for the right thing.
+//! keys exist, in whatever shape, leaves the association waiting for the right thing; of a handshake that is over nothing is kept but
+//! the keys and our last flight.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,12 +17,13 @@ use bytes::BytesMut;
 use rtc_dtls::config::HandshakeConfig;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc_dtls::state::State;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error;
 
 use super::config::handshake_config;
 use super::flight::Flight;
-use super::provider::COOKIE_BYTES;
+use super::provider::{COOKIE_BYTES, Provider};
 use super::reassembly::{Message, Reassembly};
 use super::record::{self, Fragment, Record, message};
 use super::{Certificate, DtlsRole, Fingerprint};
@@ -65,6 +67,8 @@ pub struct Session {
     fingerprints: Vec<Fingerprint>,
     cookie: [u8; COOKIE_BYTES],
     phase: Phase,
+    /// Of the association, whatever machine it has: it counts the nonces.
+    provider: Arc<Provider>,
     machine: Endpoint,
     mismatch: Arc<AtomicBool>,
     reassembly: Reassembly,
@@ -96,6 +100,7 @@ impl Session {
                 DtlsRole::Server => Phase::AwaitHello,
                 DtlsRole::Client => Phase::Handshake,
             },
+            provider: Arc::new(Provider::new(cookie)),
             machine: Endpoint::new(PEER, TransportProtocol::UDP, None),
             mismatch: Arc::default(),
             reassembly: Reassembly::starting_at(match role {
@@ -361,6 +366,9 @@ impl Session {
         }
         let is_connected = self.phase == Phase::Connected;
         self.send_flight(now, !is_connected);
+        if is_connected {
+            self.settle(now);
+        }
         for record in data.iter().filter(|_| is_connected) {
             // An error ends the association by itself.
             let _ = self.feed(now, record);
@@ -419,9 +427,31 @@ impl Session {
         Ok(())
     }
 
+    /// Goes on with a machine that has the keys alone. The one that did the handshake keeps all its messages and the peer's certificate,
+    /// some 9 KB, for as long as the association lasts; one that would not begin anew is kept.
+    fn settle(&mut self, now: Instant) {
+        if let Ok(machine) = self.established(now) {
+            self.machine = machine;
+        }
+        self.reassembly = Reassembly::starting_at(self.reassembly.next());
+        self.fingerprints = Vec::new();
+        self.out.shrink_to_fit();
+    }
+
+    /// A machine with the keys of the present one.
+    fn established(&self, now: Instant) -> Result<Endpoint, Error> {
+        let keys = self.machine.get_connection_state(PEER).ok_or(Error::ErrConnClosed)?.marshal_binary()?;
+        let mut state = State::new(Arc::clone(&self.provider) as _, self.role == DtlsRole::Client);
+        state.unmarshal_binary(&keys)?;
+        state.peer_certificates = Vec::new();
+        let mut machine = Endpoint::new(PEER, TransportProtocol::UDP, None);
+        machine.connect(now, PEER, Arc::clone(&self.certificate.established), Some(state))?;
+        Ok(machine)
+    }
+
     fn config(&self, profiles: &[Profile]) -> Result<Arc<HandshakeConfig>, Error> {
-        let mismatch = Arc::clone(&self.mismatch);
-        handshake_config(self.role, &self.certificate, self.fingerprints.clone(), self.cookie, profiles, mismatch)
+        let (mismatch, provider) = (Arc::clone(&self.mismatch), Arc::clone(&self.provider));
+        handshake_config(self.role, &self.certificate, self.fingerprints.clone(), provider, profiles, mismatch)
     }
 
     fn feed_number(&mut self) -> u64 {

@@ -114,6 +114,50 @@ fn protected_records_carry_counters_as_nonces() {
 }
 
 #[test]
+fn a_handshake_that_is_over_leaves_little_behind() {
+    for (library, role) in
+        [(Library::Dimpl, DtlsRole::Server), (Library::Dimpl, DtlsRole::Client), (Library::Rtc, DtlsRole::Server)]
+    {
+        let mut kept = None;
+        let during = allocation_counter::measure(|| {
+            let (mut session, mut peer, now) = pair_in_role(library, role);
+            pump(&mut session, &mut peer, now);
+            assert!(matches!(session.poll_event(), Some(DtlsEvent::Connected { .. })));
+            kept = Some(session);
+        });
+        // Of the certificate, of which a process has one.
+        let mut one = None;
+        let certificate = allocation_counter::measure(|| one = Some(Certificate::generate()));
+        let bytes = during.bytes_current - certificate.bytes_current;
+        assert!((1_000..7_000).contains(&bytes), "{library:?} {role:?}: {bytes} bytes");
+    }
+}
+
+#[test]
+fn data_and_alerts_pass_both_ways_after_a_handshake_and_a_repeated_record_once() {
+    for (library, role) in
+        [(Library::Dimpl, DtlsRole::Server), (Library::Dimpl, DtlsRole::Client), (Library::Rtc, DtlsRole::Server)]
+    {
+        let (mut session, mut peer, now) = pair_in_role(library, role);
+        pump(&mut session, &mut peer, now);
+        assert!(matches!(session.poll_event(), Some(DtlsEvent::Connected { .. })));
+        assert!(session.send(now, b"there"));
+        pump(&mut session, &mut peer, now);
+        assert_eq!(peer.seen.data, [b"there".to_vec()], "{library:?} {role:?}");
+        peer.send(now, b"back");
+        let record = peer.poll_transmit().remove(0);
+        for _ in 0..3 {
+            let _ = session.handle(now, &record);
+        }
+        let seen: Vec<DtlsEvent> = std::iter::from_fn(|| session.poll_event()).collect();
+        assert!(
+            matches!(&seen[..], [DtlsEvent::Data(data)] if data[..] == b"back"[..]),
+            "{library:?} {role:?}: {seen:?}"
+        );
+    }
+}
+
+#[test]
 fn plain_records_are_never_sent_under_a_number_twice() {
     let (mut session, mut peer, mut now) = pair(Library::Dimpl);
     let hello = peer.poll_transmit().remove(0);
