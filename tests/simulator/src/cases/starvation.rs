@@ -65,8 +65,8 @@ fn run(cell: &str, seed: u64, options: Options) -> (Outcome, World) {
 
 /// The last frame that was decoded before some time was of the top layer.
 fn shows_top(world: &World, at: Duration) -> bool {
-    let before = world.frames.iter().filter(|watched| watched.decoded.at < at);
-    before.last().is_some_and(|watched| watched.decoded.frame.encoding == TOP)
+    let mut before = world.frames.iter().filter(|watched| watched.decoded.at < at);
+    before.next_back().is_some_and(|watched| watched.decoded.frame.encoding == TOP)
 }
 
 /// Seconds until a frame of the top layer was decoded that was encoded after this.
