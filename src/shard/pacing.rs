@@ -33,6 +33,7 @@ impl Shard {
     pub(super) fn learn_downlink(&mut self, now: Instant, key: usize, fci: &[u8]) {
         let Some(downlink) = self.peers.get_mut(key).and_then(|peer| peer.downlink.as_deref_mut()) else { return };
         downlink.on_feedback(now, fci);
+        self.share_if_due(now, key);
         self.send_waiting(now, key);
         self.arm_peer(key);
     }
