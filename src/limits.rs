@@ -178,7 +178,7 @@ pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Decisions kept of one participant: some of the last minute of a bad call, all of a good one. 24 bytes each.
 pub const RECORDED_DECISIONS: usize = 128;
-/// Seconds of measurements kept of one participant, 28 bytes each.
+/// Seconds of measurements kept of one participant, 32 bytes each.
 pub const SERIES_SAMPLES: usize = 60;
 /// Headers of one participant's packets while they are recorded, bytes: a minute at 700 packets a second.
 pub const RECORDED_BYTES: usize = 2 << 20;

@@ -15,7 +15,7 @@ use super::keyframe::{RECENTLY_SERVED, Wish};
 use super::layers::Selection;
 use super::receive::ClockReference;
 use crate::wire::codec::dependency_descriptor::attached_structure;
-use crate::wire::codec::{Codec, PayloadInfo};
+use crate::wire::codec::{Codec, Layer, PayloadInfo};
 use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::rtp::Header;
 use crate::wire::{Mid, PayloadType, Ssrc};
@@ -37,6 +37,7 @@ use catch_up::Squeeze;
 use cushion::Cushion;
 pub use cushion::Viewer;
 use filter::LayerFilter;
+pub use filter::is_needed;
 pub use history::Remembered;
 use picture::{Counters, PictureMap, Place};
 use recovery::Recovery;
@@ -226,6 +227,11 @@ impl SendStream {
             Some(selection) if self.current() == Some(selection.encoding) => self.filter.want(selection.layers),
             Some(_) => {}
         }
+    }
+
+    /// Until what was selected begins, what is forwarded goes on with its lowest temporal layer alone.
+    pub fn ease(&mut self) {
+        self.filter.want(Layer { temporal: 0, ..self.filter.layers() });
     }
 
     /// What was selected last.

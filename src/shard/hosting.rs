@@ -166,6 +166,7 @@ impl Shard {
             participant,
             room,
             downlink: None,
+            sharing: Default::default(),
             subject,
             recorder: Recorder::new(now),
             transport,
@@ -354,7 +355,7 @@ impl Shard {
             source.subscribers.push(subscriber);
             self.counters.subscriptions.add(1);
             self.number_packets(now, subscriber);
-            self.select_layer(now, room, subscriber, key);
+            self.select_layers(now, room, subscriber, &[key]);
         }
     }
 
@@ -374,7 +375,7 @@ impl Shard {
                 if let Some(source) = entry.sources.get_mut(to.source) {
                     source.subscribers.push(subscriber);
                 }
-                self.select_layer(now, room, subscriber, to.source);
+                self.select_layers(now, room, subscriber, &[to.source]);
             }
             Switched::NoCommonCodec => {
                 self.stop_forwarding(key, participant, &to.track);
@@ -429,7 +430,7 @@ impl Shard {
         if let Some(subscription) = peer.outbound.by_track(track) {
             subscription.want(wanted);
             let source = subscription.source;
-            self.select_layer(now, room, subscriber, source);
+            self.select_layers(now, room, subscriber, &[source]);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::allocation::Sharing;
 use super::data::Channels;
 use super::downlink::Downlink;
 use super::inbound::{Inbound, SourceKey};
@@ -30,6 +31,8 @@ pub struct Peer {
     pub room: usize,
     /// What the way to it takes; `None` until something is sent whose packets are numbered.
     pub downlink: Option<Box<Downlink>>,
+    /// How that is shared out.
+    pub sharing: Sharing,
     /// Names, for whoever looks into the call.
     pub subject: Subject,
     pub recorder: Recorder,
@@ -120,7 +123,7 @@ impl Peer {
             return transport.unwrap_or(self.next_report);
         }
         let downlink = self.downlink.as_ref().and_then(|downlink| downlink.poll_timeout());
-        let own = [self.next_feedback, self.next_nack, self.settled, transport, downlink];
+        let own = [self.next_feedback, self.next_nack, self.settled, transport, downlink, self.sharing.poll_timeout()];
         own.into_iter().flatten().fold(self.next_report, Instant::min)
     }
 }

@@ -313,6 +313,7 @@ impl Shard {
                 affected.extend(source.subscribers.iter().map(|subscriber| (*subscriber, key, opened)));
             }
         }
+        self.relimit(now, &mut affected);
         for (subscriber, source, opened) in affected {
             // The keyframe that an encoding begins with need not be asked for.
             if let Some(needed) = self.reselect(now, room, subscriber, source).filter(|needed| Some(*needed) != opened)
@@ -323,6 +324,25 @@ impl Shard {
         for (track, rendition) in began {
             self.report(now, room_key, HostReport::Flows { track, rendition });
         }
+    }
+
+    /// Where subscribers get something else of one source, their ways may be shared out otherwise: adds what changes by that.
+    fn relimit(&mut self, now: Instant, affected: &mut Vec<(usize, SourceKey, Option<usize>)>) {
+        let mut subscribers: Vec<usize> = affected.iter().map(|(subscriber, ..)| *subscriber).collect();
+        subscribers.sort_unstable();
+        subscribers.dedup();
+        for subscriber in subscribers {
+            let changed = self.set_limits_unless_comfortable(now, subscriber);
+            affected.extend(changed.into_iter().map(|source| (subscriber, source, None)));
+        }
+        affected.sort_unstable();
+        affected.dedup_by(|(subscriber, source, opened), (kept_subscriber, kept_source, kept_opened)| {
+            let same = (*subscriber, *source) == (*kept_subscriber, *kept_source);
+            if same {
+                *kept_opened = kept_opened.or(*opened);
+            }
+            same
+        });
     }
 
     /// Tells the room's home how loud and how well connected the participants here are, and looks at layers as often.

@@ -136,9 +136,7 @@ impl Shard {
             self.report(now, room, Report::ForwardingFailed { subscriber, track, rendition });
         }
         self.number_packets(now, key);
-        for source in placed {
-            self.select_layer(now, here, key, source);
-        }
+        self.select_layers(now, here, key, &placed);
     }
 
     fn answer(&mut self, now: Instant, key: usize, id: u32) {

@@ -1,5 +1,6 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+mod allocation;
 mod inspecting;
 mod joining;
 mod legs;
