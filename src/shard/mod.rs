@@ -7,6 +7,7 @@
 mod data;
 pub mod directory;
 mod effects;
+pub mod event_queue;
 mod fan_out;
 mod flight;
 mod gather;

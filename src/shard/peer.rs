@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-
 use super::data::Channels;
+use super::event_queue::EventSender;
 use super::inbound::Inbound;
 use super::milestones::Progress;
 use super::outbound::Outbound;
@@ -16,7 +15,6 @@ use crate::media::round_trip::RoundTrip;
 use crate::negotiation::Session;
 use crate::recorder::{Recorder, Subject};
 use crate::room::command::DataProtocol;
-use crate::room::event::Event;
 use crate::room::participant::ParticipantKey;
 use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
@@ -36,7 +34,7 @@ pub struct Peer {
     pub outbound: Outbound,
     pub channels: Channels,
     pub data_protocol: Arc<dyn DataProtocol>,
-    pub events: mpsc::Sender<Event>,
+    pub events: EventSender,
     /// How far it has come on its way into the call.
     pub progress: Progress,
     /// Addresses that passed an authenticated check, with the local end they came to.
