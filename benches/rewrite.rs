@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sfumato::media::cache::PacketCache;
-use sfumato::media::forward::{RtxTarget, Scratch, SendStream, Target};
+use sfumato::media::forward::{Hop, RtxTarget, Scratch, SendStream, Target};
 use sfumato::media::layers::Selection;
 use sfumato::wire::codec::Codec;
 use sfumato::wire::{Mid, PayloadType, Ssrc};
@@ -42,7 +42,7 @@ fn rewrite(criterion: &mut Criterion) {
             let mut record = support::record(packet, 0).expect("a record");
             record.extended_sequence = 70_000 + sequence;
             sequence += 1;
-            stream.forward(now, &record, &source, packet, 0, &mut scratch).map(|out| out.extended_sequence)
+            stream.forward(now, &record, &source, packet, Hop::default(), &mut scratch).map(|out| out.extended_sequence)
         });
     });
 }
@@ -65,7 +65,7 @@ fn remembered(criterion: &mut Criterion) {
             let now = start + Duration::from_millis(4 * sequence);
             sequence += 1;
             newest = stream
-                .forward(now, &record, &source, packet, 0, &mut scratch)
+                .forward(now, &record, &source, packet, Hop::default(), &mut scratch)
                 .map_or(newest, |out| out.extended_sequence);
         });
     });

@@ -20,6 +20,9 @@ pub const CACHE_RECORDS: usize = 4096;
 /// Packets remembered of what one subscriber was sent of one stream, to retransmit from: a second at 2,000 packets a second;
 /// a screen at 8 Mbit/s makes 900. 12 bytes each, and 20 for each frame.
 pub const SENT_PACKETS: usize = 2048;
+/// Packets that wait for their turn on the way to one subscriber: what the pacer holds back is some 300 ms, of 8 Mbit/s 300 packets; a
+/// catch-up has as many. 40 bytes each, while they wait.
+pub const PACED_PACKETS: usize = 2048;
 /// Packets one datagram from a subscriber may ask for again (RFC 4585, section 6.2.1); the rest is ignored. Receivers ask for no more
 /// than a thousand before they want a keyframe, and of few of these at once; a datagram could name 6,000.
 pub const NACKED_PACKETS: usize = 512;
@@ -169,7 +172,7 @@ pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Decisions kept of one participant: some of the last minute of a bad call, all of a good one. 24 bytes each.
 pub const RECORDED_DECISIONS: usize = 128;
-/// Seconds of measurements kept of one participant, 28 bytes each.
+/// Seconds of measurements kept of one participant, 32 bytes each.
 pub const SERIES_SAMPLES: usize = 60;
 /// Headers of one participant's packets while they are recorded, bytes: a minute at 700 packets a second.
 pub const RECORDED_BYTES: usize = 2 << 20;

@@ -79,6 +79,7 @@ fn scenarios(name: &str, matches: &ArgMatches) -> Result<Vec<Scenario>, Error> {
     Ok(vec![match name {
         "fanout" => one_to("fanout"),
         "meeting" => Scenario::steady("meeting", of("participants"), 0),
+        "meetings" => Scenario { rooms: of("rooms"), ..Scenario::steady("meetings", of("participants"), 0) },
         "webinar" => Scenario::steady("webinar", of("speakers"), of("viewers")),
         "audio-room" => Scenario::steady("audio-room", of("speakers"), of("viewers")),
         "storm" => Scenario { course: Course::Storm { joiners: of("joiners") }, ..one_to("storm") },
@@ -178,6 +179,8 @@ fn protocol(matches: &ArgMatches) -> Protocol {
     Protocol::Http(Endpoints {
         whip: text(matches, "whip-url").unwrap_or_default(),
         whep: text(matches, "whep-url").unwrap_or_default(),
+        server_offers: false,
+        others: false,
         // Development servers want none.
         authorizes: matches.value_source("api-key") == Some(ValueSource::CommandLine),
     })

@@ -32,6 +32,8 @@ pub enum Course {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scenario {
     pub name: &'static str,
+    /// Rooms of the same kind side by side; what follows is of each.
+    pub rooms: usize,
     /// Publish, and watch each other.
     pub speakers: usize,
     /// Only watch.
@@ -49,6 +51,8 @@ pub enum Connections {
     OfEach,
     /// One that publishes, or one that watches one speaker.
     OfEachWatched,
+    /// One that publishes, or one that watches everybody but one.
+    OfEachWay,
 }
 
 /// The media of one publisher.
@@ -70,57 +74,78 @@ pub struct Verification {
 impl Scenario {
     pub const fn steady(name: &'static str, speakers: usize, viewers: usize) -> Scenario {
         let (course, connections) = (Course::Steady, Connections::OfEach);
-        Scenario { name, speakers, viewers, course, simulcast: false, connections }
+        Scenario { name, rooms: 1, speakers, viewers, course, simulcast: false, connections }
     }
 
     /// As clients of this protocol play it.
     pub fn by(&self, protocol: &Protocol) -> Scenario {
         let connections = match protocol {
             Protocol::Livekit => Connections::OfEach,
+            Protocol::Http(endpoints) if endpoints.others => Connections::OfEachWay,
             Protocol::Http(_) => Connections::OfEachWatched,
         };
         Scenario { connections, ..*self }
     }
 
-    /// Whom the connections beside the speakers' own watch: each speaker all others, then each viewer all speakers.
+    /// Whom the connections beside the speakers' own watch, or are: each speaker all others, then each viewer all speakers.
     fn watched(&self, connection: usize) -> Option<String> {
-        if self.connections == Connections::OfEach {
-            return None;
+        match self.connections {
+            Connections::OfEach => None,
+            Connections::OfEachWatched => Some(self.watched_one(connection)),
+            Connections::OfEachWay => Some(match connection.checked_sub(self.listening_speakers()) {
+                None => speaker_name(connection),
+                Some(viewer) => viewer_name(viewer),
+            }),
         }
+    }
+
+    fn watched_one(&self, connection: usize) -> String {
         let others = self.receivers_of_speaker();
         let speaker = match connection.checked_sub(others * self.speakers) {
             Some(connection) => connection % self.speakers,
             // The next ones after oneself.
             None => (connection / others + 1 + connection % others) % self.speakers,
         };
-        Some(speaker_name(speaker))
+        speaker_name(speaker)
+    }
+
+    /// Speakers that there is somebody to watch for.
+    fn listening_speakers(&self) -> usize {
+        if self.speakers > 1 { self.speakers } else { 0 }
     }
 
     pub fn describe(&self) -> String {
-        let Scenario { name, speakers, viewers, course, .. } = *self;
+        let Scenario { name, rooms, speakers, viewers, course, .. } = *self;
         let course = match course {
             Course::Steady => String::new(),
             Course::Storm { joiners } => format!(", {joiners} join at once"),
             Course::Churn { per_second } => format!(", {per_second} leave and join a second"),
             Course::Max => ", highest rate".to_owned(),
         };
+        let rooms = if rooms == 1 { String::new() } else { format!("{rooms} x ") };
         match viewers {
-            0 => format!("{name} of {speakers}{course}"),
-            _ => format!("{name} {speakers} -> {viewers}{course}"),
+            0 => format!("{rooms}{name} of {speakers}{course}"),
+            _ => format!("{rooms}{name} {speakers} -> {viewers}{course}"),
         }
     }
 
     /// Short enough for a file's name.
     pub fn slug(&self) -> String {
-        format!("{}-{}-{}", self.name, self.speakers, self.viewers)
+        let rooms = if self.rooms == 1 { String::new() } else { format!("{}x", self.rooms) };
+        format!("{rooms}{}-{}-{}", self.name, self.speakers, self.viewers)
     }
 
-    /// Clients in the room before the window begins.
+    /// Clients there before the window begins.
     pub fn clients(&self) -> usize {
+        self.rooms * self.clients_of_room()
+    }
+
+    fn clients_of_room(&self) -> usize {
         self.speakers
             + match self.connections {
                 Connections::OfEach => self.viewers,
                 Connections::OfEachWatched => (self.receivers_of_speaker() + self.viewers) * self.speakers,
+                Connections::OfEachWay => self.listening_speakers() + self.viewers,
             }
     }
 
@@ -148,6 +173,10 @@ impl Scenario {
         let watched = match self.connections {
             Connections::OfEach => self.speakers - usize::from(publishes),
             Connections::OfEachWatched => usize::from(!publishes),
+            Connections::OfEachWay => match &plan.watches {
+                None => 0,
+                Some(own) => self.speakers - usize::from(own.starts_with(SPEAKER)),
+            },
         };
         watched * media.tracks()
     }
@@ -162,25 +191,38 @@ impl Scenario {
         clients.map(|index| self.plan(index, media, verification)).collect()
     }
 
-    fn plan(&self, index: usize, media: &Media, verification: Verification) -> Plan {
+    fn plan(&self, client: usize, media: &Media, verification: Verification) -> Plan {
+        // Whoever comes during the window comes into the only room.
+        let (room, index) = match self.rooms {
+            1 => (0, client),
+            _ => (client / self.clients_of_room(), client % self.clients_of_room()),
+        };
         let publishes = index < self.speakers;
-        let alone = self.speakers == 1 || self.connections == Connections::OfEachWatched;
+        let alone = self.speakers == 1 || self.connections != Connections::OfEach;
         // Speakers that receive nothing: the first that do are counted from behind them.
         let receiver = index.checked_sub(if alone { self.speakers } else { 0 });
         let whole = receiver.is_some_and(|receiver| receiver < verification.whole_clients);
         Plan {
-            identity: if publishes { speaker_name(index) } else { format!("viewer-{index}") },
+            identity: if publishes { speaker_name(index) } else { viewer_name(index) },
             tracks: if publishes { media.plans(self.simulcast) } else { Vec::new() },
             verify_every: if whole { 1 } else { verification.every },
-            phase: index as f64 / self.speakers.max(1) as f64 % 1.0,
+            // The rooms' bursts are spread over the interval too.
+            phase: (index as f64 + room as f64 / self.rooms as f64) / self.speakers.max(1) as f64 % 1.0,
+            room,
             watches: index.checked_sub(self.speakers).and_then(|connection| self.watched(connection)),
             wish: if self.simulcast { LAYERS.get(index % LAYERS.len()).copied() } else { None },
         }
     }
 }
 
+const SPEAKER: &str = "speaker-";
+
 fn speaker_name(index: usize) -> String {
-    format!("speaker-{index}")
+    format!("{SPEAKER}{index}")
+}
+
+fn viewer_name(index: usize) -> String {
+    format!("viewer-{index}")
 }
 
 impl Media {
@@ -261,6 +303,20 @@ pub mod tests {
     }
 
     #[test]
+    fn meetings_side_by_side_are_rooms_of_their_own() {
+        let scenario = Scenario { rooms: 3, ..Scenario::steady("meetings", 10, 0) };
+        let plans = all(&scenario);
+        assert_eq!((plans.len(), scenario.streams(&plans, &media())), (30, 3 * 180));
+        let of_room = |room| plans.iter().filter(move |plan| plan.room == room).map(|plan| plan.identity.clone());
+        assert!((1..3).all(|room| of_room(room).eq(of_room(0))));
+        assert_eq!(of_room(2).count(), 10);
+        let mut phases: Vec<u64> = plans.iter().map(|plan| (plan.phase * 1e6) as u64).collect();
+        phases.sort_unstable();
+        phases.dedup();
+        assert_eq!(phases.len(), 30, "no two burst at once");
+    }
+
+    #[test]
     fn in_a_webinar_speakers_watch_each_other_too() {
         let scenario = Scenario::steady("webinar", 3, 100);
         assert_eq!(scenario.streams(&all(&scenario), &media()), 3 * 2 * 2 + 100 * 3 * 2);
@@ -285,6 +341,24 @@ pub mod tests {
         let fan_out = Scenario { connections, ..Scenario::steady("fanout", 1, 50) };
         assert_eq!((fan_out.clients(), fan_out.streams(&all(&fan_out), &media())), (51, 100));
         assert_eq!(all(&fan_out)[1].verify_every, 1);
+    }
+
+    #[test]
+    fn with_a_connection_each_way_one_watches_all_others() {
+        let connections = Connections::OfEachWay;
+        let scenario = Scenario { connections, ..Scenario::steady("webinar", 3, 2) };
+        let plans = all(&scenario);
+        assert_eq!(plans.len(), 3 + 3 + 2);
+        let names: Vec<&str> = plans.iter().filter_map(|plan| plan.watches.as_deref()).collect();
+        assert_eq!(names, ["speaker-0", "speaker-1", "speaker-2", "viewer-0", "viewer-1"]);
+        assert_eq!(scenario.streams(&plans, &media()), (3 * 2 + 2 * 3) * 2);
+        assert_eq!(
+            (plans[3].verify_every, plans[5].verify_every),
+            (1, 16),
+            "the first that receive are verified whole"
+        );
+        let fan_out = Scenario { connections, ..Scenario::steady("fanout", 1, 50) };
+        assert_eq!((fan_out.clients(), fan_out.streams(&all(&fan_out), &media())), (51, 100));
     }
 
     #[test]

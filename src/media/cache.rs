@@ -1,8 +1,8 @@
 //! The packets of one RTP stream as they arrived, opened: what the fan-out seals from, and what is retransmitted from. One
 //! copy for all subscribers, found by extended sequence number.
 //!
-//! What always holds: at most `limits::CACHE_BYTES` of packets; a full ring overwrites the oldest; it grows only while it
-//! holds less than [`RETENTION`], so that in the steady state nothing is allocated; what is found is what was put in.
+//! What always holds: at most `limits::CACHE_BYTES` of packets; a full ring gives up the oldest; it grows only where it would give up what is
+//! younger than [`RETENTION`], so that in the steady state nothing is allocated; what is found is what was put in.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ pub use super::ring::RETENTION;
 use super::ring::{ByteRing, Place};
 use crate::limits;
 
-/// Bytes of a ring at its start; it doubles from here.
-const FIRST_BYTES: usize = 8 * 1024;
+/// Bytes that are added or used again at once: some packets of video, a second of audio.
+const CHUNK_BYTES: usize = 8 * 1024;
 /// Records at the start. What comes late or again is younger than [`RETENTION`], so that it never takes the place of a newer packet: the
 /// table is doubled first.
 const FIRST_RECORDS: usize = 128;
@@ -37,7 +37,7 @@ struct Record {
 
 impl Default for PacketCache {
     fn default() -> PacketCache {
-        let bytes = ByteRing::new(FIRST_BYTES, limits::CACHE_BYTES);
+        let bytes = ByteRing::new(CHUNK_BYTES, limits::CACHE_BYTES);
         PacketCache { bytes, records: Vec::new(), newest: None, keyframe: None }
     }
 }

@@ -1,5 +1,6 @@
 //! Which encoding of a source, and which layers of it, fit what a subscriber wants, among those that are flowing.
 
+use super::layer_rates::LayerRates;
 use super::scalability::{SPATIAL_LAYERS, Scalability};
 use crate::wire::codec::Layer as LayerId;
 
@@ -69,32 +70,75 @@ impl Selection {
 }
 
 /// Above every layer there may be.
-const ALL_LAYERS: LayerId = LayerId { spatial: 7, temporal: 7 };
+pub(super) const ALL_LAYERS: LayerId = LayerId { spatial: 7, temporal: 7 };
 
 /// Pictures a second that are assumed of an encoding until they were counted.
 const ASSUMED_FRAME_RATE: u32 = 30;
 
 /// What there is of an encoding.
+#[derive(Clone, Copy)]
 pub struct Flow<'a> {
     /// Packets come.
     pub active: bool,
     pub scalability: &'a Scalability,
+    pub rates: &'a LayerRates,
+}
+
+/// An encoding, of which it can be told what flows.
+pub trait Flowing {
+    fn flow(&self) -> Flow<'_>;
+}
+
+impl Flowing for Flow<'_> {
+    fn flow(&self) -> Flow<'_> {
+        *self
+    }
+}
+
+/// How much of a source its subscriber's way takes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Limit {
+    /// All that is wanted.
+    #[default]
+    None,
+    /// No more than this.
+    UpTo(Selection),
+    /// Not even the least.
+    Nothing,
 }
 
 /// What to forward of `encodings`, ordered low to high: of simulcast the wanted encoding, of a single one the wanted spatial layer; and the
 /// temporal layers that make up the wanted frame rate. What does not flow is replaced by the best below it, else the lowest above it.
 /// `None` when nothing is wanted. With nothing flowing yet, the wanted one.
-pub fn choose(wanted: Wanted, announced: &[Layer], encodings: &[Flow<'_>]) -> Option<Selection> {
+pub fn choose(wanted: Wanted, announced: &[Layer], encodings: &[impl Flowing]) -> Option<Selection> {
+    choose_within(wanted, Limit::None, announced, encodings)
+}
+
+/// The same of what a limit leaves; where nothing below it flows, still the lowest above it.
+pub fn choose_within(
+    wanted: Wanted,
+    limit: Limit,
+    announced: &[Layer],
+    encodings: &[impl Flowing],
+) -> Option<Selection> {
+    let most = match limit {
+        Limit::None => Selection::all(usize::MAX),
+        Limit::UpTo(selection) => selection,
+        Limit::Nothing => return None,
+    };
     let (encoding, spatial) = match encodings {
-        [single] => (0, choose_spatial(wanted, announced, single.scalability)?),
+        [single] => (0, choose_spatial(wanted, most.layers.spatial, announced, single.flow().scalability)?),
         _ => {
-            let flows = |index: usize| encodings.get(index).is_some_and(|encoding| encoding.active);
+            let flows = |index: usize| encodings.get(index).is_some_and(|encoding| encoding.flow().active);
             let ideal = ideal(wanted, announced, encodings.len())?;
-            (best_flowing(ideal, encodings.len(), flows), ALL_LAYERS.spatial)
+            (best_flowing(ideal.min(most.encoding), encodings.len(), flows), ALL_LAYERS.spatial)
         }
     };
-    let scalability = encodings.get(encoding)?.scalability;
-    Some(Selection { encoding, layers: LayerId { spatial, temporal: choose_temporal(wanted, scalability) } })
+    let mut temporal = choose_temporal(wanted, encodings.get(encoding)?.flow().scalability);
+    if (encoding, spatial) == (most.encoding, most.layers.spatial) {
+        temporal = temporal.min(most.layers.temporal);
+    }
+    Some(Selection { encoding, layers: LayerId { spatial, temporal } })
 }
 
 fn best_flowing(ideal: usize, count: usize, flows: impl Fn(usize) -> bool) -> usize {
@@ -103,7 +147,7 @@ fn best_flowing(ideal: usize, count: usize, flows: impl Fn(usize) -> bool) -> us
 }
 
 /// The highest spatial layer to forward. All there are when the highest is wanted, whatever their number: more may appear.
-fn choose_spatial(wanted: Wanted, announced: &[Layer], scalability: &Scalability) -> Option<u8> {
+fn choose_spatial(wanted: Wanted, most: u8, announced: &[Layer], scalability: &Scalability) -> Option<u8> {
     let count = scalability.spatial_layers();
     let mut layers = [Layer { quality: Quality::High, width: 0, height: 0 }; SPATIAL_LAYERS];
     let layers = layers.get_mut(..count)?;
@@ -115,7 +159,7 @@ fn choose_spatial(wanted: Wanted, announced: &[Layer], scalability: &Scalability
             None => *layer = *said.unwrap_or(layer),
         }
     }
-    let ideal = ideal(wanted, layers, count)?;
+    let ideal = ideal(wanted, layers, count)?.min(most.into());
     let chosen = best_flowing(ideal, count, |spatial| scalability.flows(spatial));
     Some(if chosen + 1 == count { ALL_LAYERS.spatial } else { chosen as u8 })
 }
@@ -177,8 +221,9 @@ mod tests {
 
     /// The chosen one of several encodings of one layer each.
     fn chosen(wanted: Wanted, layers: &[Layer], active: &[bool]) -> Option<usize> {
-        let scalability = Scalability::default();
-        let flows: Vec<_> = active.iter().map(|active| Flow { active: *active, scalability: &scalability }).collect();
+        let (scalability, rates) = Default::default();
+        let flow = |active: &bool| Flow { active: *active, scalability: &scalability, rates: &rates };
+        let flows: Vec<_> = active.iter().map(flow).collect();
         choose(wanted, layers, &flows).map(|selection| selection.encoding)
     }
 
@@ -200,6 +245,21 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_takes_the_best_that_flows_within_it_and_the_lowest_that_flows_where_none_is() {
+        let (scalability, rates) = Default::default();
+        let flow = |active| Flow { active, scalability: &scalability, rates: &rates };
+        let within = |limit, active: [bool; 3]| choose_within(HIGH, limit, &LAYERS, &active.map(flow));
+        assert_eq!(within(Limit::UpTo(Selection::all(1)), ALL), Some(Selection::all(1)));
+        assert_eq!(within(Limit::UpTo(Selection::all(1)), [true, false, true]), Some(Selection::all(0)));
+        assert_eq!(within(Limit::UpTo(Selection::all(0)), [false, false, true]), Some(Selection::all(2)));
+        assert_eq!(within(Limit::Nothing, ALL), None);
+        let layers = LayerId { spatial: 7, temporal: 1 };
+        let limit = Limit::UpTo(Selection { encoding: 1, layers });
+        assert_eq!(within(limit, ALL), Some(Selection { encoding: 1, layers }));
+        assert_eq!(within(limit, [true, false, false]), Some(Selection::all(0)), "of another encoding all layers");
+    }
+
+    #[test]
     fn two_encodings_serve_three_qualities_and_nothing_is_nothing() {
         let two = [true; 2];
         assert_eq!(chosen(Wanted::quality(Quality::Medium), &LAYERS, &two), Some(1));
@@ -213,7 +273,9 @@ mod tests {
         let start = Instant::now();
         let mut scalability = Scalability::default();
         let layers = |wanted, announced: &[Layer], scalability: &Scalability| {
-            let selection = choose(wanted, announced, &[Flow { active: true, scalability }]).unwrap();
+            let selection =
+                choose(wanted, announced, &[Flow { active: true, scalability, rates: &LayerRates::default() }])
+                    .unwrap();
             assert_eq!(selection.encoding, 0);
             selection.layers.spatial
         };
@@ -247,7 +309,10 @@ mod tests {
         let mut scalability = Scalability::default();
         let temporal = |rate, scalability: &Scalability| {
             let wanted = Wanted { frame_rate: rate, ..HIGH };
-            choose(wanted, &[], &[Flow { active: true, scalability }]).unwrap().layers.temporal
+            choose(wanted, &[], &[Flow { active: true, scalability, rates: &LayerRates::default() }])
+                .unwrap()
+                .layers
+                .temporal
         };
         assert_eq!(temporal(Some(5), &scalability), 7, "there are none to leave out");
         scalability.observe(start, &packet(0, 2, 0));

@@ -9,6 +9,8 @@ pub mod catch_up;
 pub mod clock;
 pub mod forward;
 pub mod keyframe;
+pub mod ladder;
+pub mod layer_rates;
 pub mod layers;
 pub mod nack;
 pub mod receive;

@@ -84,7 +84,7 @@ impl Scalability {
         before != (self.spatial_layers, self.temporal_layers, self.sizes)
     }
 
-    fn replace(&mut self, now: Instant, spatial: u8, temporal: u8) {
+    pub(super) fn replace(&mut self, now: Instant, spatial: u8, temporal: u8) {
         (self.spatial_layers, self.temporal_layers) = (spatial, temporal);
         for seen in self.last_seen.iter_mut().take(spatial.into()) {
             seen.get_or_insert(now);

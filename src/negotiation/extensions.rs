@@ -40,7 +40,7 @@ const USES: [Use; 12] = [
     usage(Extension::RepairedRid, VIDEO, RECEIVED),
     // Speakers are told by signalling: towards subscribers the level would only cost bytes.
     usage(Extension::AudioLevel, AUDIO, RECEIVED),
-    usage(Extension::TransportCc, VIDEO, RECEIVED),
+    usage(Extension::TransportCc, VIDEO, EITHER_WAY),
     usage(Extension::AbsCaptureTime, BOTH, EITHER_WAY),
     usage(Extension::DependencyDescriptor, VIDEO, EITHER_WAY),
     usage(Extension::VideoOrientation, VIDEO, EITHER_WAY),

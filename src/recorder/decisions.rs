@@ -73,6 +73,14 @@ pub enum Decision {
     GivenUp {
         packets: u32,
     },
+    /// What its way takes was found to be this.
+    Estimated {
+        kbps: u32,
+    },
+    /// Its way takes less of the stream than it wants, again all, or nothing.
+    BandwidthLimited,
+    BandwidthSuffices,
+    BandwidthPaused,
     /// The least playout delay it is asked for.
     HeldBack {
         delay_ms: u32,
@@ -141,7 +149,8 @@ impl Decision {
                 *over_budget = over_budget.saturating_add(o);
             }
             // The newest is what holds.
-            (HeldBack { delay_ms }, HeldBack { delay_ms: newest }) => *delay_ms = newest,
+            (HeldBack { delay_ms: held }, HeldBack { delay_ms: newest })
+            | (Estimated { kbps: held }, Estimated { kbps: newest }) => *held = newest,
             _ => return false,
         }
         true

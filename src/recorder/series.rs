@@ -15,6 +15,8 @@ pub struct Sample {
     pub received_bitrate: u32,
     /// RTP payload that is sent to it, bit/s; what is sent again is left out.
     pub sent_bitrate: u32,
+    /// What its way was found to take, bit/s; 0 where that is not known.
+    pub estimated_bitrate: u32,
     /// The worst of its streams' shares of packets lost on the way here, in 1/256.
     pub received_loss: u8,
     /// The worst share that it reported as lost, in 1/256.

@@ -74,6 +74,8 @@ pub enum Event {
         track: TrackId,
         reason: SubscriptionFailure,
     },
+    /// Tracks that are not sent to this participant because its way does not take them, or are sent again; those that changed.
+    TracksPaused(Vec<TrackPause>),
     DataTrackPublished {
         track: Box<DataTrackInfo>,
     },
@@ -112,6 +114,13 @@ pub struct JoinedRoom {
     pub others: Vec<Shared<ParticipantInfo>>,
     /// MIME types a publisher may send, video first.
     pub publish_codecs: Vec<&'static str>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrackPause {
+    pub publisher: ParticipantId,
+    pub track: TrackId,
+    pub paused: bool,
 }
 
 /// The highest quality anybody needs of a track in one codec, those below included; `None` for nothing.

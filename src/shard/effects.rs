@@ -11,7 +11,7 @@ use super::sessions::codec_of;
 use super::timers::Owner;
 use crate::media::layers::Wanted;
 use crate::room::event::Event;
-use crate::room::model::{Rendition, TrackId};
+use crate::room::model::{Rendition, TrackId, TrackSource};
 use crate::room::participant::ParticipantKey;
 use crate::room::{Effect, MatchedMedia};
 
@@ -101,13 +101,13 @@ impl Shard {
         let (Some(host), Some(section)) = (home.host_of(publisher), home.section(publisher, mid)) else {
             return;
         };
-        let Some(publisher_id) = home.state.participant(publisher).map(|p| p.info.id.clone()) else {
-            return;
-        };
+        let Some(participant) = home.state.participant(publisher) else { return };
+        let publisher_id = participant.info.id.clone();
+        let screen = participant.publication(&key.0).is_some_and(|p| p.info.source == TrackSource::ScreenShare);
         let media = section.media.clone();
         let (track, rendition) = key.clone();
         let description =
-            SourceDescription { id, track, rendition, other, publisher, publisher_id, mid, layers, media };
+            SourceDescription { id, track, rendition, other, publisher, publisher_id, mid, screen, layers, media };
         let source = HomeSource::new(Arc::new(description), host);
         let description = source.description.clone();
         home.sources.insert(key, source);

@@ -5,15 +5,20 @@
 
 use std::time::Instant;
 
+use super::downlink::Waiting;
 use super::gather::Arrived;
 use super::mirror::hand_over;
 use super::outlet::Outlet;
 use super::peer::Peer;
 use super::send::SendBatch;
+use super::timers::Owner;
 use super::{RoomOnShard, Shard};
 use crate::media::forward::Scratch;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::traffic::Tally;
+
+/// Subscribers whose state is read at once. Their cache lines have to stay until they are served: some 2 KB each.
+const READ_AHEAD: usize = 8;
 
 /// How far the forwarding of one room's batch has come.
 #[derive(Default)]
@@ -21,6 +26,10 @@ pub struct FanOut {
     room: Option<usize>,
     /// Who gets something of the batch and was not served yet.
     subscribers: Vec<usize>,
+    /// So many of them, the first in the list, were not read ahead.
+    unread: usize,
+    /// What came of reading subscribers' state ahead, which nobody looks at.
+    touched: u64,
     /// Number of the batch: peers remember the last that named them.
     batch: u64,
     /// When the oldest packet of the batch arrived.
@@ -39,6 +48,7 @@ impl Shard {
                 self.begin_fan_out(now, room);
                 continue;
             };
+            self.read_ahead(room);
             let Some(subscriber) = self.fan_out.subscribers.pop() else {
                 self.end_fan_out(room);
                 continue;
@@ -49,7 +59,27 @@ impl Shard {
             if serve(now, entry, peer, &mut self.batch, &mut self.written, &self.counters) {
                 self.fan_out.oldest_sent = min_of(self.fan_out.oldest_sent, self.fan_out.oldest);
             }
+            if let Some(due) = peer.downlink.as_ref().and_then(|downlink| downlink.waits_until()) {
+                self.timers.arm(Owner::Peer(subscriber), due);
+            }
             return true;
+        }
+    }
+
+    /// Reads the state of those who are served next, some at once: their waits for memory then overlap.
+    fn read_ahead(&mut self, room: usize) {
+        let left = self.fan_out.subscribers.len();
+        if left > self.fan_out.unread {
+            return;
+        }
+        self.fan_out.unread = left.saturating_sub(READ_AHEAD);
+        let Some(entry) = self.rooms.get(room) else { return };
+        let next = self.fan_out.subscribers.get(self.fan_out.unread..).unwrap_or_default();
+        let ripe = entry.gathered.ripe();
+        let sources = [ripe.first(), ripe.last()].into_iter().flatten().map(|arrived| arrived.source);
+        for source in sources {
+            let read = next.iter().filter_map(|subscriber| Some(self.peers.get(*subscriber)?.touch(source)));
+            self.fan_out.touched = read.fold(self.fan_out.touched, u64::wrapping_add);
         }
     }
 
@@ -105,6 +135,7 @@ impl Shard {
                 }
             }
         }
+        self.fan_out.unread = self.fan_out.subscribers.len();
     }
 
     fn end_fan_out(&mut self, room: usize) {
@@ -138,6 +169,10 @@ fn serve(
         else {
             continue;
         };
+        let waits = || Waiting { source: arrived.source, cached: arrived.cached(), len: arrived.len() };
+        if arrived.is_video && subscription.stream.concerns(arrived.encoding) && outlet.hold_back(waits) {
+            continue;
+        }
         if let Some(len) = outlet.forward(source, arrived.cached(), &mut subscription.stream) {
             tally.add(source.kind, len);
             pictured |= arrived.is_video;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::Shard;
 use super::leg::RoomKey;
 use super::outbound::Subscription;
+use super::reports::REPORT_INTERVAL;
 use super::source::Encoding;
 use crate::limits;
 use crate::recorder::decisions::Decision;
@@ -41,6 +42,10 @@ impl Shard {
             });
         }
         peer.outbound.subscriptions_mut().for_each(|subscription| subscription.sample(now, &mut sample));
+        if let Some(estimate) = peer.estimate(now) {
+            sample.estimated_bitrate = u32::try_from(estimate.bps()).unwrap_or(u32::MAX);
+            self.counters.quality.estimate.observe(estimate.bytes_in(REPORT_INTERVAL) as f64);
+        }
         peer.recorder.sampled(now, sample);
     }
 

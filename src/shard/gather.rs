@@ -58,6 +58,11 @@ impl Arrived {
         Cached { encoding: self.encoding, extended_sequence: self.extended_sequence, padding: self.padding }
     }
 
+    /// Bytes of the plain packet.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// It is late already: nothing is waited for.
     pub fn at_once(self) -> Arrived {
         Arrived { unfinished: false, ..self }

@@ -164,6 +164,8 @@ impl Shard {
         let key = self.peers.insert(Peer {
             participant,
             room,
+            downlink: None,
+            sharing: Default::default(),
             subject,
             recorder: Recorder::new(now),
             transport,
@@ -351,7 +353,8 @@ impl Shard {
         if peer.outbound.bind(&peer.session, &waiting) {
             source.subscribers.push(subscriber);
             self.counters.subscriptions.add(1);
-            self.select_layer(now, room, subscriber, key);
+            self.number_packets(now, subscriber);
+            self.select_layers(now, room, subscriber, &[key]);
         }
     }
 
@@ -371,7 +374,7 @@ impl Shard {
                 if let Some(source) = entry.sources.get_mut(to.source) {
                     source.subscribers.push(subscriber);
                 }
-                self.select_layer(now, room, subscriber, to.source);
+                self.select_layers(now, room, subscriber, &[to.source]);
             }
             Switched::NoCommonCodec => {
                 self.stop_forwarding(key, participant, &to.track);
@@ -426,7 +429,7 @@ impl Shard {
         if let Some(subscription) = peer.outbound.by_track(track) {
             subscription.want(wanted);
             let source = subscription.source;
-            self.select_layer(now, room, subscriber, source);
+            self.select_layers(now, room, subscriber, &[source]);
         }
     }
 }

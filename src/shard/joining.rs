@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::Shard;
+use super::downlink::Waiting;
 use super::inbound::SourceKey;
 use super::outbound::Subscription;
 use super::outlet::{Cached, Outlet};
@@ -88,24 +89,32 @@ impl Shard {
         let (mut outlet, outbound) = Outlet::of(now, peer, &mut self.batch, &mut self.written, &self.counters)?;
         let subscription = outbound.get_mut(source)?;
         let stream = &mut subscription.stream;
+        if outlet.downlink().is_some_and(|downlink| downlink.has_of(source)) && stream.is_catching_up(encoding) {
+            return Some(()); // it is on its way
+        }
         let cache = &source_here.encodings.get(encoding)?.cache;
         let catch_up = cache.since_keyframe(now, stream.reach()?)?;
-        stream.begin_catch_up(&catch_up);
-        let mut tally = Tally::default();
+        stream.begin_catch_up(encoding, &catch_up);
+        let (mut tally, mut held_back) = (Tally::default(), 0);
         for extended_sequence in catch_up.numbers {
-            let packet = Cached { encoding, extended_sequence, padding: 0 };
-            if let Some(len) = outlet.forward(source_here, packet, stream) {
+            let cached = Cached { encoding, extended_sequence, padding: 0 };
+            let cache = &source_here.encodings.get(encoding)?.cache;
+            let len = cache.find(extended_sequence).map_or(0, |(_, len)| len);
+            if outlet.hold_back(|| Waiting { source, cached, len }) {
+                held_back += 1;
+            } else if let Some(len) = outlet.forward(source_here, cached, stream) {
                 tally.add(source_here.kind, len);
             }
         }
-        stream.end_catch_up();
-        outlet.decided(stream.target().ssrc, Decision::CaughtUp { packets: tally.packets() as u32 });
+        let packets = tally.packets() + held_back;
+        outlet.decided(stream.target().ssrc, Decision::CaughtUp { packets: packets as u32 });
         self.counters.media_sent(&tally);
         let served = stream.current() == Some(encoding) && stream.awaits_keyframe().is_none();
         if tally.packets() > 0 {
             subscription.sent(now, &self.counters);
             peer.progress.forwarded(now, true, &self.counters);
         }
-        served.then_some(())
+        self.arm_peer(subscriber);
+        (served || held_back > 0).then_some(())
     }
 }

@@ -57,6 +57,8 @@ pub struct SourceDescription {
     pub publisher: ParticipantKey,
     pub publisher_id: ParticipantId,
     pub mid: Mid,
+    /// It shows a screen and not a camera.
+    pub screen: bool,
     /// Encodings low to high with their sizes, as announced.
     pub layers: Vec<Layer>,
     pub media: SectionMedia,

@@ -4,8 +4,10 @@
 //! What always holds: nothing is shared with another shard but counters and the directory of rooms; no state is made for a
 //! datagram that is not from an address which passed an authenticated ICE check; what one peer sends can only end that peer.
 
+mod allocation;
 mod data;
 pub mod directory;
+pub mod downlink;
 mod effects;
 pub mod event_queue;
 mod fan_out;
@@ -24,6 +26,7 @@ pub mod milestones;
 mod mirror;
 mod outbound;
 mod outlet;
+mod pacing;
 mod patience;
 mod peer;
 mod receive;
@@ -135,6 +138,8 @@ pub struct Shard {
     /// Rooms with packets that wait for the rest of their frame.
     waiting_rooms: Vec<usize>,
     fan_out: FanOut,
+    /// What is shared out of a peer's way.
+    claims: allocation::Claims,
     /// Packets to ask a publisher for: stream and number.
     requests: Vec<(Ssrc, u16)>,
     /// Where packets are rewritten.
@@ -186,6 +191,7 @@ impl Shard {
             dirty_rooms: Vec::new(),
             waiting_rooms: Vec::new(),
             fan_out: FanOut::default(),
+            claims: allocation::Claims::default(),
             requests: Vec::new(),
             written: Scratch::default(),
             scratch: Vec::with_capacity(2048),
@@ -292,6 +298,8 @@ impl Shard {
         if settled {
             self.request_awaited_keyframes(now, key);
         }
+        self.send_waiting(now, key);
+        self.share_if_due(now, key);
         if nack_due {
             self.ask_again(now, key);
         }
@@ -301,6 +309,7 @@ impl Shard {
         if report_due {
             self.report_to_peer(now, key);
             self.review_progress(now, key);
+            self.share_out(now, key);
         }
         self.arm_peer(key);
     }

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use rand::{Rng, RngCore};
 
+use super::allocation::Share;
 use super::inbound::SourceKey;
 use super::source::Source;
 use super::watch::Watch;
 use crate::limits;
 use crate::media::forward::{RtxTarget, SendStream, Target};
-use crate::media::layers::{Picture, Wanted, choose};
+use crate::media::layers::{Picture, Wanted, choose_within};
 use crate::negotiation::{CodecDescription, LocalTrack, MediaKind, Section, Session};
 use crate::recorder::rate::Rate;
 use crate::room::model::{ParticipantId, Rendition, TrackId};
@@ -32,6 +33,7 @@ pub struct Subscription {
     pub awaited: Option<Instant>,
     pub watch: Watch,
     pub tally: SentTally,
+    pub share: Share,
 }
 
 /// What a subscriber asked for, and what became of it.
@@ -195,6 +197,7 @@ impl Outbound {
                     awaited: None,
                     watch: Watch::default(),
                     tally: SentTally::default(),
+                    share: Share::default(),
                 }));
             }
         }
@@ -241,6 +244,7 @@ impl Outbound {
     fn carry_from(&mut self, mut subscription: Box<Subscription>, waiting: &Waiting) {
         subscription.source = waiting.source;
         subscription.wanted = waiting.wanted;
+        subscription.share.renew();
         self.carry(subscription);
     }
 
@@ -297,6 +301,7 @@ impl Outbound {
             awaited: waiting.awaited,
             watch: Watch::default(),
             tally: SentTally::default(),
+            share: Share::default(),
         }));
         Placed::InSection
     }
@@ -386,7 +391,7 @@ impl Subscription {
 
     /// Chooses the encoding anew. Gives the encoding a keyframe is needed of.
     pub fn select(&mut self, source: &Source) -> Option<usize> {
-        self.stream.select(choose(self.wanted, &source.layers, &source.flows()));
+        self.stream.select(choose_within(self.wanted, self.share.limit, &source.layers, &source.encodings));
         self.stream.awaits_keyframe()
     }
 

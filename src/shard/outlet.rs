@@ -5,11 +5,12 @@
 
 use std::time::Instant;
 
+use super::downlink::{Downlink, Waiting};
 use super::outbound::Outbound;
 use super::peer::Peer;
 use super::send::{Route, SendBatch};
 use super::source::Source;
-use crate::media::forward::{Refusal, Scratch, SendStream, is_last_time};
+use crate::media::forward::{Cause, Hop, Refusal, Remembered, Scratch, SendStream, is_last_time};
 use crate::recorder::Recorder;
 use crate::recorder::decisions::Decision;
 use crate::recorder::headers::{Direction, Kind};
@@ -40,6 +41,7 @@ struct Exit<'a> {
     batch: &'a mut SendBatch,
     counters: &'a ShardCounters,
     recorder: &'a mut Recorder,
+    downlink: Option<&'a mut Downlink>,
 }
 
 impl<'a> Outlet<'a> {
@@ -53,7 +55,8 @@ impl<'a> Outlet<'a> {
     ) -> Option<(Outlet<'a>, &'a mut Outbound)> {
         let route = peer.route().filter(|_| peer.transport.is_connected())?;
         let (transport, recorder) = (&mut peer.transport, &mut peer.recorder);
-        let exit = Exit { now, route, transport, batch, counters, recorder };
+        let downlink = peer.downlink.as_deref_mut();
+        let exit = Exit { now, route, transport, batch, counters, recorder, downlink };
         Some((Outlet { exit, scratch }, &mut peer.outbound))
     }
 
@@ -65,14 +68,16 @@ impl<'a> Outlet<'a> {
         let (record, plain) = encoding.cache.get_mut(packet.extended_sequence)?;
         // Only a keyframe changes what is sent.
         let before = record.info.starts_keyframe.then(|| stream.current());
-        let out = stream.forward(self.exit.now, record, extensions, plain, packet.padding, self.scratch)?;
-        let sent = self.exit.seal(Plain {
+        let hop = Hop { padding: packet.padding, transport_number: self.exit.number_for(stream) };
+        let out = stream.forward(self.exit.now, record, extensions, plain, hop, self.scratch)?;
+        let plain = Plain {
             extended_sequence: out.extended_sequence,
             header: out.header,
             prefix: out.prefix,
             payload: plain.get_mut(out.payload)?,
             padding: packet.padding,
-        });
+        };
+        let sent = self.exit.seal(plain, hop.transport_number.is_some());
         if before.is_some_and(|before| before != stream.current()) {
             let encoding = u8::try_from(packet.encoding).unwrap_or(u8::MAX);
             self.decided(stream.target().ssrc, Decision::LayerSwitched { encoding });
@@ -87,12 +92,23 @@ impl<'a> Outlet<'a> {
         stream: &mut SendStream,
         number: u16,
     ) -> Result<(usize, bool), Refusal> {
-        let now = self.exit.now;
-        let found = stream.find_lost(now, number)?;
+        let found = stream.find_lost(self.exit.now, number)?;
+        let bytes = self.repeat(source, stream, &found, Cause::Nack)?;
+        Ok((bytes, is_last_time(&found)))
+    }
+
+    fn repeat(
+        &mut self,
+        source: &mut Source,
+        stream: &mut SendStream,
+        found: &Remembered,
+        cause: Cause,
+    ) -> Result<usize, Refusal> {
         let Source { encodings, extensions, .. } = source;
         let cache = &mut encodings.get_mut(found.encoding()).ok_or(Refusal::Gone)?.cache;
         let (record, plain) = cache.get_mut(cache.extended(found.input)).ok_or(Refusal::Gone)?;
-        let out = stream.retransmit(now, &found, record, extensions, plain, self.scratch)?;
+        let hop = Hop { padding: 0, transport_number: self.exit.number_for(stream) };
+        let out = stream.retransmit(self.exit.now, found, cause, record, extensions, plain, hop, self.scratch)?;
         let plain = Plain {
             extended_sequence: out.extended_sequence,
             header: out.header,
@@ -100,8 +116,37 @@ impl<'a> Outlet<'a> {
             payload: plain.get_mut(out.payload).ok_or(Refusal::Gone)?,
             padding: 0,
         };
-        let bytes = self.exit.seal(plain).ok_or(Refusal::Gone)?;
-        Ok((bytes, is_last_time(&found)))
+        self.exit.seal(plain, hop.transport_number.is_some()).ok_or(Refusal::Gone)
+    }
+
+    /// Sends a packet that was sent lately once more, for a probe: so many before the newest. Gives the bytes that leave.
+    pub fn repeat_recent(&mut self, source: &mut Source, stream: &mut SendStream, back: u16) -> Option<usize> {
+        let found = stream.find_recent(back)?;
+        self.repeat(source, stream, &found, Cause::Probe).ok()
+    }
+
+    /// Sends padding in the stream's retransmissions. Gives the bytes that leave.
+    pub fn pad(&mut self, stream: &mut SendStream) -> Option<usize> {
+        let hop = Hop { padding: 0, transport_number: self.exit.number_for(stream) };
+        let (extended_sequence, header, padding) = stream.pad(hop, self.scratch)?;
+        self.exit.seal(Plain::new(extended_sequence, header, padding), hop.transport_number.is_some())
+    }
+
+    /// Lets a packet of video wait if it has to: it is sent by [`next_waiting`](Self::next_waiting)'s caller then.
+    pub fn hold_back(&mut self, packet: impl FnOnce() -> Waiting) -> bool {
+        let now = self.exit.now;
+        let Some(downlink) = &mut self.exit.downlink else { return false };
+        downlink.holds_back(now) && downlink.push(now, packet())
+    }
+
+    /// What waited and leaves now.
+    pub fn next_waiting(&mut self) -> Option<Waiting> {
+        let now = self.exit.now;
+        self.exit.downlink.as_mut()?.pop(now)
+    }
+
+    pub fn downlink(&mut self) -> Option<&mut Downlink> {
+        self.exit.downlink.as_deref_mut()
     }
 
     /// Notes what was decided about one of the subscriber's streams.
@@ -111,12 +156,20 @@ impl<'a> Outlet<'a> {
 }
 
 impl Exit<'_> {
-    fn seal(&mut self, plain: Plain<'_>) -> Option<usize> {
+    /// The number that the stream's next packet carries, where its packets are numbered.
+    fn number_for(&self, stream: &SendStream) -> Option<u16> {
+        self.downlink.as_ref().filter(|_| stream.is_numbered()).map(|downlink| downlink.estimator.next_number())
+    }
+
+    fn seal(&mut self, plain: Plain<'_>, numbered: bool) -> Option<usize> {
         let transport = &mut *self.transport;
         let (header, len) = (plain.header, plain.header.len() + plain.payload.len() + usize::from(plain.padding));
         match self.batch.push(self.route, |to| transport.seal_rtp(plain, to)) {
             Ok(sealed) => {
                 self.recorder.packet(self.now, Direction::Sent, Kind::Rtp, header, len);
+                if let Some(downlink) = &mut self.downlink {
+                    downlink.sent(self.now, sealed, numbered);
+                }
                 Some(sealed)
             }
             Err(reason) => {

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::allocation::Sharing;
 use super::data::Channels;
+use super::downlink::Downlink;
 use super::event_queue::EventSender;
-use super::inbound::Inbound;
+use super::inbound::{Inbound, SourceKey};
 use super::milestones::Progress;
 use super::outbound::Outbound;
 use super::send::{LocalEnd, Route};
@@ -25,6 +27,10 @@ pub struct Peer {
     pub participant: ParticipantKey,
     /// Place of its room in the shard's table.
     pub room: usize,
+    /// What the way to it takes; `None` until something is sent whose packets are numbered.
+    pub downlink: Option<Box<Downlink>>,
+    /// How that is shared out.
+    pub sharing: Sharing,
     /// Names, for whoever looks into the call.
     pub subject: Subject,
     pub recorder: Recorder,
@@ -75,6 +81,16 @@ impl Peer {
         Some(Route { to, local: *local })
     }
 
+    /// Reads what forwarding a packet of a source needs, and gives a number that follows from it (see [`SendStream::touch`]).
+    ///
+    /// [`SendStream::touch`]: crate::media::forward::SendStream::touch
+    pub fn touch(&self, source: SourceKey) -> u64 {
+        let Some(subscription) = self.outbound.get(source) else { return 0 };
+        let downlink = self.downlink.as_ref().map_or(0, |downlink| downlink.touch());
+        let path = self.paths.first().map_or(0, |(_, local)| local.socket as u64);
+        subscription.stream.touch() ^ self.transport.touch(subscription.stream.target().ssrc) ^ downlink ^ path
+    }
+
     /// Remembers where datagrams of an address arrive.
     pub fn learn_path(&mut self, from: SocketAddr, local: LocalEnd) {
         match self.paths.iter_mut().find(|(address, _)| *address == from) {
@@ -104,7 +120,8 @@ impl Peer {
         if !self.transport.is_connected() {
             return transport.unwrap_or(self.next_report);
         }
-        let own = [self.next_feedback, self.next_nack, self.settled, transport];
+        let downlink = self.downlink.as_ref().and_then(|downlink| downlink.poll_timeout());
+        let own = [self.next_feedback, self.next_nack, self.settled, transport, downlink, self.sharing.poll_timeout()];
         own.into_iter().flatten().fold(self.next_report, Instant::min)
     }
 }

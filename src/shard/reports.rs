@@ -96,8 +96,10 @@ impl Shard {
                     self.request_keyframe(now, room, source, encoding, wish);
                 }
             }
-            // Bandwidth estimation is later work; a BYE says nothing that the session does not; what is lost was sent again.
-            Report::Nack { .. } | Report::Remb { .. } | Report::TransportFeedback { .. } | Report::Bye { .. } => {}
+            Report::TransportFeedback { fci } => self.learn_downlink(now, key, fci),
+            // Every client that estimates by itself sends the other feedback too where it was negotiated; a BYE says nothing that the session
+            // does not; what is lost was sent again.
+            Report::Nack { .. } | Report::Remb { .. } | Report::Bye { .. } => {}
         }
     }
 
@@ -311,6 +313,7 @@ impl Shard {
                 affected.extend(source.subscribers.iter().map(|subscriber| (*subscriber, key, opened)));
             }
         }
+        self.relimit(now, &mut affected);
         for (subscriber, source, opened) in affected {
             // The keyframe that an encoding begins with need not be asked for.
             if let Some(needed) = self.reselect(now, room, subscriber, source).filter(|needed| Some(*needed) != opened)
@@ -321,6 +324,25 @@ impl Shard {
         for (track, rendition) in began {
             self.report(now, room_key, HostReport::Flows { track, rendition });
         }
+    }
+
+    /// Where subscribers get something else of one source, their ways may be shared out otherwise: adds what changes by that.
+    fn relimit(&mut self, now: Instant, affected: &mut Vec<(usize, SourceKey, Option<usize>)>) {
+        let mut subscribers: Vec<usize> = affected.iter().map(|(subscriber, ..)| *subscriber).collect();
+        subscribers.sort_unstable();
+        subscribers.dedup();
+        for subscriber in subscribers {
+            let changed = self.set_limits_unless_comfortable(now, subscriber);
+            affected.extend(changed.into_iter().map(|source| (subscriber, source, None)));
+        }
+        affected.sort_unstable();
+        affected.dedup_by(|(subscriber, source, opened), (kept_subscriber, kept_source, kept_opened)| {
+            let same = (*subscriber, *source) == (*kept_subscriber, *kept_source);
+            if same {
+                *kept_opened = kept_opened.or(*opened);
+            }
+            same
+        });
     }
 
     /// Tells the room's home how loud and how well connected the participants here are, and looks at layers as often.

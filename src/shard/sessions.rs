@@ -135,9 +135,8 @@ impl Shard {
             self.counters.subscriptions.subtract(1);
             self.report(now, room, Report::ForwardingFailed { subscriber, track, rendition });
         }
-        for source in placed {
-            self.select_layer(now, here, key, source);
-        }
+        self.number_packets(now, key);
+        self.select_layers(now, here, key, &placed);
     }
 
     fn answer(&mut self, now: Instant, key: usize, id: u32) {

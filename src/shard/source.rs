@@ -8,7 +8,9 @@ use crate::media::audio_level::AudioLevel;
 use crate::media::cache::PacketCache;
 use crate::media::forward::Packet;
 use crate::media::keyframe::KeyframeGate;
-use crate::media::layers::{Flow, Layer};
+use crate::media::ladder::{Rung, ladder};
+use crate::media::layer_rates::{LayerRates, Rate as BandwidthRate};
+use crate::media::layers::{Flow, Flowing, Layer, Selection};
 use crate::media::nack::Repair;
 use crate::media::receive::ReceiveStream;
 use crate::media::scalability::Scalability;
@@ -26,6 +28,9 @@ use crate::wire::{PayloadType, Rid, Ssrc};
 /// would be unkind to viewers of a stopped layer; shorter would flap.
 const ENCODING_SILENCE: Duration = Duration::from_millis(2_000);
 
+/// How long what layers take is good for: it is asked for by each subscriber.
+const LADDER_LIFE: Duration = Duration::from_millis(100);
+
 /// One encoding (RFC 8853) of a source; one RTP stream at a time.
 pub struct Encoding {
     pub rid: Option<Rid>,
@@ -38,6 +43,7 @@ pub struct Encoding {
     structure: Option<Box<Structure>>,
     described_by: u64,
     scalability: Scalability,
+    rates: LayerRates,
     /// In place of `stream` where another shard hands the packets over.
     mirrored: Option<Mirrored>,
     active: bool,
@@ -71,6 +77,8 @@ pub struct Source {
     /// The codec of the track's other rendition, where a subscriber may come to get that instead.
     pub other: Option<Codec>,
     pub kind: MediaKind,
+    /// It shows a screen and not a camera.
+    pub screen: bool,
     pub codecs: Vec<CodecDescription>,
     pub extensions: ExtensionMap,
     pub encodings: Vec<Encoding>,
@@ -86,6 +94,9 @@ pub struct Source {
     pub began: bool,
     /// The encoding that began to flow with a keyframe, since layers were chosen last.
     opened: Option<usize>,
+    /// As of the time beside; `None` when it is to be made anew.
+    ladder: Vec<Rung>,
+    ladder_at: Option<Instant>,
 }
 
 impl Source {
@@ -106,6 +117,7 @@ impl Source {
             rendition: description.rendition,
             other: description.other,
             kind: media.kind,
+            screen: description.screen,
             codecs: media.codecs.clone(),
             extensions: media.extensions.clone(),
             encodings: rids.into_iter().map(Encoding::new).collect(),
@@ -116,6 +128,8 @@ impl Source {
             layers_changed: false,
             began: false,
             opened: None,
+            ladder: Vec::new(),
+            ladder_at: None,
         }
     }
 
@@ -175,10 +189,20 @@ impl Source {
         self.encodings.iter().map(|encoding| f32::from(share(encoding)) / 256.0).fold(0.0, f32::max)
     }
 
-    /// What there is of each encoding, low to high.
-    pub fn flows(&self) -> Vec<Flow<'_>> {
-        let encodings = self.encodings.iter();
-        encodings.map(|encoding| Flow { active: encoding.active, scalability: &encoding.scalability }).collect()
+    /// What can be forwarded of it and takes how much, low to high; at most [`LADDER_LIFE`] old.
+    pub fn ladder(&mut self, now: Instant) -> &[Rung] {
+        let fresh = self.ladder_at.is_some_and(|at| now.saturating_duration_since(at) < LADDER_LIFE);
+        if !fresh {
+            ladder(now, &self.layers, &self.encodings, &mut self.ladder);
+            self.ladder_at = Some(now);
+        }
+        &self.ladder
+    }
+
+    /// What all of a source without layers takes; `None` while that is not known, or nothing flows.
+    pub fn bandwidth(&self, now: Instant) -> Option<BandwidthRate> {
+        let [encoding] = self.encodings.as_slice() else { return None };
+        encoding.rates.rate(now, Selection::all(0).layers).filter(|_| encoding.active)
     }
 
     /// A packet of an encoding is here: the encoding flows, and so does its layer.
@@ -187,6 +211,7 @@ impl Source {
         let Some(encoding) = self.encodings.get_mut(packet.encoding) else { return };
         let mut changed = !std::mem::replace(&mut encoding.active, true);
         if changed {
+            encoding.rates.restart();
             self.began |= began;
             if packet.info.starts_keyframe {
                 self.opened = Some(packet.encoding);
@@ -196,12 +221,15 @@ impl Source {
             changed |= encoding.describe(now, packet, &self.extensions, plain);
         }
         changed |= encoding.scalability.observe(now, packet);
+        let (spatial, temporal) = (encoding.scalability.spatial_layers(), encoding.scalability.temporal_layers());
+        encoding.rates.observe(now, &packet.info, plain.len(), spatial, temporal);
         self.layers_changed |= changed;
     }
 
     /// Layers are chosen anew. Gives the encoding of which a keyframe is about to be forwarded.
     pub fn take_opened(&mut self) -> Option<usize> {
         self.layers_changed = false;
+        self.ladder_at = None;
         self.opened.take()
     }
 
@@ -222,6 +250,12 @@ impl Source {
 
     pub fn stream_of(&mut self, ssrc: Ssrc) -> Option<&mut ReceiveStream> {
         self.encodings.iter_mut().filter_map(|e| e.stream.as_mut()).find(|stream| stream.ssrc() == ssrc)
+    }
+}
+
+impl Flowing for Encoding {
+    fn flow(&self) -> Flow<'_> {
+        Flow { active: self.active, scalability: &self.scalability, rates: &self.rates }
     }
 }
 
@@ -308,6 +342,7 @@ impl Encoding {
             structure: None,
             described_by: 0,
             scalability: Scalability::default(),
+            rates: LayerRates::default(),
             mirrored: None,
             active: false,
             tally: ReceivedTally::default(),

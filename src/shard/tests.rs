@@ -1,10 +1,12 @@
 //! Scenarios of a whole shard without sockets: one publisher, one subscriber, real SRTP on both sides.
 
+mod allocation;
 mod inspecting;
 mod joining;
 mod legs;
 mod milestones;
 mod moving;
+mod pacing;
 mod paused_layers;
 mod red;
 mod renditions;

@@ -113,7 +113,7 @@ impl Shard {
         for subscription in peer.outbound.subscriptions_mut() {
             subscription.count_frozen(now, &self.counters.quality);
             if let Some(source) = entry.sources.get(subscription.source) {
-                counts.add(shown(source, &subscription.stream));
+                counts.add(shown(source, &subscription.stream), subscription.share.given());
             }
         }
         self.counters.quality.layers.replace(&peer.subscription_counts, &counts);

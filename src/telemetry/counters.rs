@@ -78,6 +78,8 @@ pub struct ShardCounters {
     pub keyframe_requests_out: Counter,
     /// Pictures that began with a keyframe in the cache.
     pub keyframes_reused: Counter,
+    pub probes: Counter,
+    pub probe_bytes: Counter,
     /// Packets that subscribers asked for again, what of them was sent, and what was refused.
     pub nacked_packets: Counter,
     pub rtx_packets_out: Counter,

@@ -63,6 +63,14 @@ const FIGURES: &[Figure] = &[
         |c| &c.quality.freezes,
     ),
     counter("sfumato_keyframe_requests_sent_total", "PLI to publishers, after merging.", |c| &c.keyframe_requests_out),
+    counter(
+        "sfumato_bandwidth_probes_total",
+        "Probes of the way to a subscriber, to find out whether it takes more.",
+        |c| &c.probes,
+    ),
+    counter("sfumato_bandwidth_probe_bytes_total", "Bytes of packets that were sent for probes alone.", |c| {
+        &c.probe_bytes
+    }),
     counter("sfumato_keyframes_reused_total", "Pictures begun with a keyframe in the cache, without a PLI.", |c| {
         &c.keyframes_reused
     }),
@@ -338,7 +346,7 @@ pub fn gauge_of(value: f64, labels: &[(&str, &str)]) -> Metric {
 mod tests {
     use super::*;
     use crate::media::forward::Refusal;
-    use crate::telemetry::quality::{ShownLayer, SubscriptionCounts};
+    use crate::telemetry::quality::{Given, ShownLayer, SubscriptionCounts};
     use crate::telemetry::traffic::Kind;
     use crate::transport::DropReason;
 
@@ -379,8 +387,10 @@ mod tests {
         shards[0].quality.sent.loss.observe(0.03);
         shards[1].quality.sent.loss.observe(0.0);
         shards[1].quality.frozen.add(1_500_000);
+        shards.iter().for_each(|shard| shard.quality.bandwidth_falls.add(1));
+        shards[0].quality.estimate.observe(100_000.0);
         let mut counts = SubscriptionCounts::default();
-        counts.add(Some(ShownLayer::Medium));
+        counts.add(Some(ShownLayer::Medium), Given::Less);
         shards[1].quality.layers.replace(&SubscriptionCounts::default(), &counts);
         let registry = Registry::new();
         register(&registry, shards).unwrap();
@@ -395,6 +405,9 @@ mod tests {
             "sfumato_freeze_seconds_total 1.5",
             r#"sfumato_subscriptions_by_layer{layer="medium"} 1"#,
             r#"sfumato_subscriptions_by_layer{layer="none"} 0"#,
+            r#"sfumato_subscriptions_by_bandwidth{bandwidth="less"} 1"#,
+            r#"sfumato_bandwidth_switches_total{direction="down"} 2"#,
+            r#"sfumato_downlink_estimate_bytes_bucket{le="125000"} 1"#,
             "sfumato_forwarding_delay_seconds_count 0",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");

@@ -274,6 +274,11 @@ impl Transport {
         self.srtp.as_mut().ok_or(DropReason::NotConnected)?.outbound.seal_rtp(packet, out)
     }
 
+    /// Reads what sealing the next packet of an SSRC needs, and gives a number that follows from it.
+    pub fn touch(&self, ssrc: crate::wire::Ssrc) -> u64 {
+        self.srtp.as_ref().map_or(0, |srtp| srtp.outbound.touch(ssrc.0))
+    }
+
     /// Seals a compound packet into `out` (appended).
     pub fn seal_rtcp(&mut self, compound: &[u8], out: &mut Vec<u8>) -> Result<(), DropReason> {
         let outbound = &mut self.srtp.as_mut().ok_or(DropReason::NotConnected)?.outbound;

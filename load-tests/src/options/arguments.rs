@@ -56,6 +56,11 @@ pub(super) fn subcommands() -> Vec<Command> {
             "Everybody publishes and watches everybody else",
             &[clients("participants", "10", "Clients")],
         ),
+        scenario(
+            "meetings",
+            "Meetings side by side, in rooms of their own",
+            &[clients("rooms", "20", "Rooms"), clients("participants", "10", "Clients in each")],
+        ),
         scenario("webinar", "Few speak, many watch", &[speakers("3"), viewers("100")]),
         scenario("audio-room", "Some speak, all listen, no video", &[speakers("10"), viewers("90")]),
         scenario(

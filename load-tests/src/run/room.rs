@@ -1,4 +1,4 @@
-//! The clients of one room: joining at a pace, leaving, and waiting for what they see.
+//! The clients of the rooms: joining at a pace, leaving, and waiting for what they see.
 //!
 //! What always holds: every client leaves when told to, and why one could not join or had to leave is kept.
 
@@ -50,7 +50,11 @@ impl Room {
 
     pub fn join_one(&mut self, plan: Plan) {
         let (leave, told) = watch::channel(false);
-        let (context, access, session) = (self.context.clone(), self.access.clone(), Session::new(plan));
+        let mut context = self.context.clone();
+        if plan.room > 0 {
+            context.room = format!("{}-{}", context.room, plan.room);
+        }
+        let (access, session) = (self.access.clone(), Session::new(plan));
         self.clients.spawn(async move { join(&context, &access, session, told).await });
         self.present.push_back(leave);
     }

@@ -18,8 +18,9 @@ pub(super) fn columns(samples: &[Sample]) -> Value {
         "retransmitted_packets": column(samples, |sample| sample.retransmitted.into()),
         "keyframe_requests": column(samples, |sample| sample.keyframe_requests.into()),
         "freezes": column(samples, |sample| sample.freezes.into()),
-        // Bandwidth towards subscribers is not estimated.
-        "estimated_bitrate_bps": null,
+        "estimated_bitrate_bps": column(samples, |sample| {
+            Some(sample.estimated_bitrate).filter(|estimated| *estimated > 0).into()
+        }),
     })
 }
 

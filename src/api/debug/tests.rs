@@ -142,6 +142,7 @@ fn peer(key: ParticipantKey) -> PeerSnapshot {
         key,
         connected: true,
         silent_ms: 3,
+        estimated_bitrate_bps: None,
         sections: 2,
         recording_seconds: None,
         published: Vec::new(),

@@ -73,8 +73,8 @@ pub(super) fn room(detail: &Value, size: Size) -> String {
     )];
     lines.extend(unanswered(detail));
     lines.push(format!(
-        "{:<20} {:<8} {:>5} {:>7} {:>7} {:>6} {:>6} {:>6} {:>5} {:>4} {:>4}  OUT OF THE LAST {SPARKS} S",
-        "PARTICIPANT", "STATE", "SHARD", "IN", "OUT", "LOSS<", "LOSS>", "RTT", "NACK", "PLI", "FRZ"
+        "{:<20} {:<8} {:>5} {:>7} {:>7} {:>7} {:>6} {:>6} {:>6} {:>5} {:>4} {:>4}  OUT OF THE LAST {SPARKS} S",
+        "PARTICIPANT", "STATE", "SHARD", "IN", "OUT", "WAY", "LOSS<", "LOSS>", "RTT", "NACK", "PLI", "FRZ"
     ));
     participants.for_each(|participant| participant_lines(participant, &mut lines));
     fitted(lines, size)
@@ -86,12 +86,13 @@ fn participant_lines(participant: &Value, lines: &mut Vec<String>) {
     let last = |name| items(series, name).last();
     let sum = |name: &str| items(series, name).filter_map(Value::as_u64).sum::<u64>();
     lines.push(format!(
-        "{:<20.20} {:<8} {:>5} {:>7} {:>7} {:>6} {:>6} {:>6} {:>5} {:>4} {:>4}  {}",
+        "{:<20.20} {:<8} {:>5} {:>7} {:>7} {:>7} {:>6} {:>6} {:>6} {:>5} {:>4} {:>4}  {}",
         text(participant, "identity"),
         text(participant, "state"),
         number(participant, "shard"),
         rate(last("received_bitrate_bps")),
         rate(last("sent_bitrate_bps")),
+        rate(last("estimated_bitrate_bps")),
         percent(last("received_loss_ratio")),
         percent(last("sent_loss_ratio")),
         last("round_trip_time_ms").and_then(Value::as_u64).map_or("-".to_owned(), |ms| format!("{ms}ms")),
@@ -124,9 +125,14 @@ fn subscription_line(subscription: &Value) -> String {
     let layer = sent.map_or_else(|| "nothing".to_owned(), layer);
     let held = subscription.get("playout_delay_ms").and_then(Value::as_u64);
     let held = held.map_or_else(String::new, |ms| format!(", held back {ms}ms"));
+    let short = match subscription.get("bandwidth").and_then(Value::as_str) {
+        Some("less") => " for want of bandwidth",
+        Some("nothing") => ", PAUSED for want of bandwidth",
+        _ => "",
+    };
     let frozen = if subscription.get("frozen_now") == Some(&Value::Bool(true)) { ", FROZEN" } else { "" };
     format!(
-        "  > {:<15} {:<10} {} loss {}, wants {}, gets {layer}{held}{frozen}",
+        "  > {:<15} {:<10} {} loss {}, wants {}, gets {layer}{short}{held}{frozen}",
         text(subscription, "track"),
         text(subscription, "kind"),
         rate(subscription.get("bitrate_bps")),
@@ -225,7 +231,7 @@ mod tests {
             "unanswered_shards": [1],
             "participants": [
                 { "identity": "anna", "state": "active", "shard": 0, "media": {
-                    "series": { "received_bitrate_bps": [0, 1_200_000], "sent_bitrate_bps": [0, 700, 1_400], "received_loss_ratio": [0.05],
+                    "series": { "received_bitrate_bps": [0, 1_200_000], "sent_bitrate_bps": [0, 700, 1_400], "estimated_bitrate_bps": [null, 500_000], "received_loss_ratio": [0.05],
                                 "sent_loss_ratio": [0.0], "round_trip_time_ms": [null, 42], "nacked_packets": [1, 2],
                                 "keyframe_requests": [0, 1], "freezes": [1] },
                     "published": [{ "track": "TR_cam", "mime_type": "video/VP8", "encodings": [
@@ -233,7 +239,7 @@ mod tests {
                         { "rid": "f", "active": false, "bitrate_bps": 0, "loss_ratio": 0.0 }] }],
                     "subscriptions": [{ "track": "TR_b", "kind": "video", "bitrate_bps": 1_400, "loss_ratio": 0.1, "wanted": "640x360",
                         "sent": { "encoding": 1, "rid": null, "spatial_layer": 1, "temporal_layer": null },
-                        "playout_delay_ms": 340, "frozen_now": true }] } },
+                        "bandwidth": "less", "playout_delay_ms": 340, "frozen_now": true }] } },
                 { "identity": "bert", "state": "joined", "shard": 1, "media": null },
             ],
         })
@@ -257,9 +263,9 @@ mod tests {
         for expected in [
             "den: 2 participants, in 1.2M, out -",
             "shards that do not answer: 1",
-            "anna                 active       0    1.2M      1k   5.0%   0.0%   42ms     3    1    1  ▁▄█",
+            "anna                 active       0    1.2M      1k    500k   5.0%   0.0%   42ms     3    1    1  ▁▄█",
             "  < TR_cam          video/VP8  q 150k loss 1.2%",
-            "  > TR_b            video      1k loss 10.0%, wants 640x360, gets encoding 1 S1, held back 340ms, FROZEN",
+            "  > TR_b            video      1k loss 10.0%, wants 640x360, gets encoding 1 S1 for want of bandwidth, held back 340ms, FROZEN",
             "    its shard does not answer",
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected:?} is not in\n{text}");

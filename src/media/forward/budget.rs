@@ -72,6 +72,11 @@ impl Budget {
         self.share = (u32::from(lost) * 2).clamp(FLOOR, CEILING);
     }
 
+    /// Of what is sent, of 256.
+    pub fn share(&self) -> u32 {
+        self.share
+    }
+
     pub fn allows(&self, bytes: usize) -> bool {
         self.saved >> 8 >= bytes as u64
     }

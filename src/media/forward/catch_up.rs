@@ -6,6 +6,9 @@ use crate::media::catch_up::CatchUp;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Squeeze {
+    encoding: usize,
+    /// Number of the last packet of it.
+    last: u64,
     /// Timestamp of the newest frame, as it came.
     newest: u32,
     /// Frames before the newest that were not begun yet.
@@ -15,8 +18,23 @@ pub struct Squeeze {
 }
 
 impl Squeeze {
-    pub fn new(catch_up: &CatchUp) -> Squeeze {
-        Squeeze { newest: catch_up.newest, before: catch_up.frames.saturating_sub(1), begun: None }
+    pub fn new(encoding: usize, catch_up: &CatchUp) -> Squeeze {
+        let before = catch_up.frames.saturating_sub(1);
+        Squeeze { encoding, last: *catch_up.numbers.end(), newest: catch_up.newest, before, begun: None }
+    }
+
+    pub fn is_of(&self, encoding: usize) -> bool {
+        self.encoding == encoding
+    }
+
+    /// Whether a packet belongs to it.
+    pub fn holds(&self, encoding: usize, extended_sequence: u64) -> bool {
+        self.encoding == encoding && extended_sequence <= self.last
+    }
+
+    /// Whether it ends before this packet of its encoding.
+    pub fn ends_before(&self, encoding: usize, extended_sequence: u64) -> bool {
+        self.encoding == encoding && extended_sequence > self.last
     }
 
     /// Where the timeline is to be placed: the newest frame's timestamp, and how many ticks before it are needed.
@@ -43,7 +61,7 @@ mod tests {
 
     #[test]
     fn frames_are_a_tick_apart_and_packets_of_one_frame_are_not() {
-        let mut squeeze = Squeeze::new(&CatchUp { numbers: 1..=6, frames: 4, newest: 9_000 });
+        let mut squeeze = Squeeze::new(0, &CatchUp { numbers: 1..=6, frames: 4, newest: 9_000 });
         assert_eq!(squeeze.anchor(), (9_000, 3));
         let ticks = [0, 0, 3_000, 6_000, 6_000, 9_000, 9_000].map(|timestamp| squeeze.ticks_before(timestamp));
         assert_eq!(ticks, [Some(3), Some(3), Some(2), Some(1), Some(1), None, None]);

@@ -111,7 +111,7 @@ impl LayerFilter {
             self.seen = self.seen.max(layer.spatial);
         }
         let change = self.at(timestamp);
-        let admitted = change.needs(&record.info, layer);
+        let admitted = is_needed(&record.info, change.layers, change.top);
         if !admitted {
             self.withhold(timestamp, layer, change.layers);
             return false;
@@ -147,10 +147,9 @@ impl LayerFilter {
             return;
         }
         let mut layers = Layer { temporal: now.temporal.min(self.wanted.temporal), ..now };
-        let lower = Change { from: self.picture, layers, top: self.seen };
         // A lower layer that is forwarded now will go on to be all that is needed.
         let below = layer.spatial <= self.wanted.spatial && self.wanted.spatial < now.spatial;
-        if below && self.is_whole(self.wanted.spatial) && lower.needs(&record.info, layer) {
+        if below && self.is_whole(self.wanted.spatial) && is_needed(&record.info, layers, self.seen) {
             layers.spatial = self.wanted.spatial;
         }
         self.change(layers, self.seen);
@@ -243,20 +242,17 @@ impl LayerFilter {
     }
 }
 
-impl Change {
-    /// Whether a frame is needed by somebody who gets these layers.
-    fn needs(&self, info: &PayloadInfo, layer: Layer) -> bool {
-        if let Some(dependency) = &info.dependency {
-            return dependency.indication(self.layers) != Indication::NotPresent;
-        }
-        let within = layer.spatial <= self.layers.spatial && layer.temporal <= self.layers.temporal;
-        match &info.descriptor {
-            // Nothing above refers to it, and there is something above.
-            PayloadDescriptor::Vp9(vp9) if vp9.not_reference_above => {
-                within && layer.spatial >= self.layers.spatial.min(self.top)
-            }
-            _ => within,
-        }
+/// Whether a packet is needed by somebody who gets these layers, of an encoding whose highest spatial layer is `top`.
+pub fn is_needed(info: &PayloadInfo, layers: Layer, top: u8) -> bool {
+    if let Some(dependency) = &info.dependency {
+        return dependency.indication(layers) != Indication::NotPresent;
+    }
+    let layer = info.layer();
+    let within = layer.spatial <= layers.spatial && layer.temporal <= layers.temporal;
+    match &info.descriptor {
+        // Nothing above refers to it, and there is something above.
+        PayloadDescriptor::Vp9(vp9) if vp9.not_reference_above => within && layer.spatial >= layers.spatial.min(top),
+        _ => within,
     }
 }
 

@@ -102,6 +102,12 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// The sequence number it was sent under.
+    #[cfg(test)]
+    pub fn output(&self) -> u16 {
+        self.rewritten.extended_sequence as u16
+    }
+
     /// Index of the encoding it belongs to.
     pub fn encoding(&self) -> usize {
         self.origin.encoding
@@ -174,6 +180,11 @@ impl History {
         })
     }
 
+    /// What was sent so many packets before the newest.
+    pub fn recent(&self, back: u16) -> Option<Remembered> {
+        self.find((self.newest as u16).wrapping_sub(back))
+    }
+
     /// It is sent again now.
     pub fn count(&mut self, now: Instant, remembered: &Remembered) {
         let at = self.clock(now) as u16;
@@ -187,6 +198,11 @@ impl History {
         self.sent.fill(Sent::NOTHING);
         self.frames.clear();
         self.origins.clear();
+    }
+
+    /// Reads the place of the next record.
+    pub fn touch(&self) -> u64 {
+        self.sent.get(self.index(self.newest.wrapping_add(1))).map_or(0, |sent| u64::from(sent.at))
     }
 
     /// Milliseconds since the first packet, wrapping.

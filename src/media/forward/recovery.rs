@@ -10,7 +10,7 @@ use rand::RngCore;
 
 use super::budget::Budget;
 use super::history::{History, Remembered};
-use super::write::{ORIGINAL_SEQUENCE_BYTES, Scratch, Stamp};
+use super::write::{Hop, ORIGINAL_SEQUENCE_BYTES, Scratch, Stamp};
 use super::{Origin, Outgoing, Packet, Rewritten, SendStream};
 use crate::wire::extension::ExtensionMap;
 use crate::wire::{PayloadType, Ssrc};
@@ -39,6 +39,15 @@ pub enum Refusal {
     /// It was, less than a round trip ago, or often enough.
     TooSoon,
     OverBudget,
+}
+
+/// Why a packet is sent again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The subscriber asked for it.
+    Nack,
+    /// Something has to be sent to find out what the way takes.
+    Probe,
 }
 
 /// Whether it is the last time that a packet is sent again: who lacks it then needs a keyframe.
@@ -70,6 +79,11 @@ impl Recovery {
         self.history.insert(now, record, rewritten, structure);
         let at = self.history.clock(now);
         self.budget.sent(at, bytes);
+    }
+
+    /// Reads what remembering the next packet needs (see [`SendStream::touch`]).
+    pub fn touch(&self) -> u64 {
+        self.history.touch() ^ self.next_sequence ^ u64::from(self.budget.share())
     }
 
     /// What was sent belongs to a source that is no longer forwarded.
@@ -116,10 +130,14 @@ impl Recovery {
         self.target.payload_types.iter().find(|(own, _)| *own == media).map(|(_, again)| *again)
     }
 
-    /// It is sent again now: gives the extended sequence number of the retransmission.
-    pub fn spend(&mut self, now: Instant, found: &Remembered, bytes: usize) -> u64 {
+    /// It is sent again now because it was asked for.
+    pub fn spend(&mut self, now: Instant, found: &Remembered, bytes: usize) {
         self.history.count(now, found);
         self.budget.spend(bytes);
+    }
+
+    /// The extended sequence number of the next retransmission.
+    pub fn number(&mut self) -> u64 {
         let extended_sequence = self.next_sequence;
         self.next_sequence += 1;
         extended_sequence
@@ -133,16 +151,24 @@ impl SendStream {
         recovery.find(now, sequence_number, self.round_trip_time)
     }
 
+    /// A packet that was sent lately, for a probe: so many before the newest.
+    pub fn find_recent(&self, back: u16) -> Option<Remembered> {
+        self.recovery.as_ref()?.history.recent(back)
+    }
+
     /// The retransmission (RFC 4588) of what was found: the packet as it was sent, in a stream of its own. `record`, `source` and `packet` are
     /// as they were for [`forward`](Self::forward). Its payload begins before that of the source's packet, by what the original
     /// sequence number takes.
+    #[expect(clippy::too_many_arguments, reason = "what was found, the packet in its parts, and where to")]
     pub fn retransmit<'a>(
         &mut self,
         now: Instant,
         found: &Remembered,
+        cause: Cause,
         record: &Packet,
         source: &ExtensionMap,
         packet: &[u8],
+        hop: Hop,
         scratch: &'a mut Scratch,
     ) -> Result<Outgoing<'a>, Refusal> {
         // The publisher may have begun anew under another SSRC since, with the same numbers; or with other layers.
@@ -154,17 +180,31 @@ impl SendStream {
         let bytes = content.payload.len();
         let recovery = self.recovery.as_mut().ok_or(Refusal::Gone)?;
         let payload_type = recovery.payload_type(content.payload_type).ok_or(Refusal::Gone)?;
-        if !recovery.allows(found, bytes) {
-            return Err(Refusal::OverBudget);
+        if cause == Cause::Nack {
+            if !recovery.allows(found, bytes) {
+                return Err(Refusal::OverBudget);
+            }
+            recovery.spend(now, found, bytes);
         }
-        let extended_sequence = recovery.spend(now, found, bytes);
-        let stamp =
-            Stamp { payload_type, sequence_number: extended_sequence as u16, ssrc: recovery.ssrc(), padded: false };
+        let extended_sequence = recovery.number();
+        let stamp = Stamp { payload_type, sequence_number: extended_sequence as u16, ssrc: recovery.ssrc(), hop };
         self.write_header(scratch, stamp, record, &found.rewritten, source, packet);
         let prefix_len = scratch.write_prefix(&found.rewritten, &content);
         let original = found.rewritten.extended_sequence as u16;
         let (header, prefix) = scratch.written_again(original, prefix_len).ok_or(Refusal::Gone)?;
         let start = (content.end - bytes).checked_sub(ORIGINAL_SEQUENCE_BYTES).ok_or(Refusal::Gone)?;
         Ok(Outgoing { extended_sequence, header, prefix, payload: start..content.end })
+    }
+
+    /// A packet of padding alone, in the stream of retransmissions: its extended sequence number, header and padding.
+    /// `None` where there is no such stream.
+    pub fn pad<'a>(&mut self, hop: Hop, scratch: &'a mut Scratch) -> Option<(u64, &'a [u8], &'a mut [u8])> {
+        let recovery = self.recovery.as_mut()?;
+        let (_, payload_type) = *recovery.target.payload_types.first()?;
+        let timestamp = recovery.history.recent(0).map_or(0, |newest| newest.rewritten.timestamp);
+        let extended_sequence = recovery.number();
+        let stamp = Stamp { payload_type, sequence_number: extended_sequence as u16, ssrc: recovery.ssrc(), hop };
+        let (header, padding) = self.write_padding(scratch, stamp, timestamp);
+        Some((extended_sequence, header, padding))
     }
 }

@@ -119,6 +119,12 @@ impl SequenceMap {
         self.started = true;
     }
 
+    /// Reads what the next number needs (see [`SendStream::touch`](super::SendStream::touch)).
+    pub fn touch(&self) -> u64 {
+        let word = |window: &BitWindow| window.words.get(BitWindow::word(self.highest)).copied().unwrap_or(0);
+        self.next_output ^ word(&self.handled) ^ u64::from(self.skipped.set)
+    }
+
     /// Moves the windows so that `input` is their newest number, and marks it as handled.
     fn advance(&mut self, input: u64) {
         self.handled.clear(self.highest.wrapping_add(1), input);

@@ -135,7 +135,7 @@ fn forward(stream: &mut SendStream, now: Instant, sent: &Sent) -> Option<Receive
     let packet = sent.bytes();
     let record = sent.record(&packet);
     let mut scratch = Scratch::default();
-    let outgoing = stream.forward(now, &record, &source_map(), &packet, 0, &mut scratch)?;
+    let outgoing = stream.forward(now, &record, &source_map(), &packet, Hop::default(), &mut scratch)?;
     let header = Header::parse(outgoing.header).unwrap();
     assert_eq!(header.len, outgoing.header.len());
     assert_eq!(header.sequence_number, outgoing.extended_sequence as u16);
@@ -321,7 +321,7 @@ fn malformed_padding_is_dropped_without_harm() {
     packet[0] |= 0x20;
     *packet.last_mut().unwrap() = 255;
     let record = Packet { header: Header::parse(&packet).unwrap(), ..record };
-    assert!(stream.forward(now, &record, &source_map(), &packet, 0, &mut Scratch::default()).is_none());
+    assert!(stream.forward(now, &record, &source_map(), &packet, Hop::default(), &mut Scratch::default()).is_none());
     let next = forward(&mut stream, now, &delta(0, 70_002)).unwrap();
     assert_eq!(next.sequence, first.sequence + 1);
 }
@@ -517,7 +517,8 @@ fn forwarding_allocates_nothing() {
             let record = sent.record(packet);
             let stream = if sent.codec == Codec::Red { &mut audio } else { &mut video };
             let now = start + Duration::from_millis(n as u64);
-            forwarded += usize::from(stream.forward(now, &record, &source, packet, 0, &mut scratch).is_some());
+            forwarded +=
+                usize::from(stream.forward(now, &record, &source, packet, Hop::default(), &mut scratch).is_some());
         }
     });
     assert!(forwarded > 190, "{forwarded}");

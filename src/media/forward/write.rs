@@ -77,10 +77,32 @@ impl SendStream {
     ) {
         let header = &mut scratch.header;
         header.restart(rewritten.marker, stamp.payload_type, stamp.sequence_number, rewritten.timestamp, stamp.ssrc);
-        if stamp.padded {
+        if stamp.hop.padding > 0 {
             header.set_padding();
         }
+        self.write_number(header, stamp.hop);
         self.write_extensions(header, record, rewritten, source, packet);
+    }
+
+    fn write_number(&self, header: &mut HeaderWriter, hop: Hop) {
+        if let (Some(number), Some(id)) = (hop.transport_number, self.target.extensions.id(Extension::TransportCc)) {
+            header.extension(id, &number.to_be_bytes());
+        }
+    }
+
+    /// A packet of padding alone in the stream of retransmissions, as long as may be (RFC 3550, section 5.1): its header and its
+    /// padding. `timestamp` is of what was sent before.
+    pub(super) fn write_padding<'a>(
+        &self,
+        scratch: &'a mut Scratch,
+        stamp: Stamp,
+        timestamp: u32,
+    ) -> (&'a [u8], &'a mut [u8]) {
+        let Scratch { header, padding, .. } = scratch;
+        header.restart(false, stamp.payload_type, stamp.sequence_number, timestamp, stamp.ssrc);
+        header.set_padding();
+        self.write_number(header, stamp.hop);
+        (header.finish(), padding)
     }
 
     /// Mid, how long to hold pictures back, and the end-to-end extensions, under the subscriber's ids.
@@ -118,8 +140,20 @@ pub(super) struct Stamp {
     pub payload_type: PayloadType,
     pub sequence_number: u16,
     pub ssrc: Ssrc,
-    pub padded: bool,
+    pub hop: Hop,
 }
+
+/// What a packet has for the way to this subscriber alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Hop {
+    /// Bytes it will be padded by (RFC 3550, section 5.1).
+    pub padding: u8,
+    /// Its transport-wide number; written where the stream [is numbered](SendStream::is_numbered).
+    pub transport_number: Option<u16>,
+}
+
+/// Bytes of a packet of padding alone: what its last byte can tell.
+const PADDING_BYTES: u8 = u8::MAX;
 
 /// The original sequence number in front of a retransmission's payload (RFC 4588, section 4).
 pub(super) const ORIGINAL_SEQUENCE_BYTES: usize = 2;
@@ -130,12 +164,18 @@ pub struct Scratch {
     pub(super) header: HeaderWriter,
     /// Behind room for an original sequence number.
     prefix: [u8; ORIGINAL_SEQUENCE_BYTES + red::HEADERS_BYTES],
+    /// Zeros, and their number.
+    padding: [u8; PADDING_BYTES as usize],
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
         let header = HeaderWriter::new(false, PayloadType(0), 0, 0, Ssrc(0));
-        Scratch { header, prefix: [0; ORIGINAL_SEQUENCE_BYTES + red::HEADERS_BYTES] }
+        let mut padding = [0; PADDING_BYTES as usize];
+        if let Some(last) = padding.last_mut() {
+            *last = PADDING_BYTES;
+        }
+        Scratch { header, prefix: [0; ORIGINAL_SEQUENCE_BYTES + red::HEADERS_BYTES], padding }
     }
 }
 

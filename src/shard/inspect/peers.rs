@@ -11,6 +11,7 @@ use super::super::sessions::mime_type;
 use super::super::source::{Encoding, Source};
 use super::super::{RoomOnShard, Shard};
 use super::rooms::kind;
+use crate::congestion::bitrate::Bitrate;
 use crate::limits;
 use crate::media::layers::{Picture, Quality, Selection, Wanted};
 use crate::media::receive::ReceiveStream;
@@ -31,6 +32,8 @@ pub struct PeerSnapshot {
     pub silent_ms: u64,
     /// Sections of its session.
     pub sections: usize,
+    /// What the way to it takes; null where it does not tell.
+    pub estimated_bitrate_bps: Option<u64>,
     /// Headers of its packets are recorded for so long still.
     pub recording_seconds: Option<u64>,
     pub published: Vec<SourceSnapshot>,
@@ -107,8 +110,8 @@ pub struct SubscriptionSnapshot {
     pub frozen_now: bool,
     /// The least that it is asked for.
     pub playout_delay_ms: Option<u64>,
-    /// Always null: bandwidth towards subscribers is not estimated.
-    pub estimated_bitrate_bps: Option<u64>,
+    /// What its share of the subscriber's way leaves of what is wanted: `enough`, `less` or `nothing`.
+    pub bandwidth: &'static str,
 }
 
 /// An encoding and its highest layers; null where all of them are meant.
@@ -154,6 +157,7 @@ fn peer_snapshot(
         connected: peer.transport.is_connected(),
         silent_ms: millis(now.saturating_duration_since(peer.transport.last_heard())),
         sections: peer.session.sections().len(),
+        estimated_bitrate_bps: peer.estimate(now).map(Bitrate::bps),
         recording_seconds: peer.recorder.records_for(now).map(|time| time.as_secs()),
         published: published.map(source_snapshot).collect(),
         subscriptions_omitted: peer.outbound.subscriptions().count() - subscriptions.len(),
@@ -229,7 +233,7 @@ fn subscription_snapshot(source: Option<&Source>, subscription: &Subscription) -
         frozen_ms: millis(freezes.total),
         frozen_now: freezes.lasts,
         playout_delay_ms: stream.held_back().map(millis),
-        estimated_bitrate_bps: None,
+        bandwidth: subscription.share.given().label(),
     }
 }
 

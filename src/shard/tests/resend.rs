@@ -11,7 +11,7 @@ const MS: Duration = Duration::from_millis(1);
 const APART: Duration = Duration::from_millis(4);
 
 /// An offer of a receiver that has NACK and RTX.
-fn repairing(identity: &str) -> JoinRequest {
+pub(super) fn repairing(identity: &str) -> JoinRequest {
     let Offer { id, sdp } = offer("recvonly");
     let rtx = "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtcp-fb:96 nack\r\n";
     let sdp = sdp.replace("SAVPF 96", "SAVPF 96 97") + rtx;
@@ -59,7 +59,7 @@ fn again(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<Again> {
 }
 
 /// The RTCP that names these packets of a stream.
-fn nack(from: &mut End, media: Ssrc, numbers: &[u16]) -> Vec<u8> {
+pub(super) fn nack(from: &mut End, media: Ssrc, numbers: &[u16]) -> Vec<u8> {
     let entries: Vec<(u16, u16)> = numbers.iter().map(|number| (*number, 0)).collect();
     nack_entries(from, media, &entries)
 }
@@ -110,7 +110,7 @@ impl World {
     }
 
     /// The SSRCs of what Bert gets, and of what is sent again.
-    fn berts_ssrcs(&self) -> (Ssrc, Ssrc) {
+    pub(super) fn berts_ssrcs(&self) -> (Ssrc, Ssrc) {
         let bert = self.shard.peer_of(SeatId(1));
         let stream = &self.shard.peers[bert].outbound.subscriptions().next().unwrap().stream;
         (stream.target().ssrc, stream.rtx_ssrc().unwrap())

@@ -7,7 +7,7 @@ use proto::signal_response::Message as Answer;
 use proto::{DisconnectReason, LeaveRequest};
 
 use super::{COMPATIBLE_VERSION, PROTOCOL, model};
-use crate::room::event::{CodecDemand, Event, JoinedRoom, SubscriptionFailure};
+use crate::room::event::{CodecDemand, Event, JoinedRoom, SubscriptionFailure, TrackPause};
 use crate::room::model::*;
 
 /// Seconds between a client's pings, and without an answer after which it gives the connection up.
@@ -86,6 +86,10 @@ pub(super) fn responses(event: Event, protocol: i32) -> Vec<Answer> {
                 SubscriptionFailure::CodecUnsupported => proto::SubscriptionError::SeCodecUnsupported,
             };
             Answer::SubscriptionResponse(proto::SubscriptionResponse { track_sid: track.to_string(), err: err.into() })
+        }
+        Event::TracksPaused(pauses) => {
+            let stream_states = pauses.into_iter().map(stream_state).collect();
+            Answer::StreamStateUpdate(proto::StreamStateUpdate { stream_states })
         }
         Event::DataTrackPublished { track } => {
             let info = Some(model::data_track(&track));
@@ -168,6 +172,15 @@ fn subscribed_quality(track: &TrackId, codecs: &[CodecDemand]) -> proto::Subscri
         track_sid: track.to_string(),
         subscribed_qualities: subscribed_codecs.first().map(|codec| codec.qualities.clone()).unwrap_or_default(),
         subscribed_codecs,
+    }
+}
+
+fn stream_state(pause: TrackPause) -> proto::StreamStateInfo {
+    let state = if pause.paused { proto::StreamState::Paused } else { proto::StreamState::Active };
+    proto::StreamStateInfo {
+        participant_sid: pause.publisher.to_string(),
+        track_sid: pause.track.to_string(),
+        state: state.into(),
     }
 }
 

@@ -41,6 +41,12 @@ pub fn families(shards: &[Arc<ShardCounters>]) -> Vec<MetricFamily> {
         ),
         histogram_family(
             shards,
+            "sfumato_downlink_estimate_bytes",
+            "What the way to a participant was found to take in a second, one observation a second of each whose client tells.",
+            |c| c.quality.estimate.snapshot(),
+        ),
+        histogram_family(
+            shards,
             "sfumato_shard_loop_lag_seconds",
             "By how much later than due a shard looked at its timers; they have a grain of 1 ms, so up to 2 ms is none.",
             |c| c.quality.loop_lag.snapshot(),
@@ -54,6 +60,8 @@ pub fn families(shards: &[Arc<ShardCounters>]) -> Vec<MetricFamily> {
         ),
         frozen(shards),
         layers(shards),
+        given(shards),
+        switches(shards),
     ]
 }
 
@@ -109,4 +117,21 @@ fn layers(shards: &[Arc<ShardCounters>]) -> MetricFamily {
     let metrics = layers.into_iter().map(|(label, sum)| gauge_of(sum as f64, &[("layer", label)])).collect();
     let help = "Video subscriptions by the layer that is forwarded, as wanted and there is, at most a second old.";
     family("sfumato_subscriptions_by_layer", help, MetricType::GAUGE, metrics)
+}
+
+fn given(shards: &[Arc<ShardCounters>]) -> MetricFamily {
+    let given = sums(shards.iter().flat_map(|c| c.quality.layers.by_given()));
+    let metrics = given.into_iter().map(|(label, sum)| gauge_of(sum as f64, &[("bandwidth", label)])).collect();
+    let help = "Video subscriptions by what the way to the subscriber leaves of what it wants, at most a second old.";
+    family("sfumato_subscriptions_by_bandwidth", help, MetricType::GAUGE, metrics)
+}
+
+fn switches(shards: &[Arc<ShardCounters>]) -> MetricFamily {
+    let falls: u64 = shards.iter().map(|c| c.quality.bandwidth_falls.get()).sum();
+    let rises: u64 = shards.iter().map(|c| c.quality.bandwidth_rises.get()).sum();
+    let metric = |(label, sum): (&str, u64)| counter_of(sum as f64, &[("direction", label)]);
+    let metrics = [("down", falls), ("up", rises)].into_iter().map(metric).collect();
+    let help =
+        "Changes of what is sent of a video track, pauses included, because of what the way to its subscriber takes.";
+    family("sfumato_bandwidth_switches_total", help, MetricType::COUNTER, metrics)
 }

@@ -81,6 +81,14 @@ impl Suite {
         sealed
     }
 
+    /// Reads what can be read here of what a packet needs.
+    pub fn touch(&self) -> u64 {
+        match self {
+            Suite::Gcm { rtp, .. } => u64::from(rtp.salt[0]),
+            Suite::CounterHmac { rtp, .. } => u64::from(rtp.salt[0]),
+        }
+    }
+
     /// SSRC and index of an SRTCP packet, not yet authenticated. Refuses a packet that is not encrypted.
     pub fn srtcp_index(&self, packet: &[u8]) -> Result<(u32, u32), DropReason> {
         let behind_index = match self {

@@ -42,6 +42,11 @@ impl Outbound {
         self.suite.seal_rtp(ssrc, packet, out).ok_or(DropReason::Malformed)
     }
 
+    /// Reads what sealing the next packet of an SSRC needs.
+    pub fn touch(&self, ssrc: u32) -> u64 {
+        self.sealed.get(&ssrc).map_or(0, Window::touch) ^ self.suite.touch()
+    }
+
     /// Appends the SRTCP packet to `out`.
     pub fn seal_rtcp(&mut self, compound: &[u8], out: &mut Vec<u8>) -> Result<(), DropReason> {
         let index = self.next_srtcp_index;

@@ -35,6 +35,11 @@ impl Window {
         self.highest
     }
 
+    /// Reads what the next index needs.
+    pub fn touch(&self) -> u64 {
+        self.seen.get(Window::word(self.highest)).copied().unwrap_or(0)
+    }
+
     /// Whether `index` was not accepted before and is not older than the window.
     pub fn is_fresh(&self, index: u64) -> bool {
         match self.highest.checked_sub(index) {

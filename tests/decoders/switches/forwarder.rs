@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use rand::rngs::StdRng;
-use sfumato::media::forward::{Packet, Scratch, SendStream, Target};
+use sfumato::media::forward::{Hop, Packet, Scratch, SendStream, Target};
 use sfumato::media::layers::Selection;
 use sfumato::media::receive::ReceiveStream;
 use sfumato::wire::codec::{Codec, Layer, PayloadDescriptor, PayloadInfo, inspect};
@@ -126,7 +126,8 @@ impl Forwarder {
             info,
             clock: receiver.clock_reference(),
         };
-        let Some(out) = self.stream.forward(now, &record, &self.extensions, packet, 0, &mut self.scratch) else {
+        let Some(out) = self.stream.forward(now, &record, &self.extensions, packet, Hop::default(), &mut self.scratch)
+        else {
             return Ok(None);
         };
         let payload = packet.get(out.payload).ok_or("the payload lies outside its packet")?;

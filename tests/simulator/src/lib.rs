@@ -9,5 +9,7 @@ pub mod cases;
 pub mod client;
 pub mod outcome;
 pub mod plots;
+pub mod rmcat;
+pub mod series;
 pub mod trace;
 pub mod world;

@@ -2,6 +2,8 @@
 //!
 //! What always holds: what is plotted is what the cases measure; the same code gives the same plots.
 
+pub mod congestion;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,7 +33,8 @@ fn run(case: &str, cell: &str, duration: Option<u64>) -> Result<(Outcome, World)
     let case = CASES.iter().find(|known| known.name == case);
     let case = case.ok_or_else(|| Error::Usage(format!("no case {cell}")))?;
     let options = Options { duration: duration.map(Duration::from_secs), keep_frames: true, ..Options::default() };
-    Ok((case.run)(cell, SEED, options))
+    let (outcome, scene) = case.run(cell, SEED, options);
+    Ok((outcome, scene.world().ok_or_else(|| Error::Usage(format!("case {cell} has no world")))?))
 }
 
 fn lost_packets(path: &Path) -> Result<(), Error> {

@@ -9,11 +9,9 @@ const MS: Duration = Duration::from_millis(1);
 fn catch_up(stream: &mut SendStream, now: Instant, encoding: usize, first: u64, frames: u32) -> Vec<Received> {
     let numbers = first..=first + u64::from(frames) - 1;
     let newest = 3_000 * *numbers.end() as u32;
-    stream.begin_catch_up(&CatchUp { numbers: numbers.clone(), frames, newest });
+    stream.begin_catch_up(encoding, &CatchUp { numbers: numbers.clone(), frames, newest });
     let sent = numbers.map(|n| if n == first { key(encoding, n) } else { delta(encoding, n) });
-    let received = sent.filter_map(|sent| forward(stream, now, &sent)).collect();
-    stream.end_catch_up();
-    received
+    sent.filter_map(|sent| forward(stream, now, &sent)).collect()
 }
 
 #[test]
@@ -57,7 +55,7 @@ fn the_newest_frame_is_placed_by_the_clocks_and_not_the_keyframe() {
     stream.select(Some(Selection::all(1)));
     // Encoding 1 is at 90,000 when 0 is at 70,000; its keyframe was captured 4 frames after that, 3 more have come.
     let (from, reference) = (90_004, 3_000 * 90_000);
-    stream.begin_catch_up(&CatchUp { numbers: from..=from + 3, frames: 4, newest: 3_000 * 90_007 });
+    stream.begin_catch_up(1, &CatchUp { numbers: from..=from + 3, frames: 4, newest: 3_000 * 90_007 });
     let now = start + 7 * 33 * MS;
     let mut output = Vec::new();
     for n in from..from + 4 {

@@ -84,12 +84,12 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
             let layers = Layer { spatial: random.random_range(0..8), temporal: random.random_range(0..8) };
             whole.select(Some(Selection { encoding: 0, layers }));
             opus_only.select(Some(Selection::all(0)));
-            opus_only.forward(now, &record, &source, &packet, 0, &mut scratch);
+            opus_only.forward(now, &record, &source, &packet, Hop::default(), &mut scratch);
             if random.random_ratio(1, 4) {
                 let cut = random.random_range(0..=packet.len());
-                whole.forward(now, &record, &source, &packet[..cut], 0, &mut scratch); // a record beside the wrong buffer
+                whole.forward(now, &record, &source, &packet[..cut], Hop::default(), &mut scratch); // a record beside the wrong buffer
             }
-            let Some(outgoing) = whole.forward(now, &record, &source, &packet, 0, &mut scratch) else {
+            let Some(outgoing) = whole.forward(now, &record, &source, &packet, Hop::default(), &mut scratch) else {
                 continue;
             };
             forwarded += 1;
@@ -102,9 +102,22 @@ fn mutated_packets_of_every_length_are_rewritten_or_dropped() {
             let (header_len, carried) = (written.len, outgoing.payload.len());
             let found = whole.find_lost(now, written.sequence_number).unwrap();
             let cut = random.random_range(0..=packet.len());
-            let _ = whole.retransmit(now, &found, &record, &source, &packet[..cut], &mut scratch); // the wrong buffer again
+            let _ = whole.retransmit(
+                now,
+                &found,
+                Cause::Nack,
+                &record,
+                &source,
+                &packet[..cut],
+                Hop::default(),
+                &mut scratch,
+            ); // the wrong buffer again
             // Over budget now and then: each is sent again once or twice.
-            let Ok(outgoing) = whole.retransmit(now, &found, &record, &source, &packet, &mut scratch) else { continue };
+            let Ok(outgoing) =
+                whole.retransmit(now, &found, Cause::Nack, &record, &source, &packet, Hop::default(), &mut scratch)
+            else {
+                continue;
+            };
             again += 1;
             assert_eq!((outgoing.header.len(), outgoing.payload.len()), (header_len, carried + 2));
             assert!(outgoing.prefix.len() <= outgoing.payload.len() && packet.get(outgoing.payload).is_some());

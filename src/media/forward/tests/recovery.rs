@@ -17,7 +17,8 @@ fn again(stream: &mut SendStream, now: Instant, sent: &Sent, sequence: u64) -> R
     let found = stream.find_lost(now, sequence as u16)?;
     assert_eq!((found.input, found.encoding()), (sent.sequence as u32, sent.encoding));
     let (record, mut scratch) = (sent.record(&packet), Scratch::default());
-    let out = stream.retransmit(now, &found, &record, &source_map(), &packet, &mut scratch)?;
+    let out =
+        stream.retransmit(now, &found, Cause::Nack, &record, &source_map(), &packet, Hop::default(), &mut scratch)?;
     let header = Header::parse(out.header).unwrap();
     assert_eq!((header.ssrc, header.sequence_number), (RTX, out.extended_sequence as u16));
     assert_eq!(header.len, out.header.len());

@@ -2,7 +2,7 @@
 
 use super::super::model::tests::{participant_info, track_info, video_request};
 use super::*;
-use crate::room::event::{CodecDemand, DataTrackHandle, RequestRefusal};
+use crate::room::event::{CodecDemand, DataTrackHandle, RequestRefusal, TrackPause};
 use crate::room::shared::Shared;
 
 pub fn room_info() -> RoomInfo {
@@ -74,6 +74,17 @@ fn an_answer_has_the_offers_id_and_the_tracks_by_section() {
     let Answer::Answer(answer) = told(Event::Answer { id: 3, sdp: "v=0".into(), tracks_by_mid }) else { panic!() };
     assert_eq!((answer.r#type.as_str(), answer.id, answer.sdp.as_str()), ("answer", 3, "v=0"));
     assert_eq!(answer.mid_to_track_id["1"], "TR_a");
+}
+
+#[test]
+fn tracks_that_are_paused_for_bandwidth_are_told_with_their_publisher() {
+    let pause = |paused| TrackPause { publisher: ParticipantId::new("PA_b"), track: track(), paused };
+    let told = told(Event::TracksPaused(vec![pause(true), pause(false)]));
+    let Answer::StreamStateUpdate(update) = told else { panic!() };
+    let named = |state: &proto::StreamStateInfo| (state.participant_sid == "PA_b", state.track_sid == "TR_a");
+    assert!(update.stream_states.iter().map(named).all(|named| named == (true, true)));
+    let states: Vec<_> = update.stream_states.iter().map(proto::StreamStateInfo::state).collect();
+    assert_eq!(states, [proto::StreamState::Paused, proto::StreamState::Active]);
 }
 
 #[test]

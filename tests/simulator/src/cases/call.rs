@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use sfumato_load::link::{LinkConfig, Loss};
 
-use super::{Case, Options, frozen_percent, info, judge, scene, seconds};
+use super::{Case, Options, Run, frozen_percent, info, judge, scene, seconds};
 use crate::client::Plan;
-use crate::outcome::{Bar, Figure, Outcome};
+use crate::outcome::{Bar, Figure, Judgement, Outcome};
 use crate::world::{Path, World};
 
-pub const CASE: Case =
-    Case { name: "call", about: "a call of 20 over paths with 0.5 % loss and jitter", cells: super::one_cell, run };
+pub const CASE: Case = Case {
+    name: "call",
+    about: "a call of 20 over paths with 0.5 % loss and jitter",
+    cells: super::one_cell,
+    judgement: Judgement::Worst,
+    run: Run::World(run),
+};
 
 const PEOPLE: usize = 20;
 const RATE: u64 = 500_000;

@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use sfumato_load::link::{LinkConfig, Loss};
 
-use super::{Case, Options, info, judge, scene};
+use super::{Case, Options, Run, info, judge, scene};
 use crate::client::Plan;
-use crate::outcome::{Bar, Figure, Outcome};
+use crate::outcome::{Bar, Figure, Judgement, Outcome};
 use crate::world::{Path, World};
 
-pub const CASE: Case =
-    Case { name: "independent", about: "loss towards a viewer of webrtc-rs: what it lacks in the end", cells, run };
+pub const CASE: Case = Case {
+    name: "independent",
+    about: "loss towards a viewer of webrtc-rs: what it lacks in the end",
+    cells,
+    judgement: Judgement::Worst,
+    run: Run::World(run),
+};
 
 const RATE: u64 = 1_000_000;
 const ROUND_TRIP: Duration = Duration::from_millis(40);

@@ -6,13 +6,18 @@ use std::time::Duration;
 use sfumato::room::model::{Quality, Wanted};
 use sfumato_load::link::{LinkConfig, Loss};
 
-use super::{Case, GOOD_ROUND_TRIP, Options, frozen_percent, info, judge, scene, video};
+use super::{Case, GOOD_ROUND_TRIP, Options, Run, frozen_percent, info, judge, scene, video};
 use crate::client::Plan;
-use crate::outcome::{Bar, Figure, Outcome};
+use crate::outcome::{Bar, Figure, Judgement, Outcome};
 use crate::world::{Path, World};
 
-pub const CASE: Case =
-    Case { name: "layers", about: "a simulcast layer switch every 4 s", cells: super::one_cell, run };
+pub const CASE: Case = Case {
+    name: "layers",
+    about: "a simulcast layer switch every 4 s",
+    cells: super::one_cell,
+    judgement: Judgement::Worst,
+    run: Run::World(run),
+};
 
 const RATE: u64 = 1_500_000;
 const ROUND_TRIP: Duration = Duration::from_millis(50);

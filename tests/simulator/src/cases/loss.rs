@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use sfumato_load::link::{LinkConfig, Loss};
 
-use super::{Case, GOOD_ROUND_TRIP, Options, frozen_percent, info, judge, latency_ms, scene, video};
+use super::{Case, GOOD_ROUND_TRIP, Options, Run, frozen_percent, info, judge, latency_ms, scene, video};
 use crate::client::Plan;
-use crate::outcome::{Bar, Figure, Outcome};
+use crate::outcome::{Bar, Figure, Judgement, Outcome};
 use crate::world::{Path, Tap, World};
 
 pub const CASE: Case = Case {
     name: "S5",
     about: "loss recovery: even and in bursts of 5, RTT 20/100/200 ms, towards a viewer and from the publisher",
     cells,
-    run,
+    judgement: Judgement::Worst,
+    run: Run::World(run),
 };
 
 const DURATION: Duration = Duration::from_secs(180);

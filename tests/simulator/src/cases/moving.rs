@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use sfumato_load::link::{LinkConfig, Loss};
 
-use super::{Case, Options, info, judge, scene, video};
+use super::{Case, Options, Run, info, judge, scene, video};
 use crate::client::Plan;
-use crate::outcome::{Bar, Figure, Outcome};
+use crate::outcome::{Bar, Figure, Judgement, Outcome};
 use crate::world::{Path, World};
 
-pub const CASE: Case =
-    Case { name: "S8", about: "a viewer's address changes after a gap of 2 s", cells: super::one_cell, run };
+pub const CASE: Case = Case {
+    name: "S8",
+    about: "a viewer's address changes after a gap of 2 s",
+    cells: super::one_cell,
+    judgement: Judgement::Worst,
+    run: Run::World(run),
+};
 
 const RATE: u64 = 1_000_000;
 const ROUND_TRIP: Duration = Duration::from_millis(50);

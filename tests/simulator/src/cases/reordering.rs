@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use sfumato_load::link::{LinkConfig, Reordering};
 
-use super::{Case, GOOD_ROUND_TRIP, Options, frozen_percent, info, judge, keyframe_requests, scene, video};
+use super::{Case, GOOD_ROUND_TRIP, Options, Run, frozen_percent, info, judge, keyframe_requests, scene, video};
 use crate::client::Plan;
-use crate::outcome::{Bar, Figure, Outcome};
+use crate::outcome::{Bar, Figure, Judgement, Outcome};
 use crate::world::{Path, World};
 
-pub const CASE: Case = Case { name: "S6", about: "1 % of packets late by 50 ms, on either side", cells, run };
+pub const CASE: Case = Case {
+    name: "S6",
+    about: "1 % of packets late by 50 ms, on either side",
+    cells,
+    judgement: Judgement::Worst,
+    run: Run::World(run),
+};
 
 const DURATION: Duration = Duration::from_secs(60);
 const RATE: u64 = 1_000_000;

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use sfumato_load::link::LinkConfig;
 
-use super::{Case, Options, frozen_percent, info, judge, keyframe_requests, latency_ms, scene, seconds, video};
+use super::{Case, Options, Run, frozen_percent, info, judge, keyframe_requests, latency_ms, scene, seconds, video};
 use crate::client::Plan;
 use crate::client::receiver::VideoReceiver;
-use crate::outcome::{Bar, Figure, Outcome};
+use crate::outcome::{Bar, Figure, Judgement, Outcome};
 use crate::world::{Path, World};
 
 pub const CASE: Case = Case {
     name: "S4",
     about: "one of twenty viewers at 300 kbit/s: the others unchanged",
     cells: super::one_cell,
-    run,
+    judgement: Judgement::Worst,
+    run: Run::World(run),
 };
 
 const DURATION: Duration = Duration::from_secs(60);

@@ -1,0 +1,209 @@
+//! Sharing what a subscriber's way takes out over what it watches: the least of everything first, then more in turn, what matters
+//! most first; and the patience between looks, so that pictures do not change to and fro.
+//!
+//! What always holds: going down is at once, going up waits until there was room for a while, and longer after an attempt that had to
+//! be taken back; a track is paused only where what the way takes is measured and even the least of everything did not fit for
+//! [`PAUSE_PATIENCE`]; with the same input the same is chosen.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::bitrate::Bitrate;
+use crate::media::ladder::Rung;
+
+mod backoff;
+
+use backoff::Backoff;
+
+/// How long there must have been room for more. A measured rate swings about the truth within this time.
+const HOLD: Duration = Duration::from_secs(1);
+/// More is taken where the higher rate times this fits: encoders vary by as much.
+const MARGIN: f64 = 1.15;
+/// How long the least of everything may not fit before something is paused: estimates dip for less.
+pub const PAUSE_PATIENCE: Duration = Duration::from_millis(1_500);
+/// Being that much too small for the least of everything is borne, in 1/100 of the budget: the estimate lies below the truth while a queue on the way empties.
+const BORNE: f64 = 1.1;
+
+/// What comes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Priority {
+    /// A screen, whose text is read, and not a camera.
+    pub screen: bool,
+    /// Power of two of the pixels it is shown with: what is of about the same size is raised in turn.
+    pub size: u32,
+}
+
+/// A video track that is wanted and flows.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub priority: Priority,
+    /// Which of the rungs are its own, ascending; not empty.
+    pub rungs: Range<usize>,
+    /// How many rungs up it is: 0 for nothing.
+    pub present: usize,
+    /// It was held down by bandwidth when it was looked at last; what was not, or is new, gets more without waiting.
+    pub held: bool,
+}
+
+/// What there is to share.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Without what audio takes.
+    pub video: Bitrate,
+    /// It was measured on this way.
+    pub measured: bool,
+}
+
+/// One subscriber's patience.
+#[derive(Debug, Default)]
+pub struct Allocation {
+    /// Since when there is room for more.
+    room_since: Option<Instant>,
+    /// Since when the least of everything does not fit.
+    short_since: Option<Instant>,
+    backoff: Backoff,
+    order: Vec<usize>,
+    chosen: Vec<usize>,
+    raised: Vec<usize>,
+}
+
+/// Everything of one look.
+struct Look<'a> {
+    claims: &'a [Claim],
+    rungs: &'a [Rung],
+    budget: Bitrate,
+    /// Claims by priority.
+    order: &'a [usize],
+}
+
+impl Allocation {
+    /// How many rungs up each claim is to be from now on, 0 for paused.
+    pub fn allocate(&mut self, now: Instant, budget: Budget, claims: &[Claim], rungs: &[Rung]) -> &[usize] {
+        self.order.clear();
+        self.order.extend(0..claims.len());
+        self.order.sort_unstable_by_key(|index| (claims.get(*index).map(|claim| Reverse(claim.priority)), *index));
+        let look = Look { claims, rungs, budget: budget.video, order: &self.order };
+        let short = budget.measured && look.least() > budget.video.scaled(BORNE);
+        let short_since = if short { Some(*self.short_since.get_or_insert(now)) } else { None };
+        self.short_since = short_since;
+        let pauses = short_since.is_some_and(|since| now.saturating_duration_since(since) >= PAUSE_PATIENCE);
+        look.fill(&mut self.chosen, pauses, |claim| if claim.held { claim.present } else { claim.top() });
+        look.fill(&mut self.raised, pauses, Claim::top);
+        let fell = look.any(&self.chosen, |claim, chosen| chosen < claim.present);
+        let grew = look.any(&self.chosen, |claim, chosen| chosen > claim.present);
+        if fell && !grew {
+            self.backoff.fell(now);
+        }
+        let more = self.raised.iter().zip(&self.chosen).any(|(raised, chosen)| raised > chosen);
+        if !more {
+            self.room_since = None;
+            return &self.chosen;
+        }
+        let since = *self.room_since.get_or_insert(now);
+        if now.saturating_duration_since(since) < HOLD || !self.backoff.allows(now, budget.video) {
+            return &self.chosen;
+        }
+        self.room_since = None;
+        self.backoff.rose(now, budget.video);
+        &self.raised
+    }
+
+    /// Something is waited for: it is to be looked at again soon, whatever changes.
+    pub fn waits(&self) -> bool {
+        self.room_since.is_some() || self.short_since.is_some()
+    }
+}
+
+impl Claim {
+    fn top(&self) -> usize {
+        self.rungs.len()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.held && self.present == 0
+    }
+}
+
+impl Look<'_> {
+    /// What a claim takes so many rungs up.
+    fn cost(&self, claim: &Claim, level: usize) -> Bitrate {
+        let rung = level.checked_sub(1).and_then(|below| self.rungs.get(claim.rungs.start + below));
+        match rung.map(|rung| rung.rate) {
+            None => Bitrate::ZERO,
+            Some(rate) if level <= claim.present => rate.sustained,
+            Some(rate) if claim.held => rate.peak.scaled(MARGIN),
+            Some(rate) => rate.peak,
+        }
+    }
+
+    /// What the least takes of all that is not paused.
+    fn least(&self) -> Bitrate {
+        self.claims.iter().filter(|claim| !claim.is_paused()).map(|claim| self.cost(claim, 1)).sum()
+    }
+
+    /// Shares the budget out, no claim getting more than `most` says.
+    fn fill(&self, levels: &mut Vec<usize>, pauses: bool, most: impl Fn(&Claim) -> usize) {
+        levels.clear();
+        levels.resize(self.claims.len(), 0);
+        let mut left = self.give_least(levels, pauses, &most);
+        let mut rest = self.order;
+        while let Some(first) = rest.first().and_then(|index| self.claims.get(*index)) {
+            let alike = |index: &&usize| self.claims.get(**index).is_some_and(|claim| claim.priority == first.priority);
+            let (class, below) = rest.split_at(rest.iter().take_while(alike).count());
+            left = self.raise_in_turn(levels, class, left, &most);
+            rest = below;
+        }
+    }
+
+    /// Gives each its lowest rung, as far as that goes or nothing may be paused. Gives what is left.
+    fn give_least(&self, levels: &mut [usize], pauses: bool, most: &impl Fn(&Claim) -> usize) -> Option<Bitrate> {
+        let crowded = self.claims.iter().any(Claim::is_paused);
+        let mut spent = Bitrate::ZERO;
+        for index in self.order {
+            let (Some(claim), Some(level)) = (self.claims.get(*index), levels.get_mut(*index)) else { continue };
+            // What is new does not come before those that wait already.
+            let sure = !pauses && (claim.present > 0 || !claim.held && !crowded);
+            let cost = spent.plus(self.cost(claim, 1));
+            let bears = if claim.present > 0 { self.budget.scaled(BORNE) } else { self.budget };
+            if most(claim) > 0 && (sure || cost <= bears) {
+                (*level, spent) = (1, cost);
+            }
+        }
+        (spent <= self.budget).then(|| self.budget.minus(spent))
+    }
+
+    /// Raises claims of one class by a rung each, again and again, until nothing more fits.
+    fn raise_in_turn(
+        &self,
+        levels: &mut [usize],
+        class: &[usize],
+        left: Option<Bitrate>,
+        most: &impl Fn(&Claim) -> usize,
+    ) -> Option<Bitrate> {
+        let mut left = left?;
+        loop {
+            let mut raised = false;
+            for index in class {
+                let (Some(claim), Some(level)) = (self.claims.get(*index), levels.get_mut(*index)) else { continue };
+                if *level == 0 || *level >= most(claim) {
+                    continue;
+                }
+                let more = self.cost(claim, *level + 1).minus(self.cost(claim, *level));
+                if more <= left {
+                    (*level, left, raised) = (*level + 1, left.minus(more), true);
+                }
+            }
+            if !raised {
+                return Some(left);
+            }
+        }
+    }
+
+    fn any(&self, levels: &[usize], differs: impl Fn(&Claim, usize) -> bool) -> bool {
+        self.claims.iter().zip(levels).any(|(claim, level)| differs(claim, *level))
+    }
+}
+
+#[cfg(test)]
+mod tests;
