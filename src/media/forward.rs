@@ -24,6 +24,7 @@ mod budget;
 mod catch_up;
 mod cushion;
 mod filter;
+mod frames;
 mod history;
 mod picture;
 mod recovery;
