@@ -179,6 +179,8 @@ fn protocol(matches: &ArgMatches) -> Protocol {
     Protocol::Http(Endpoints {
         whip: text(matches, "whip-url").unwrap_or_default(),
         whep: text(matches, "whep-url").unwrap_or_default(),
+        server_offers: false,
+        others: false,
         // Development servers want none.
         authorizes: matches.value_source("api-key") == Some(ValueSource::CommandLine),
     })

@@ -51,6 +51,8 @@ pub enum Connections {
     OfEach,
     /// One that publishes, or one that watches one speaker.
     OfEachWatched,
+    /// One that publishes, or one that watches everybody but one.
+    OfEachWay,
 }
 
 /// The media of one publisher.
@@ -79,23 +81,37 @@ impl Scenario {
     pub fn by(&self, protocol: &Protocol) -> Scenario {
         let connections = match protocol {
             Protocol::Livekit => Connections::OfEach,
+            Protocol::Http(endpoints) if endpoints.others => Connections::OfEachWay,
             Protocol::Http(_) => Connections::OfEachWatched,
         };
         Scenario { connections, ..*self }
     }
 
-    /// Whom the connections beside the speakers' own watch: each speaker all others, then each viewer all speakers.
+    /// Whom the connections beside the speakers' own watch, or are: each speaker all others, then each viewer all speakers.
     fn watched(&self, connection: usize) -> Option<String> {
-        if self.connections == Connections::OfEach {
-            return None;
+        match self.connections {
+            Connections::OfEach => None,
+            Connections::OfEachWatched => Some(self.watched_one(connection)),
+            Connections::OfEachWay => Some(match connection.checked_sub(self.listening_speakers()) {
+                None => speaker_name(connection),
+                Some(viewer) => viewer_name(viewer),
+            }),
         }
+    }
+
+    fn watched_one(&self, connection: usize) -> String {
         let others = self.receivers_of_speaker();
         let speaker = match connection.checked_sub(others * self.speakers) {
             Some(connection) => connection % self.speakers,
             // The next ones after oneself.
             None => (connection / others + 1 + connection % others) % self.speakers,
         };
-        Some(speaker_name(speaker))
+        speaker_name(speaker)
+    }
+
+    /// Speakers that there is somebody to watch for.
+    fn listening_speakers(&self) -> usize {
+        if self.speakers > 1 { self.speakers } else { 0 }
     }
 
     pub fn describe(&self) -> String {
@@ -129,6 +145,7 @@ impl Scenario {
             + match self.connections {
                 Connections::OfEach => self.viewers,
                 Connections::OfEachWatched => (self.receivers_of_speaker() + self.viewers) * self.speakers,
+                Connections::OfEachWay => self.listening_speakers() + self.viewers,
             }
     }
 
@@ -156,6 +173,10 @@ impl Scenario {
         let watched = match self.connections {
             Connections::OfEach => self.speakers - usize::from(publishes),
             Connections::OfEachWatched => usize::from(!publishes),
+            Connections::OfEachWay => match &plan.watches {
+                None => 0,
+                Some(own) => self.speakers - usize::from(own.starts_with(SPEAKER)),
+            },
         };
         watched * media.tracks()
     }
@@ -177,12 +198,12 @@ impl Scenario {
             _ => (client / self.clients_of_room(), client % self.clients_of_room()),
         };
         let publishes = index < self.speakers;
-        let alone = self.speakers == 1 || self.connections == Connections::OfEachWatched;
+        let alone = self.speakers == 1 || self.connections != Connections::OfEach;
         // Speakers that receive nothing: the first that do are counted from behind them.
         let receiver = index.checked_sub(if alone { self.speakers } else { 0 });
         let whole = receiver.is_some_and(|receiver| receiver < verification.whole_clients);
         Plan {
-            identity: if publishes { speaker_name(index) } else { format!("viewer-{index}") },
+            identity: if publishes { speaker_name(index) } else { viewer_name(index) },
             tracks: if publishes { media.plans(self.simulcast) } else { Vec::new() },
             verify_every: if whole { 1 } else { verification.every },
             // The rooms' bursts are spread over the interval too.
@@ -194,8 +215,14 @@ impl Scenario {
     }
 }
 
+const SPEAKER: &str = "speaker-";
+
 fn speaker_name(index: usize) -> String {
-    format!("speaker-{index}")
+    format!("{SPEAKER}{index}")
+}
+
+fn viewer_name(index: usize) -> String {
+    format!("viewer-{index}")
 }
 
 impl Media {
@@ -314,6 +341,24 @@ pub mod tests {
         let fan_out = Scenario { connections, ..Scenario::steady("fanout", 1, 50) };
         assert_eq!((fan_out.clients(), fan_out.streams(&all(&fan_out), &media())), (51, 100));
         assert_eq!(all(&fan_out)[1].verify_every, 1);
+    }
+
+    #[test]
+    fn with_a_connection_each_way_one_watches_all_others() {
+        let connections = Connections::OfEachWay;
+        let scenario = Scenario { connections, ..Scenario::steady("webinar", 3, 2) };
+        let plans = all(&scenario);
+        assert_eq!(plans.len(), 3 + 3 + 2);
+        let names: Vec<&str> = plans.iter().filter_map(|plan| plan.watches.as_deref()).collect();
+        assert_eq!(names, ["speaker-0", "speaker-1", "speaker-2", "viewer-0", "viewer-1"]);
+        assert_eq!(scenario.streams(&plans, &media()), (3 * 2 + 2 * 3) * 2);
+        assert_eq!(
+            (plans[3].verify_every, plans[5].verify_every),
+            (1, 16),
+            "the first that receive are verified whole"
+        );
+        let fan_out = Scenario { connections, ..Scenario::steady("fanout", 1, 50) };
+        assert_eq!((fan_out.clients(), fan_out.streams(&all(&fan_out), &media())), (51, 100));
     }
 
     #[test]

@@ -66,6 +66,12 @@ impl Launch {
     }
 
     pub fn start(&self) -> Result<Launched, Error> {
+        if let Ready::Listens(address) = self.ready {
+            // One that has just ended may leave a helper behind for a moment; whom it answered would not be measured.
+            if !looks(|| !takes_connections(address)) {
+                return Err(Error::Usage(format!("another server listens at {address}")));
+            }
+        }
         let own = sched_getaffinity(None).map_err(std::io::Error::from)?;
         // A child inherits what its parent is bound to.
         bind(&self.cores)?;
@@ -77,7 +83,7 @@ impl Launch {
         let launched = Launched { child, url };
         let listens = match self.ready {
             Ready::Says => launched.url.is_some(),
-            Ready::Listens(address) => listens(address),
+            Ready::Listens(address) => looks(|| takes_connections(address)),
         };
         let silent = || Error::Usage(format!("{} did not begin to serve", self.program.display()));
         listens.then_some(launched).ok_or_else(silent)
@@ -114,16 +120,20 @@ impl Drop for Launched {
     }
 }
 
-/// Whether connections are taken, within the time for a start.
-fn listens(address: SocketAddr) -> bool {
+/// Whether something becomes true within the time for a start.
+fn looks(mut at: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < START {
-        if TcpStream::connect_timeout(&address, START).is_ok() {
+        if at() {
             return true;
         }
         std::thread::park_timeout(LOOK_EVERY);
     }
     false
+}
+
+fn takes_connections(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, START).is_ok()
 }
 
 fn end(child: &mut Child) {
@@ -163,6 +173,7 @@ fn url_in(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     #[test]
     fn an_address_is_found_in_what_a_server_says() {
@@ -182,14 +193,40 @@ mod tests {
         assert!(launch("/bin/true", &[], Ready::Says).start().is_err(), "ends without a word");
     }
 
+    fn free_address() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    #[test]
+    fn who_listens_already_is_waited_out_and_not_taken_for_the_server() {
+        let earlier = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = earlier.local_addr().unwrap();
+        let own = std::thread::spawn(move || {
+            std::thread::sleep(LOOK_EVERY * 4);
+            drop(earlier);
+            std::thread::sleep(LOOK_EVERY * 4);
+            TcpListener::bind(address).unwrap()
+        });
+        let begin = Instant::now();
+        let started = launch("/bin/sleep", &["60"], Ready::Listens(address)).start();
+        assert!(started.is_ok() && begin.elapsed() >= LOOK_EVERY * 8, "{:?}", begin.elapsed());
+        drop(own.join().unwrap());
+    }
+
     #[test]
     fn a_server_is_ready_when_it_says_so_or_takes_connections_and_ends_with_its_owner() {
         let script = ["-c", "echo http://localhost:7; exec sleep 60"];
         let said = launch("/bin/sh", &script, Ready::Says).start().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(said.url.as_deref(), Some("http://127.0.0.1:7"));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let ready = Ready::Listens(listener.local_addr().unwrap());
+        let address = free_address();
+        // It listens only after a while, as any server.
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(LOOK_EVERY * 2);
+            TcpListener::bind(address).unwrap()
+        });
+        let ready = Ready::Listens(address);
         let listening = launch("/bin/sleep", &["60"], ready).start().unwrap_or_else(|error| panic!("{error}"));
+        drop(late.join().unwrap());
         let processes = [said.pid(), listening.pid()].map(|pid| std::path::PathBuf::from(format!("/proc/{pid}")));
         assert!(processes.iter().all(|process| process.exists()));
         drop((said, listening));

@@ -31,6 +31,28 @@ struct Described {
     /// Where to publish and play by HTTP; both or none.
     whip: Option<String>,
     whep: Option<String>,
+    whep_offers: Side,
+    whep_watches: Watched,
+}
+
+/// Who makes the offer when something is to be played.
+#[derive(Deserialize, Default, PartialEq, Eq, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    #[default]
+    Client,
+    Server,
+}
+
+/// What one player watches.
+#[derive(Deserialize, Default, PartialEq, Eq, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Watched {
+    /// The speaker that `{identity}` names.
+    #[default]
+    One,
+    /// Everybody but `{identity}`, who it is.
+    Others,
 }
 
 /// Reads a list of servers; what they do not say is as in `access`.
@@ -56,7 +78,12 @@ fn target(described: Described, access: &Access) -> Result<Target, String> {
     let protocol = match (whip, whep) {
         (Some(whip), Some(whep)) => {
             let authorizes = matches!(&access.protocol, Protocol::Http(endpoints) if endpoints.authorizes);
-            Protocol::Http(Endpoints { whip: whip.clone(), whep: whep.clone(), authorizes })
+            let server_offers = described.whep_offers == Side::Server;
+            let others = described.whep_watches == Watched::Others;
+            if others && !server_offers {
+                return Err(format!("{name}: to watch others, the server has to offer (\"whep_offers\": \"server\")"));
+            }
+            Protocol::Http(Endpoints { whip: whip.clone(), whep: whep.clone(), server_offers, others, authorizes })
         }
         (None, None) => access.protocol.clone(),
         _ => return Err(format!("{name}: \"whip\" and \"whep\", both or none")),
@@ -107,7 +134,9 @@ mod tests {
             r#"[{ "name": "own", "server": "bin/sfumato", "arguments": ["--shards", "1"], "cores": [0] },
                 { "name": "other", "command": ["bin/other", "-c"], "arguments": ["x"], "url": "http://localhost:8889",
                   "whip": "/{room}/whip", "whep": "/{room}/whep" },
-                { "name": "running", "pid": 7 }]"#,
+                { "name": "running", "pid": 7 },
+                { "name": "offering", "pid": 8, "whip": "/p/{room}", "whep": "/{room}", "whep_offers": "server",
+                  "whep_watches": "others" }]"#,
         )
         .unwrap();
         let launches: Vec<&Launch> = targets.iter().filter_map(|target| target.launch.as_ref()).collect();
@@ -116,6 +145,11 @@ mod tests {
         assert_eq!(launches[1].arguments, ["-c", "x"]);
         assert_eq!(launches[1].ready, Ready::Listens("127.0.0.1:8889".parse().unwrap()));
         assert!(matches!(&targets[1].access.protocol, Protocol::Http(endpoints) if endpoints.whip == "/{room}/whip"));
+        let offers = |target: &Target| match &target.access.protocol {
+            Protocol::Http(endpoints) => (endpoints.server_offers, endpoints.others),
+            Protocol::Livekit => (false, false),
+        };
+        assert_eq!((offers(&targets[1]), offers(&targets[3])), ((false, false), (true, true)));
         assert_eq!((targets[2].pid, targets[2].access.url.as_str()), (Some(7), "http://127.0.0.1:7880"));
     }
 
@@ -129,6 +163,8 @@ mod tests {
             r#"[{ "name": "../a", "pid": 1 }]"#,
             r#"[{ "name": "a", "pid": 1, "whip": "/x" }]"#,
             r#"[{ "name": "a", "pid": 1, "unknown": 2 }]"#,
+            r#"[{ "name": "a", "pid": 1, "whip": "/x", "whep": "/y", "whep_offers": "nobody" }]"#,
+            r#"[{ "name": "a", "pid": 1, "whip": "/x", "whep": "/y", "whep_watches": "others" }]"#,
             r#"[{ "name": "a", "server": "x", "command": ["y"] }]"#,
             r#"[{ "name": "a", "command": ["y"], "url": "http://example.net" }]"#,
         ] {

@@ -3,6 +3,7 @@
 //! What always holds: a probe first takes what waits, then repeats what was sent lately, then pads; nothing is sent for one where no stream
 //! of retransmissions was negotiated.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use slab::Slab;
@@ -12,6 +13,7 @@ use super::downlink::{Downlink, Waiting};
 use super::outbound::Outbound;
 use super::outlet::Outlet;
 use super::source::Source;
+use crate::congestion::bitrate::Bitrate;
 use crate::media::forward::SendStream;
 use crate::negotiation::MediaKind;
 use crate::telemetry::traffic::{Kind, Tally};
@@ -34,6 +36,11 @@ impl Shard {
         self.share_if_due(now, key);
         self.send_waiting(now, key);
         self.arm_peer(key);
+    }
+
+    /// What the way to the peer at an address takes, for whoever watches; `None` where nothing is known.
+    pub fn downlink_rate(&self, now: Instant, peer: SocketAddr) -> Option<Bitrate> {
+        self.peers.get(*self.by_address.get(&peer)?)?.downlink.as_ref()?.rate(now)
     }
 
     /// Sends what waited and may leave now, and begins or goes on with a probe.

@@ -35,9 +35,16 @@ pub struct Claims {
     /// What kind of participant it is, in words that adaptors know; empty for a usual one.
     pub kind: String,
     pub kind_details: Vec<String>,
-    /// The API key that signed it, and all claims as they came: what a refreshed token is made of.
-    key: String,
-    all: Map<String, Value>,
+    pub renewal: Renewal,
+}
+
+/// What a refreshed token is made of. Kept for as long as its participant stays, so as text.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    /// The API key that signed the token.
+    key: Box<str>,
+    /// All claims as they came, JSON.
+    claims: Box<str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -196,7 +203,9 @@ fn error(error: jsonwebtoken::errors::Error) -> TokenError {
 }
 
 fn read(issuer: &str, all: Map<String, Value>) -> Result<Claims, TokenError> {
-    let claims: RawClaims = serde_json::from_value(Value::Object(all.clone())).map_err(|_| TokenError::Malformed)?;
+    let text = serde_json::to_string(&all).map_err(|_| TokenError::Malformed)?;
+    let renewal = Renewal { key: issuer.into(), claims: text.into() };
+    let claims: RawClaims = serde_json::from_value(Value::Object(all)).map_err(|_| TokenError::Malformed)?;
     let video = claims.video.filter(|video| video.room_join).ok_or(TokenError::NoJoin)?;
     let identity = if claims.sub.is_empty() { claims.jti } else { claims.sub };
     check_name("identity", &identity)?;
@@ -218,8 +227,7 @@ fn read(issuer: &str, all: Map<String, Value>) -> Result<Claims, TokenError> {
         subscribe_metrics: video.can_subscribe_metrics.unwrap_or(false),
         kind,
         kind_details: claims.kind_details,
-        key: issuer.to_owned(),
-        all,
+        renewal,
     })
 }
 
@@ -287,8 +295,9 @@ pub fn mint_admin(key: &str, secret: &Secret, now: Duration, life: Duration) -> 
 }
 
 /// The same token with new times, or `None` when its key is gone.
-pub fn refreshed(claims: &Claims, keys: &ApiKeys, now: Duration) -> Option<String> {
-    sign(&claims.key, keys.get(&claims.key)?, claims.all.clone(), now, REFRESHED_LIFE)
+pub fn refreshed(renewal: &Renewal, keys: &ApiKeys, now: Duration) -> Option<String> {
+    let claims = serde_json::from_str(&renewal.claims).ok()?;
+    sign(&renewal.key, keys.get(&*renewal.key)?, claims, now, REFRESHED_LIFE)
 }
 
 fn sign(key: &str, secret: &Secret, mut claims: Map<String, Value>, now: Duration, life: Duration) -> Option<String> {

@@ -127,7 +127,8 @@ pub struct Transport {
     early: Vec<Vec<u8>>,
     cookie: [u8; COOKIE_BYTES],
     srtp: Option<Srtp>,
-    sctp: Sctp,
+    /// From the peer's first packet on: most who watch open no data channel.
+    sctp: Option<Box<Sctp>>,
     events: VecDeque<TransportEvent>,
     answers: VecDeque<Datagram>,
     connect_deadline: Instant,
@@ -154,7 +155,7 @@ impl Transport {
             early: Vec::new(),
             cookie,
             srtp: None,
-            sctp: Sctp::new(),
+            sctp: None,
             events: VecDeque::new(),
             answers: VecDeque::new(),
             connect_deadline: now + limits::CONNECT_TIMEOUT,
@@ -286,12 +287,12 @@ impl Transport {
 
     /// Queues a message on an open channel. `false` when the channel is unknown or the queue is at `limits::DATA_QUEUE_BYTES`.
     pub fn send_message(&mut self, now: Instant, channel: u16, binary: bool, message: &[u8]) -> bool {
-        !self.is_closed && self.sctp.send(now, channel, binary, message)
+        !self.is_closed && self.sctp.as_mut().is_some_and(|sctp| sctp.send(now, channel, binary, message))
     }
 
     /// Bytes queued or unacknowledged towards the peer on a channel.
     pub fn buffered(&self, channel: u16) -> usize {
-        self.sctp.buffered(channel)
+        self.sctp.as_ref().map_or(0, |sctp| sctp.buffered(channel))
     }
 
     /// Sends close-notify; later events are ignored by the caller.
@@ -314,7 +315,7 @@ impl Transport {
         let dtls = self.dtls.as_mut()?;
         let mut bytes = dtls.poll_transmit();
         while bytes.is_none() && !self.is_closed {
-            let packet = self.sctp.poll_transmit(now)?;
+            let packet = self.sctp.as_mut()?.poll_transmit(now)?;
             dtls.send(now, &packet);
             bytes = dtls.poll_transmit();
         }
@@ -330,7 +331,7 @@ impl Transport {
             Some(self.liveness_deadline().0),
             self.ice.poll_timeout(),
             self.dtls.as_ref().and_then(Session::poll_timeout),
-            self.sctp.poll_timeout(),
+            self.sctp.as_ref().and_then(|sctp| sctp.poll_timeout()),
         ];
         timers.into_iter().flatten().min()
     }
@@ -349,7 +350,9 @@ impl Transport {
         if let Some(dtls) = &mut self.dtls {
             dtls.handle_timeout(now);
         }
-        self.sctp.handle_timeout(now, &mut self.events);
+        if let Some(sctp) = &mut self.sctp {
+            sctp.handle_timeout(now, &mut self.events);
+        }
     }
 
     /// When this transport is given up, and why.
@@ -394,7 +397,8 @@ impl Transport {
                 DtlsEvent::Connected { profile, material } => self.connect(now, profile, &material),
                 DtlsEvent::Data(packet) => {
                     self.last_heard = now;
-                    self.sctp.handle(now, packet.freeze(), &mut self.events);
+                    let sctp = self.sctp.get_or_insert_with(|| Box::new(Sctp::new()));
+                    sctp.handle(now, packet.freeze(), &mut self.events);
                 }
                 DtlsEvent::Closed => self.end(CloseReason::DtlsClosed),
                 DtlsEvent::FingerprintMismatch => self.end(CloseReason::FingerprintMismatch),

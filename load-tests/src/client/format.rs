@@ -50,6 +50,11 @@ pub const VIDEO_EXTENSIONS: [(u8, &str); 10] = [
 ];
 
 impl Kind {
+    /// By its name in a session description.
+    pub fn named(name: &str) -> Option<Kind> {
+        [Kind::Audio, Kind::Video].into_iter().find(|kind| kind.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Kind::Audio => "audio",

@@ -40,6 +40,10 @@ pub enum Protocol {
 pub struct Endpoints {
     pub whip: String,
     pub whep: String,
+    /// The server makes the offers that players answer.
+    pub server_offers: bool,
+    /// A player watches everybody but the one it names, in one connection, and not one speaker.
+    pub others: bool,
     /// Sends access tokens.
     pub authorizes: bool,
 }

@@ -1,4 +1,4 @@
-//! Offers as a browser writes them (RFC 8829, section 5.2), and what is needed of the answers (section 5.11).
+//! Offers and answers as a browser writes them (RFC 8829, sections 5.2 and 5.3), and what is needed of the server's (section 5.11).
 //!
 //! What always holds: sections keep their place and mid from one offer to the next; every section offers what Chrome offers
 //! for its kind, as far as it changes what a server does.
@@ -11,6 +11,10 @@ use sfumato::transport::{DtlsRole, Fingerprint};
 
 use crate::client::format::{self, Kind};
 use crate::client::ice::Credentials;
+
+mod answering;
+
+pub use answering::Answering;
 
 /// What a section is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,18 +129,23 @@ fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
     let _ = write!(text, "{content}\r\n");
 }
 
-/// What an answer says of one section.
+/// What an answer, or a server's offer, says of one section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnsweredSection {
+    /// None of what is neither audio nor video.
+    pub kind: Option<Kind>,
     pub mid: String,
     pub rejected: bool,
     /// The server takes what is sent here.
     pub receives: bool,
     /// The server sends here.
     pub sends: bool,
-    /// Ids of the header extensions it uses.
+    /// Ids of the header extensions it uses, and their names.
     pub extensions: Vec<u8>,
+    pub extension_names: Vec<String>,
     pub rids: Vec<String>,
+    /// `a=rtcp-fb` as written: payload type and message.
+    pub feedback: Vec<String>,
     /// It agrees to transport-wide feedback.
     pub transport_cc: bool,
     /// It agrees to negative acknowledgements (RFC 4585, section 6.2.1).
@@ -160,6 +169,7 @@ impl AnsweredSection {
     }
 }
 
+/// What is needed of the server's description: of an answer, or of an offer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub remote: Credentials,
@@ -218,10 +228,11 @@ fn sections(sdp: &str) -> Vec<AnsweredSection> {
     let mut sections: Vec<AnsweredSection> = Vec::new();
     for line in sdp.lines().map(str::trim_end) {
         if let Some(media) = line.strip_prefix("m=") {
-            let mut words = media.split_ascii_whitespace().skip(1);
+            let mut words = media.split_ascii_whitespace();
+            let kind = words.next().and_then(Kind::named);
             let rejected = words.next() == Some("0");
             let formats = words.skip(1).filter_map(|word| word.parse().ok()).collect();
-            sections.push(AnsweredSection { rejected, formats, ..AnsweredSection::default() });
+            sections.push(AnsweredSection { kind, rejected, formats, ..AnsweredSection::default() });
         } else if let Some(section) = sections.last_mut() {
             read_line(section, line);
         }
@@ -239,13 +250,18 @@ fn read_line(section: &mut AnsweredSection, line: &str) {
     if let Some(mid) = attribute(line, "mid") {
         section.mid = mid.to_owned();
     } else if let Some(extension) = attribute(line, "extmap") {
-        let id = extension.split([' ', '/']).next().and_then(|id| id.parse::<u8>().ok());
-        section.extensions.extend(id);
+        let mut words = extension.split_ascii_whitespace();
+        let id = words.next().and_then(|word| word.split('/').next()?.parse::<u8>().ok());
+        if let Some((id, name)) = id.zip(words.next()) {
+            section.extensions.push(id);
+            section.extension_names.push(name.to_owned());
+        }
     } else if let Some(rid) = attribute(line, "rid") {
         section.rids.extend(rid.split_once(' ').map(|(rid, _)| rid.to_owned()));
     } else if let Some(feedback) = attribute(line, "rtcp-fb") {
         section.transport_cc |= feedback.ends_with(" transport-cc");
         section.nack |= feedback.ends_with(" nack");
+        section.feedback.push(feedback.to_owned());
     } else if let Some(group) = attribute(line, "ssrc-group") {
         let mut words = group.split_ascii_whitespace();
         let is_repair = words.next() == Some("FID");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::sdp::{Answer, AnsweredSection, Offer, Section, SentTrack, Use};
+use super::sdp::{Answer, AnsweredSection, Answering, Offer, Section, SentTrack, Use};
 use super::{Access, Context};
 use crate::client::Setup;
 use crate::client::format::Kind;
@@ -147,8 +147,28 @@ impl Session {
         let answer = Answer::read(sdp).map_err(Error::Signalling)?;
         if self.client.is_none() {
             let setup = self.setup(access, started, answer)?;
-            self.client = Some(context.engine.add(setup)?);
+            self.start(context, setup)?;
         }
+        Ok(())
+    }
+
+    /// Answers a server's offer, as one that only receives. The client starts when the server has the answer.
+    pub fn answer(
+        &self,
+        context: &Context,
+        access: &Access,
+        started: Instant,
+        offer: &str,
+    ) -> Result<(String, Setup), Error> {
+        let offer = Answer::read(offer).map_err(Error::Signalling)?;
+        let (credentials, fingerprint) = (&self.credentials, context.certificate.fingerprint());
+        let answer = Answering { session: self.number, credentials, fingerprint, offer: &offer }.write();
+        let feedback = offer.sections.iter().any(AnsweredSection::offers_numbers);
+        Ok((answer, Setup { feedback, ..self.setup(access, started, offer)? }))
+    }
+
+    pub fn start(&mut self, context: &Context, setup: Setup) -> Result<(), Error> {
+        self.client = Some(context.engine.add(setup)?);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
-//! Signalling by plain HTTP: WHIP (RFC 9725) to publish, WHEP (draft-ietf-wish-whep) to play, of any server.
+//! Signalling by plain HTTP: WHIP (RFC 9725) to publish, WHEP (draft-ietf-wish-whep) to play, of any server; players offer, or
+//! answer what the server offers to an empty request.
 //!
-//! What always holds: one connection publishes or plays one participant; what was opened is deleted in the end.
+//! What always holds: one connection publishes or plays; what was opened is deleted in the end.
 
 use std::time::Instant;
 
@@ -23,41 +24,85 @@ pub async fn run(
     context: &Context,
     access: &Access,
     endpoints: &Endpoints,
-    mut session: Session,
+    session: Session,
     mut leave: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let token = token(context, access, endpoints, &session.plan)?;
     let endpoint = endpoint(context, access, endpoints, &session.plan);
-    if session.plan.watches.is_some() {
-        session.receive_more(1, 1);
-    }
-    let (id, offer) = session.offer(context);
-    let started = Instant::now();
-    let request = authorized(Request::post(&endpoint), token.as_deref()).header(CONTENT_TYPE, SDP);
-    let answer = send(access, request, offer).await?;
-    if answer.status != StatusCode::CREATED {
-        let Answer { status, body, .. } = answer;
-        return Err(Error::Signalling(format!("{endpoint}: {status} {}", body.trim())));
-    }
-    let resource = answer.headers.get(LOCATION).and_then(|location| resolve(&endpoint, location.to_str().ok()?));
-    let outcome = session.on_answer(context, access, started, id, &answer.body);
+    let answers = endpoints.server_offers && session.plan.watches.is_some();
+    let mut talk = Talk { context, access, session, endpoint, token, resource: None };
+    let outcome = if answers { talk.answer().await } else { talk.offer().await };
     if outcome.is_ok() {
         // A sender that is gone wants everybody gone.
         let _ = leave.wait_for(|leave| *leave).await;
     }
-    session.leave(context);
-    if let Some(resource) = resource {
-        let request = authorized(Request::delete(resource), token.as_deref());
+    talk.session.leave(context);
+    if let Some(resource) = &talk.resource {
         // The server may have ended it already.
-        let _ = send(access, request, String::new()).await;
+        let _ = talk.send(Request::delete(resource), String::new()).await;
     }
     outcome
 }
 
-async fn send(access: &Access, request: Builder, body: String) -> Result<Answer, Error> {
-    let request = request.body(Full::<Bytes>::from(body)).map_err(|error| Error::Usage(error.to_string()))?;
-    let sent = tokio::time::timeout(access.timeout, http::send(request)).await;
-    sent.map_err(|_| access.late("an answer by HTTP"))?
+/// One session's requests.
+struct Talk<'a> {
+    context: &'a Context,
+    access: &'a Access,
+    session: Session,
+    endpoint: String,
+    token: Option<String>,
+    /// What is to be deleted in the end.
+    resource: Option<String>,
+}
+
+impl Talk<'_> {
+    /// Offers; the server answers at once.
+    async fn offer(&mut self) -> Result<(), Error> {
+        if self.session.plan.watches.is_some() {
+            self.session.receive_more(1, 1);
+        }
+        let (id, offer) = self.session.offer(self.context);
+        let started = Instant::now();
+        let answer = self.open(offer).await?;
+        self.session.on_answer(self.context, self.access, started, id, &answer)
+    }
+
+    /// Asks for an offer, and brings the answer: WHEP's mode with the server's offer.
+    async fn answer(&mut self) -> Result<(), Error> {
+        let started = Instant::now();
+        let offer = self.open(String::new()).await?;
+        let (answer, setup) = self.session.answer(self.context, self.access, started, &offer)?;
+        let Some(resource) = &self.resource else {
+            return Err(Error::Signalling(format!("{}: an offer without a Location", self.endpoint)));
+        };
+        let taken = self.send(Request::patch(resource).header(CONTENT_TYPE, SDP), answer).await?;
+        if !taken.status.is_success() {
+            return Err(refused(resource, &taken));
+        }
+        self.session.start(self.context, setup)
+    }
+
+    /// Opens the session. Gives the server's description.
+    async fn open(&mut self, body: String) -> Result<String, Error> {
+        let answer = self.send(Request::post(&self.endpoint).header(CONTENT_TYPE, SDP), body).await?;
+        if answer.status != StatusCode::CREATED {
+            return Err(refused(&self.endpoint, &answer));
+        }
+        let location = answer.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        self.resource = location.and_then(|location| resolve(&self.endpoint, location));
+        Ok(answer.body)
+    }
+
+    async fn send(&self, request: Builder, body: String) -> Result<Answer, Error> {
+        let request = authorized(request, self.token.as_deref()).body(Full::<Bytes>::from(body));
+        let request = request.map_err(|error| Error::Usage(error.to_string()))?;
+        let sent = tokio::time::timeout(self.access.timeout, http::send(request)).await;
+        sent.map_err(|_| self.access.late("an answer by HTTP"))?
+    }
+}
+
+fn refused(address: &str, answer: &Answer) -> Error {
+    Error::Signalling(format!("{address}: {} {}", answer.status, answer.body.trim()))
 }
 
 fn authorized(request: Builder, token: Option<&str>) -> Builder {

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
@@ -21,8 +19,10 @@ use serde::Deserialize;
 use super::counters::Counters;
 use super::join::{self, JoinRequestError};
 use super::session::{Now, Session};
+use super::socket::{self, Seated};
 use super::token::{self, Claims, TokenError};
-use super::{Port, dev_token, responses, socket};
+use super::websocket::Upgrade;
+use super::{Port, dev_token, responses};
 use crate::api::serve::ConnectionGuard;
 use crate::config::{ApiKeys, Config};
 use crate::limits;
@@ -34,9 +34,6 @@ const ROUTE: &str = "/rtc/v1";
 
 const TWO_CONNECTIONS: &str = "the protocol with two peer connections is not served: use a client with a single peer \
     connection, which asks for /rtc/v1";
-
-/// Read at once from a WebSocket, bytes: what the library allocates for each connection for good, 128 KiB if not told.
-const READ_BUFFER_BYTES: usize = 1024;
 
 /// What the handlers share.
 pub(super) struct Shared<P> {
@@ -155,7 +152,7 @@ async fn connect<P: Port>(
     headers: HeaderMap,
     query: Result<Query<Parameters>, QueryRejection>,
     guard: Option<Extension<ConnectionGuard>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, StatusCode>,
 ) -> Response {
     match try_connect(&shared, &headers, query, guard, upgrade).await {
         Ok(response) => response,
@@ -168,7 +165,7 @@ async fn try_connect<P: Port>(
     headers: &HeaderMap,
     query: Result<Query<Parameters>, QueryRejection>,
     guard: Option<Extension<ConnectionGuard>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, StatusCode>,
 ) -> Result<Response, Refusal> {
     let mut trace = shared.tracer.begin(headers, ROUTE);
     let Query(parameters) = query.map_err(|_| Refusal::Query)?;
@@ -180,22 +177,19 @@ async fn try_connect<P: Port>(
     let resumes = said.reconnect;
     let request = join::room_request(&claims, said)?;
     let upgrade = upgrade.map_err(|_| Refusal::NoUpgrade)?;
-    let upgrade = upgrade
-        .max_message_size(limits::SIGNAL_MESSAGE_BYTES)
-        .max_frame_size(limits::SIGNAL_MESSAGE_BYTES)
-        .read_buffer_size(READ_BUFFER_BYTES);
     let counters = shared.counters.clone();
     if resumes {
-        return Ok(upgrade.on_upgrade(move |socket| async move {
+        return Ok(upgrade.answer(move |socket| async move {
             let _guard = guard;
             socket::tell(socket, responses::no_resume(protocol), counters).await;
         }));
     }
     // Before the upgrade, so that a refusal is an HTTP status.
     let (place, first) = place::take(&shared.port, request, trace, limits::JOIN_TIMEOUT).await?;
-    let session = Session::new(claims, shared.keys.clone(), protocol, Now::read().instant);
-    Ok(upgrade.on_upgrade(move |socket| async move {
+    let session = Session::new(claims.renewal, shared.keys.clone(), protocol, Now::read().instant);
+    let seated = Box::new(Seated { place, first: Some(first), session, counters });
+    Ok(upgrade.answer(move |socket| async move {
         let _guard = guard;
-        socket::run(socket, place, first, session, counters).await;
+        socket::run(socket, seated).await;
     }))
 }

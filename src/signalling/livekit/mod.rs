@@ -5,7 +5,7 @@
 //! here; no request of a client is answered by more than one message of its kind.
 //!
 //! The way of a message: `http` checks the token and the join request (`token`, `join`) and takes a seat at the room; then
-//! `socket` moves frames between the WebSocket and `session`, which is sans-IO: `requests` turns what the client says into
+//! `socket` moves frames between the `websocket` and `session`, which is sans-IO: `requests` turns what the client says into
 //! commands, `responses` and `model` turn the room's events into what the client reads, `encoded`
 //! once for all where many read the same. `data` reads the data channels.
 
@@ -23,6 +23,7 @@ mod session;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 pub use counters::Counters;
 pub use data::LivekitData;

@@ -15,7 +15,7 @@ use super::counters::fault;
 use super::encoded::encoded;
 use super::requests::{self, OwnTracks, Reaction};
 use super::responses::{PING_TIMEOUT, responses};
-use super::token::{self, Claims};
+use super::token::{self, Renewal};
 use crate::config::ApiKeys;
 use crate::limits;
 use crate::room::command::Command;
@@ -75,7 +75,7 @@ pub(super) enum Output {
 }
 
 pub(super) struct Session {
-    claims: Claims,
+    renewal: Renewal,
     keys: Arc<ApiKeys>,
     protocol: i32,
     /// The client speaks JSON: it began so.
@@ -91,9 +91,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn new(claims: Claims, keys: Arc<ApiKeys>, protocol: i32, now: Instant) -> Session {
+    pub fn new(renewal: Renewal, keys: Arc<ApiKeys>, protocol: i32, now: Instant) -> Session {
         Session {
-            claims,
+            renewal,
             keys,
             protocol,
             text: false,
@@ -239,7 +239,7 @@ impl Session {
     }
 
     fn refreshed_token(&self) -> Option<Output> {
-        let token = token::refreshed(&self.claims, &self.keys, token::unix_now())?;
+        let token = token::refreshed(&self.renewal, &self.keys, token::unix_now())?;
         Some(send(Answer::RefreshToken(token)))
     }
 }

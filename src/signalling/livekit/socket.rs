@@ -7,34 +7,40 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use livekit_protocol as proto;
 use prost::Message as _;
 use proto::signal_response::Message as Answer;
 use tungstenite::error::{CapacityError, Error as WebSocketError};
+use tungstenite::protocol::CloseFrame;
+use tungstenite::{Message, Utf8Bytes};
 
 use super::Place;
 use super::counters::{Counters, fault};
 use super::session::{Frame, Now, Output, Session, code};
+use super::websocket::WebSocket;
 use crate::limits;
 use crate::room::event::Event;
 
 /// For the client's half of the closing handshake (RFC 6455, section 7.1.1).
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
-/// Serves a participant until one side ends it. `first` is the event that let the participant in.
-pub(super) async fn run<P: Place>(
-    socket: WebSocket,
-    mut place: P,
-    first: Event,
-    mut session: Session,
-    counters: Arc<Counters>,
-) {
+/// A participant at its room and what was said so far. It is moved from future to future, so it stays in its box.
+pub(super) struct Seated<P> {
+    pub place: P,
+    /// The event that let the participant in.
+    pub first: Option<Event>,
+    pub session: Session,
+    pub counters: Arc<Counters>,
+}
+
+/// Serves a participant until one side ends it.
+pub(super) async fn run<P: Place>(socket: WebSocket, mut seated: Box<Seated<P>>) {
+    let Seated { place, first, session, counters } = &mut *seated;
     counters.sessions.inc();
     let mut wire = Wire { socket, counters: counters.clone() };
-    let outputs = session.on_event(first);
-    if perform(outputs, &mut wire, &mut place, &session).await.is_continue() {
-        while step(&mut wire, &mut place, &mut session).await.is_continue() {}
+    let outputs = first.take().map(|first| session.on_event(first)).unwrap_or_default();
+    if perform(outputs, &mut wire, place, session).await.is_continue() {
+        while step(&mut wire, place, session).await.is_continue() {}
     }
     counters.sessions.dec();
 }
@@ -51,9 +57,10 @@ pub(super) async fn tell(socket: WebSocket, answer: Answer, counters: Arc<Counte
 async fn step<P: Place>(wire: &mut Wire, place: &mut P, session: &mut Session) -> ControlFlow<()> {
     let deadline = tokio::time::Instant::from_std(session.deadline());
     let outputs = tokio::select! {
-        message = wire.socket.recv() => match message {
+        message = wire.socket.next() => match message {
             Some(Ok(message)) => wire.received(message, session)?,
-            Some(Err(error)) => return wire.failed(error).await,
+            // Boxed like all that is rare, since every connection has room for it otherwise.
+            Some(Err(error)) => return Box::pin(wire.failed(error)).await,
             None => return ControlFlow::Break(()),
         },
         event = place.next() => match event {
@@ -73,10 +80,10 @@ async fn perform<P: Place>(outputs: Vec<Output>, wire: &mut Wire, place: &mut P,
             Output::SendEncoded(bytes) => wire.send(Message::Binary(bytes)).await?,
             Output::Ping => wire.send(Message::Ping(Default::default())).await?,
             // A room that is gone has its last events still on their way.
-            Output::Command(command) => drop(place.send(command).await),
+            Output::Command(command) => drop(Box::pin(place.send(command)).await),
             Output::Fault(cause) => wire.counters.fault(cause),
             Output::Close(code) => {
-                wire.close(code).await;
+                Box::pin(wire.close(code)).await;
                 return ControlFlow::Break(());
             }
         }
@@ -103,7 +110,8 @@ impl Wire {
         let frame = match &message {
             Message::Binary(bytes) => Frame::Binary(bytes),
             Message::Text(text) => Frame::Text(text.as_str()),
-            Message::Ping(_) | Message::Pong(_) => Frame::Alive,
+            // A frame by itself is never read.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Frame::Alive,
             Message::Close(_) => return ControlFlow::Break(()),
         };
         if !matches!(frame, Frame::Alive) {
@@ -112,11 +120,10 @@ impl Wire {
         ControlFlow::Continue(session.on_frame(frame, Now::read()))
     }
 
-    async fn failed(&mut self, error: axum::Error) -> ControlFlow<()> {
-        let error = error.into_inner();
-        if let Some(WebSocketError::Capacity(CapacityError::MessageTooLong { .. })) = error.downcast_ref() {
+    async fn failed(&mut self, error: WebSocketError) -> ControlFlow<()> {
+        if let WebSocketError::Capacity(CapacityError::MessageTooLong { .. }) = error {
             self.counters.fault(fault::TOO_LARGE);
-            let frame = CloseFrame { code: code::TOO_LARGE, reason: Utf8Bytes::default() };
+            let frame = CloseFrame { code: code::TOO_LARGE.into(), reason: Utf8Bytes::default() };
             if self.send(Message::Close(Some(frame))).await.is_continue() {
                 // The rest of the message cannot be read any more, and closing over it would take the farewell back.
                 tokio::time::sleep(CLOSE_WAIT).await;
@@ -144,10 +151,26 @@ impl Wire {
 
     /// Says goodbye, and gives the client time to say it too: closing at once could take back what was just sent.
     async fn close(&mut self, code: u16) {
-        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
+        let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::default() };
         if self.send(Message::Close(Some(frame))).await.is_continue() {
-            let read_out = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+            let read_out = async { while let Some(Ok(_)) = self.socket.next().await {} };
             let _ = tokio::time::timeout(CLOSE_WAIT, read_out).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signalling::port::Seat;
+
+    /// What every connection holds for as long as it lasts, bytes, but for what is in boxes.
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        fn size<F>(_: impl FnOnce(WebSocket, Box<Seated<Seat>>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (task, seated) = (size(run), size_of::<Seated<Seat>>());
+        assert!(task <= 1_200 && seated <= 400, "{task} and {seated} bytes");
     }
 }

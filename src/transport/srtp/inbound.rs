@@ -151,6 +151,10 @@ impl Streams {
             None => Window::starting_at(index),
         };
         self.retired.retain(|(retired, _)| *retired != ssrc);
+        // Most peers have one stream, or one of a kind: no room for more in advance.
+        if self.live.len() == self.live.capacity() {
+            self.live.reserve_exact(1 + self.live.len() / 2);
+        }
         self.live.push(Stream { ssrc, window, used: now });
         self.recent = self.live.len() - 1;
         self.recent

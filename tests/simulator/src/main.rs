@@ -27,18 +27,13 @@ struct Wishes {
     verbose: bool,
     trace: Option<PathBuf>,
     plots: Option<PathBuf>,
+    congestion_plots: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let wishes = wishes();
-    if let Some(folder) = &wishes.plots {
-        return match plots::write(folder) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("sfumato-sim: {error}");
-                ExitCode::FAILURE
-            }
-        };
+    if wishes.plots.is_some() || wishes.congestion_plots.is_some() {
+        return draw(&wishes);
     }
     let wanted =
         |case: &&Case| wishes.cases.is_empty() || wishes.cases.iter().any(|name| name.eq_ignore_ascii_case(case.name));
@@ -59,6 +54,18 @@ fn main() -> ExitCode {
         failed |= CANARIES.iter().filter(|canary| !fails(canary, &wishes)).count() > 0;
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Writes plots, and runs nothing else.
+fn draw(wishes: &Wishes) -> ExitCode {
+    let quality = wishes.plots.as_deref().map_or(Ok(()), plots::write);
+    match quality.and_then(|()| wishes.congestion_plots.as_deref().map_or(Ok(()), plots::congestion::write)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sfumato-sim: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn wishes() -> Wishes {
@@ -111,7 +118,13 @@ fn wishes() -> Wishes {
             Arg::new("plots")
                 .long("plots")
                 .value_parser(value_parser!(PathBuf))
-                .help("Only write the plots of the documentation into this folder"),
+                .help("Only write the plots of docs/media-quality.md into this folder"),
+        )
+        .arg(
+            Arg::new("congestion-plots")
+                .long("congestion-plots")
+                .value_parser(value_parser!(PathBuf))
+                .help("Only write the plots of docs/congestion-results.md into this folder"),
         )
         .get_matches();
     let seeds: Vec<u64> = matches.get_many("seed").map(|seeds| seeds.copied().collect()).unwrap_or_default();
@@ -126,6 +139,7 @@ fn wishes() -> Wishes {
         verbose: matches.get_flag("verbose"),
         trace: matches.get_one("trace").cloned(),
         plots: matches.get_one("plots").cloned(),
+        congestion_plots: matches.get_one("congestion-plots").cloned(),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What always holds: what is plotted is what the cases measure; the same code gives the same plots.
 
+pub mod congestion;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use crate::cases::Scene;
 use crate::outcome::Outcome;
 use crate::rmcat::meter::SLICE;
 use crate::rmcat::network::Network;
+use crate::world::{Sample, World};
 
 /// One flow, or one client's downlink, in 100 ms.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -32,7 +33,7 @@ pub struct Row {
 /// Of all flows of a run.
 pub fn of(scene: &Scene) -> Vec<Row> {
     match scene {
-        Scene::World(_) => Vec::new(),
+        Scene::World(world) => of_world(world),
         Scene::Network(network) => of_network(network),
     }
 }
@@ -54,6 +55,30 @@ fn of_network(network: &Network) -> Vec<Row> {
         })
     });
     rows.collect()
+}
+
+/// Of whoever receives video.
+fn of_world(world: &World) -> Vec<Row> {
+    let a_second = (1.0 / SLICE.as_secs_f64()) as u64;
+    let row = |sample: &Sample| {
+        let place = world.places.get(sample.client)?;
+        let index = ((sample.at - SLICE).as_micros() / SLICE.as_micros()) as usize;
+        let slice = place.down_tap.slices.get(index).copied().unwrap_or_default();
+        let least = place.down.config().delay;
+        Some(Row {
+            flow: place.client.plan.identity.clone(),
+            at: sample.at - world.media_began(),
+            estimate: sample.estimate,
+            sent: (slice.video.bytes + slice.repair.bytes) * 8 * a_second,
+            arrived: (slice.video.arrived_bytes() + slice.repair.arrived_bytes()) * 8 * a_second,
+            capacity: place.down.config().rate,
+            queue: slice.delay.saturating_sub(least),
+            lost: slice.video.lost + slice.repair.lost,
+            layer: sample.layer,
+            frozen: sample.frozen,
+        })
+    };
+    world.samples.iter().filter_map(row).collect()
 }
 
 fn capacity(network: &Network, at: Duration) -> Option<u64> {

@@ -3,6 +3,7 @@
 //! What always holds: things happen in the order of their times, and of their making where those are equal; the clock is read
 //! once, for the moment that virtual time counts from; everything that is traced follows from the seed.
 
+pub mod samples;
 pub mod tap;
 
 use std::cmp::Reverse;
@@ -36,6 +37,7 @@ use crate::client::independent::Independent;
 use crate::client::receiver::Decoded;
 use crate::client::{Client, EPOCH, Plan};
 use crate::trace::{Mark, Trace, nanoseconds};
+pub use samples::Sample;
 pub use tap::Tap;
 
 /// Where the server's media port is.
@@ -111,6 +113,8 @@ pub struct Place {
     sends: bool,
     /// What it receives.
     tracks: Vec<TrackId>,
+    /// The encoding of the frame decoded last.
+    layer: Option<u8>,
     /// In the place of the model.
     pub independent: Option<Box<Independent>>,
 }
@@ -119,6 +123,7 @@ pub struct Place {
 #[derive(Clone, Copy, Debug)]
 pub struct Watched {
     pub client: ClientId,
+    pub ssrc: u32,
     pub decoded: Decoded,
 }
 
@@ -144,6 +149,9 @@ pub struct World {
     /// Kept where `keep_frames` is set.
     pub frames: Vec<Watched>,
     pub keep_frames: bool,
+    /// Each 100 ms from media's beginning on, of whoever receives video.
+    pub samples: Vec<Sample>,
+    sampled: Option<Duration>,
     pub faults: Vec<String>,
 }
 
@@ -188,6 +196,8 @@ impl World {
             wrong_frames: 0,
             frames: Vec::new(),
             keep_frames: false,
+            samples: Vec::new(),
+            sampled: None,
             faults: Vec::new(),
         }
     }
@@ -250,6 +260,7 @@ impl World {
             timer: None,
             sends: false,
             tracks: Vec::new(),
+            layer: None,
             independent: None,
         });
         (id, sender)
@@ -342,6 +353,7 @@ impl World {
     /// Whoever is connected begins to send; so will those who connect later. The trace begins.
     pub fn begin_media(&mut self) {
         self.media_began = Some(self.now);
+        self.sampled = Some(self.now);
         self.trace.begin();
         (0..self.places.len()).for_each(|id| self.begin_if_connected(id));
     }
@@ -358,9 +370,11 @@ impl World {
     /// Everything that happens before `until` happens.
     pub fn run_until(&mut self, until: Duration) {
         while let Some(next) = self.next().filter(|next| *next < until) {
+            self.sample_until(next);
             self.now = self.now.max(next);
             self.step();
         }
+        self.sample_until(until);
         self.now = self.now.max(until);
     }
 
@@ -555,19 +569,21 @@ impl World {
     }
 
     fn note_frames(&mut self, id: ClientId) {
-        let Some(client) = self.places.get_mut(id).map(|place| &mut place.client) else { return };
+        let Some(place) = self.places.get_mut(id) else { return };
+        let client = &mut place.client;
         for video in &mut client.videos {
             self.encoded.extend(video.encoded.drain(..).map(|frame| (frame.sent, frame.bytes)));
         }
         for receiver in client.receivers.values_mut().filter(|receiver| !receiver.decoded.is_empty()) {
             for decoded in receiver.decoded.drain(..) {
                 let frame = decoded.frame;
+                place.layer = Some(frame.encoding);
                 self.wrong_frames += u64::from(self.encoded.get(&frame.sent) != Some(&frame.bytes));
                 let words = [id as u64, frame.timestamp.into(), frame.bytes as u64, frame.keyframe.into()];
                 self.trace.record(Mark::Frame, self.now, &words);
                 decoded.shown.into_iter().for_each(|at| self.trace.record(Mark::Rendered, at, &[id as u64]));
                 if self.keep_frames {
-                    self.frames.push(Watched { client: id, decoded });
+                    self.frames.push(Watched { client: id, ssrc: receiver.ssrc, decoded });
                 }
             }
         }

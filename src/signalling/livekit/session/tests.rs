@@ -17,7 +17,7 @@ struct Test {
 fn start() -> Test {
     let claims = token::verify(&token::tests::token(token::tests::join_claims()), &token::tests::keys()).unwrap();
     let now = Now { instant: Instant::now(), unix_ms: 5 };
-    Test { session: Session::new(claims, Arc::new(token::tests::keys()), 17, now.instant), now }
+    Test { session: Session::new(claims.renewal, Arc::new(token::tests::keys()), 17, now.instant), now }
 }
 
 impl Test {

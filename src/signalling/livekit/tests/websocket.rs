@@ -127,6 +127,37 @@ async fn a_client_of_json_hears_json() {
 }
 
 #[tokio::test]
+async fn large_messages_arrive_whole_among_pings_and_small_ones() {
+    let mut house = house(ADMIT, &[]);
+    let (_served, mut client, guest) = joined_client(&mut house).await;
+    let sizes = [1, 125, 126, 65_000, 65_536, 900_000, 10, 300_000];
+    let sending = async {
+        for (id, size) in (0..).zip(sizes) {
+            let event = Event::Answer { id, sdp: "s".repeat(size), tracks_by_mid: Vec::new() };
+            guest.events.send(event).await.unwrap();
+        }
+    };
+    let reading = async {
+        let (mut told, mut pongs) = (Vec::new(), 0);
+        while told.len() < sizes.len() || pongs < sizes.len() {
+            client.send(Message::Ping(vec![7; 100].into())).await.unwrap();
+            match heard(&mut client).await {
+                Message::Binary(bytes) => {
+                    let response = proto::SignalResponse::decode(bytes.as_ref()).unwrap();
+                    let Some(Answer::Answer(answer)) = response.message else { panic!() };
+                    assert!(answer.sdp.bytes().all(|byte| byte == b's'));
+                    told.push(answer.sdp.len());
+                }
+                Message::Pong(bytes) => pongs += usize::from(bytes[..] == [7; 100]),
+                other => panic!("{other:?}"),
+            }
+        }
+        told
+    };
+    assert_eq!(tokio::join!(sending, reading).1, sizes);
+}
+
+#[tokio::test]
 async fn a_client_that_vanishes_gives_up_its_place() {
     let mut house = house(ADMIT, &[]);
     let (_served, client, mut guest) = joined_client(&mut house).await;

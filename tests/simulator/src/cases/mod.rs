@@ -3,6 +3,7 @@
 //! What always holds: a case is a pure function of its cell, its seed and [`Options`]; connecting happens over ideal links, so
 //! that what a case measures begins with media.
 
+mod blackout;
 mod call;
 mod independent;
 pub mod layers;
@@ -11,7 +12,10 @@ mod moving;
 mod reordering;
 pub mod rmcat;
 mod slow_viewer;
+mod starvation;
 mod storm;
+mod tight;
+mod uplink;
 
 use std::time::Duration;
 
@@ -19,7 +23,9 @@ use crate::client::Plan;
 use crate::client::playout::Playout;
 use crate::client::receiver::VideoReceiver;
 use crate::outcome::{Bar, Figure, Judgement, Outcome};
+use crate::rmcat::meter::percentile;
 use crate::rmcat::network::Network;
+use crate::world::tap::SLICE;
 use crate::world::{ClientId, Path, World};
 
 /// How a case is run.
@@ -89,14 +95,24 @@ impl Scene {
     }
 }
 
-pub const CASES: [Case; 10] = [
+pub const CASES: [Case; 20] = [
     rmcat::capacity::ONE_FLOW,
     rmcat::capacity::TWO_FLOWS,
+    rmcat::feedback::CASE,
+    rmcat::competing::SAME,
+    rmcat::competing::ROUND_TRIPS,
+    rmcat::tcp::LONG,
+    rmcat::tcp::SHORT,
+    rmcat::competing::PAUSE,
+    uplink::CASE,
+    tight::CASE,
+    starvation::CASE,
     slow_viewer::CASE,
     loss::CASE,
     reordering::CASE,
     storm::CASE,
     moving::CASE,
+    blackout::CASE,
     layers::CASE,
     independent::CASE,
     call::CASE,
@@ -110,7 +126,7 @@ pub struct Canary {
     pub options: fn(Options) -> Options,
 }
 
-pub const CANARIES: [Canary; 2] = [
+pub const CANARIES: [Canary; 3] = [
     Canary {
         case: &loss::CASE,
         cell: "viewer-even5-rtt100",
@@ -119,6 +135,12 @@ pub const CANARIES: [Canary; 2] = [
     },
     Canary {
         case: &rmcat::capacity::ONE_FLOW,
+        cell: "",
+        without: "an estimate",
+        options: |options| Options { without_control: true, ..options },
+    },
+    Canary {
+        case: &tight::CASE,
         cell: "",
         without: "an estimate",
         options: |options| Options { without_control: true, ..options },
@@ -140,7 +162,8 @@ fn scene(seed: u64, options: Options, members: Vec<(Plan, Path)>) -> World {
     world.keep_frames = options.keep_frames;
     let paths: Vec<Path> = members.iter().map(|(_, path)| *path).collect();
     for (plan, _) in members {
-        let plan = Plan { recovers: plan.recovers && !options.without_recovery, ..plan };
+        let (recovers, tells) = (plan.recovers && !options.without_recovery, plan.tells && !options.without_control);
+        let plan = Plan { recovers, tells, ..plan };
         world.join(plan, Path::with_round_trip(Duration::from_millis(2)));
         let next = world.now() + Duration::from_millis(20);
         world.run_until(next);
@@ -197,6 +220,38 @@ fn keyframe_requests(world: &World, id: ClientId, after: Duration) -> usize {
     let after = world.instant(after);
     let videos = world.places.get(id).map(|place| &place.client.videos);
     videos.into_iter().flatten().map(|video| video.requested_after(after)).sum()
+}
+
+/// A mean of what the server took the way to a client for, bits a second; not a number where it never knew.
+fn mean_estimate(world: &World, id: ClientId, from: Duration, to: Duration) -> f64 {
+    let samples = world.samples.iter().filter(|sample| sample.client == id && sample.at > from && sample.at <= to);
+    let known: Vec<u64> = samples.filter_map(|sample| sample.estimate).collect();
+    known.iter().sum::<u64>() as f64 / known.len() as f64
+}
+
+/// Bits a second that went down to a client, or were dropped on the way, without audio.
+fn video_rate(world: &World, id: ClientId, from: Duration, to: Duration) -> f64 {
+    let index = |at: Duration| (at.as_micros() / SLICE.as_micros()) as usize;
+    let slices = world.places.get(id).and_then(|place| place.down_tap.slices.get(index(from)..));
+    let slices = slices.into_iter().flatten().take(index(to).saturating_sub(index(from)));
+    let bytes: u64 = slices.map(|slice| slice.video.bytes + slice.repair.bytes).sum();
+    bytes as f64 * 8.0 / (to - from).as_secs_f64()
+}
+
+/// Share of what went down to a client that the queue of its way had no room for, percent.
+fn overflow_percent(world: &World, id: ClientId) -> f64 {
+    let counters = world.places.get(id).map(|place| place.down.counters()).unwrap_or_default();
+    100.0 * counters.overflowed as f64 / counters.sent.max(1) as f64
+}
+
+/// How long nineteen of twenty datagrams waited in the queue towards a client at most, by the longest of each 100 ms; milliseconds.
+fn queue_p95(world: &World, id: ClientId) -> f64 {
+    let first = (world.media_began().as_micros() / SLICE.as_micros()) as usize;
+    let place = world.places.get(id);
+    let least = place.map_or(Duration::ZERO, |place| place.down.config().delay);
+    let slices = place.and_then(|place| place.down_tap.slices.get(first..)).unwrap_or_default();
+    let waits = slices.iter().map(|slice| slice.delay.saturating_sub(least).as_secs_f64() * 1_000.0);
+    percentile(waits.collect(), 0.95)
 }
 
 /// How long media has lasted, seconds.

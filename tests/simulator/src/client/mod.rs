@@ -56,6 +56,8 @@ pub struct Plan {
     pub videos: usize,
     /// Lost packets are asked for, and sent again.
     pub recovers: bool,
+    /// What arrives is told by transport-wide feedback, where it is numbered.
+    pub tells: bool,
 }
 
 impl Plan {
@@ -71,6 +73,7 @@ impl Plan {
             audios: others,
             videos: others,
             recovers: true,
+            tells: true,
         }
     }
 
@@ -255,7 +258,7 @@ impl Client {
 
     fn note_arrival(&mut self, now: Instant, header: &Header, plain: &[u8]) {
         let element = header.extensions(plain).find(|(id, _)| *id == format::TRANSPORT_CC);
-        if let Some(&[high, low]) = element.map(|(_, value)| value) {
+        if let Some(&[high, low]) = element.map(|(_, value)| value).filter(|_| self.plan.tells) {
             let arrivals = self.arrivals.get_or_insert_with(|| ArrivalLog::new(now));
             arrivals.arrived(now, u16::from_be_bytes([high, low]), header.ssrc);
         }
