@@ -20,10 +20,23 @@ scripts/private-network --check || { echo "compare: no network namespaces here" 
 mkdir -p "$out"
 python3 load-tests/compare/choose.py >"$out/servers.json"
 
+# The generator ends the server that it started when it is interrupted, so that this is how it is always told to stop.
+generator=
+stop() {
+  trap - INT TERM
+  [ -z "$generator" ] || { kill -INT "$generator" 2>/dev/null && wait "$generator"; } || true
+  exit 130
+}
+trap stop INT TERM
+
 status=0
 for scenario in "fanout --viewers 50" "meeting --participants 10"; do
   # shellcheck disable=SC2086 # a scenario is words
-  timeout --signal=INT --kill-after=20 "$LIMIT" scripts/private-network "$load" $scenario --targets "$out/servers.json" --allow-remote \
-    --cores "${GENERATOR_CORES:-1}" --runs "$runs" --duration "$seconds" --warmup 2 --out "$out" || status=$?
+  timeout --signal=INT --kill-after=20 "$LIMIT" \
+    scripts/private-network "$load" $scenario --targets "$out/servers.json" --allow-remote \
+    --cores "${GENERATOR_CORES:-1}" --runs "$runs" --duration "$seconds" --warmup 2 --out "$out" &
+  generator=$!
+  wait "$generator" || status=$?
+  generator=
 done
 exit $status

@@ -202,9 +202,9 @@ mod tests {
         let earlier = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = earlier.local_addr().unwrap();
         let own = std::thread::spawn(move || {
-            std::thread::sleep(LOOK_EVERY * 4);
+            std::thread::park_timeout(LOOK_EVERY * 4);
             drop(earlier);
-            std::thread::sleep(LOOK_EVERY * 4);
+            std::thread::park_timeout(LOOK_EVERY * 4);
             TcpListener::bind(address).unwrap()
         });
         let begin = Instant::now();
@@ -221,7 +221,7 @@ mod tests {
         let address = free_address();
         // It listens only after a while, as any server.
         let late = std::thread::spawn(move || {
-            std::thread::sleep(LOOK_EVERY * 2);
+            std::thread::park_timeout(LOOK_EVERY * 2);
             TcpListener::bind(address).unwrap()
         });
         let ready = Ready::Listens(address);

@@ -27,10 +27,12 @@ const sdpBytes = 256 * 1024
 // One RTP packet, bytes.
 const packetBytes = 1500
 
-// What is published: one track of each kind.
+// What is published: one track of each kind, under Chrome's payload types.
 var codecs = map[webrtc.RTPCodecType]webrtc.RTPCodecCapability{
 	webrtc.RTPCodecTypeAudio: {MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2},
-	webrtc.RTPCodecTypeVideo: {MimeType: webrtc.MimeTypeVP8, ClockRate: 90000},
+	webrtc.RTPCodecTypeVideo: {MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: []webrtc.RTCPFeedback{
+		{Type: webrtc.TypeRTCPFBCCM, Parameter: "fir"},
+	}},
 }
 
 // A track as it is forwarded: its writer, and that somebody wants a keyframe of it.
@@ -76,7 +78,7 @@ func newAPI(port int) (*webrtc.API, error) {
 	settings.SetLite(true)
 	settings.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM)
 	err = errors.Join(
-		media.RegisterDefaultCodecs(),
+		registerCodecs(media),
 		webrtc.ConfigureNack(media, interceptors),
 		webrtc.ConfigureRTCPReports(interceptors),
 		webrtc.ConfigureTWCCSender(media, interceptors),
@@ -85,6 +87,16 @@ func newAPI(port int) (*webrtc.API, error) {
 		webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(settings),
 	}
 	return webrtc.NewAPI(with...), err
+}
+
+func registerCodecs(media *webrtc.MediaEngine) error {
+	audio, video := webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo
+	repair := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: "apt=96"}
+	return errors.Join(
+		media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: codecs[audio], PayloadType: 111}, audio),
+		media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: codecs[video], PayloadType: 96}, video),
+		media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: repair, PayloadType: 97}, video),
+	)
 }
 
 func (s *server) publish(w http.ResponseWriter, r *http.Request) {
