@@ -70,6 +70,7 @@ pub struct Sender {
     oldest: u64,
     frame_due: Option<Duration>,
     paused: bool,
+    paused_at: Duration,
     timestamp: u32,
     picture: Picture,
     keyframe_wanted: bool,
@@ -100,6 +101,7 @@ impl Sender {
             oldest: 0,
             frame_due: Some(phase),
             paused: true,
+            paused_at: Duration::ZERO,
             timestamp: 0,
             picture: Picture::default(),
             keyframe_wanted: true,
@@ -123,7 +125,10 @@ impl Sender {
 
     /// A paused flow wants nothing, and sends nothing but what still waits.
     pub fn pause(&mut self, now: Duration, paused: bool) {
-        self.paused = paused;
+        // The clock of media goes on while nothing is shown.
+        let away = self.frame_due.map_or_else(|| now.saturating_sub(self.paused_at), |_| Duration::ZERO);
+        self.timestamp = self.timestamp.wrapping_add((away.as_secs_f64() * f64::from(VP8_CLOCK)) as u32);
+        (self.paused, self.paused_at) = (paused, now);
         self.keyframe_wanted |= !paused;
         self.frame_due = (!paused).then_some(now);
         self.want(now);
