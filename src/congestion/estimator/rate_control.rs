@@ -18,9 +18,10 @@ const DRAINING: f64 = 0.65;
 const SHORT_QUEUE: Micros = 25_000;
 /// Growth waits while a queue is longer than this.
 const NO_GROWTH: Micros = 60_000;
-/// A queue this long that neither grows nor empties is emptied as well, and where that does not help after some times it is not ours.
+/// A queue this long that neither grows nor empties is emptied as well; where it is not empty soon after, some times in a row, it is not ours.
 const STANDING_QUEUE: Micros = 80_000;
 const SETTLING: Micros = 300_000;
+const HELPFUL: Micros = 1_000_000;
 const VAIN_DRAINS: u32 = 4;
 const AFTER_VAIN: Micros = 15_000_000;
 /// Growth in a second far from the link's capacity.
@@ -72,9 +73,8 @@ pub struct RateControl {
     fell: Option<Micros>,
     /// While a queue is emptied: the rate when it is empty.
     drained: Option<Bitrate>,
-    /// Times in a row a standing queue did not become shorter, and how long it was before.
+    /// Times in a row a standing queue was not empty soon after less was sent.
     vain: u32,
-    stood: Micros,
 }
 
 impl RateControl {
@@ -87,7 +87,6 @@ impl RateControl {
             fell: None,
             drained: None,
             vain: 0,
-            stood: 0,
         }
     }
 
@@ -123,9 +122,13 @@ impl RateControl {
     }
 
     fn end_drain(&mut self, now: Micros, signals: &Signals) {
-        if signals.queue < SHORT_QUEUE
-            && let Some(drained) = self.drained.take()
-        {
+        if signals.queue >= SHORT_QUEUE {
+            return;
+        }
+        if self.fell.is_some_and(|fell| now - fell < signals.rtt + HELPFUL) {
+            self.vain = 0;
+        }
+        if let Some(drained) = self.drained.take() {
             self.rate = self.rate.max(drained);
             self.changed = now;
         }
@@ -137,9 +140,7 @@ impl RateControl {
     }
 
     fn drain_standing(&mut self, now: Micros, signals: &Signals) {
-        let is_vain = signals.queue > self.stood - self.stood / 10 && self.vain < VAIN_DRAINS;
-        self.vain = if is_vain { self.vain + 1 } else { 0 };
-        self.stood = signals.queue;
+        self.vain = (self.vain + 1).min(VAIN_DRAINS);
         self.decrease(now, signals);
     }
 

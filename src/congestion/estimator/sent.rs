@@ -89,6 +89,12 @@ impl SentLog {
         Some(Told { sent: now - Micros::from(age), bytes: entry.bytes, was_lost: before == Fate::Lost })
     }
 
+    /// Bytes of the ring.
+    #[cfg(test)]
+    pub fn heap(&self) -> usize {
+        self.ring.capacity() * size_of::<Entry>()
+    }
+
     /// Before a packet takes the oldest one's place.
     fn make_room(&mut self, at: u32) {
         let oldest = self.ring.get(self.index(self.next));

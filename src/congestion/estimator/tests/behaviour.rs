@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::Estimator;
 use super::link::{Call, START, Way};
 
 const MS: Duration = Duration::from_millis(1);
@@ -132,4 +133,14 @@ fn an_hour_of_numbers_that_wrap_changes_nothing() {
     call.run(660.0, |_| Way { kbps: 20_000, ..Way::default() });
     assert!(call.least_target(10.0, 660.0) >= 6_000, "{}", call.target());
     assert_eq!(call.estimator.unknown(), 0);
+}
+
+#[test]
+fn a_subscriber_takes_little_memory() {
+    let mut call = Call::new(2_600);
+    call.run(60.0, |_| Way { kbps: 20_000, ..Way::default() });
+    // 300 packets a second.
+    assert!((2_400..2_700).contains(&call.mean_sent(50.0, 60.0)));
+    let bytes = size_of::<Estimator>() + call.estimator.log.heap();
+    assert!(bytes <= 3_072, "{bytes}");
 }
