@@ -283,7 +283,7 @@ fn what_is_hidden_takes_nothing_and_comes_back_as_active() {
     talk.passes(2_500 * MS);
     assert_eq!(talk.told(), [true]);
     let tracks = vec![talk.camera()];
-    let mut want = |talk: &mut Talk, wanted| {
+    let want = |talk: &mut Talk, wanted| {
         let command = Command::Want { tracks: tracks.clone(), wanted };
         talk.world.shard.handle_message(talk.world.now, Message::Command { seat: SeatId(1), command });
     };
