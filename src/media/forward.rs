@@ -20,7 +20,7 @@ use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::rtp::Header;
 use crate::wire::{Mid, PayloadType, Ssrc};
 
-mod budget;
+pub mod budget;
 mod catch_up;
 mod cushion;
 mod filter;
