@@ -18,7 +18,7 @@ pub const CACHE_BYTES: usize = 1 << 20;
 /// Packets kept of one RTP stream: one second at 4,000 packets a second.
 pub const CACHE_RECORDS: usize = 4096;
 /// Packets remembered of what one subscriber was sent of one stream, to retransmit from: a second at 2,000 packets a second;
-/// a screen at 8 Mbit/s makes 900. 24 bytes each.
+/// a screen at 8 Mbit/s makes 900. 12 bytes each, and 20 for each frame.
 pub const SENT_PACKETS: usize = 2048;
 /// Packets that wait for their turn on the way to one subscriber: what the pacer holds back is some 300 ms, of 8 Mbit/s 300 packets; a
 /// catch-up has as many. 40 bytes each, while they wait.
@@ -26,6 +26,12 @@ pub const PACED_PACKETS: usize = 2048;
 /// Packets one datagram from a subscriber may ask for again (RFC 4585, section 6.2.1); the rest is ignored. Receivers ask for no more
 /// than a thousand before they want a keyframe, and of few of these at once; a datagram could name 6,000.
 pub const NACKED_PACKETS: usize = 512;
+/// Packets of which one transport-wide feedback may tell; the rest is ignored. A second at 8,000 packets a second; a message of
+/// 26 bytes could tell of 65,535.
+pub const FEEDBACK_STATUSES: u16 = 8_192;
+/// Packets remembered of what one subscriber was sent until its feedback tells of them, 8 bytes each: a second at 8,000 packets a
+/// second. Memory for so many is taken only at such a rate.
+pub const UNTOLD_PACKETS: usize = 8_192;
 /// Packets sent at once to a subscriber that begins with a keyframe of a while ago, bytes: a second at 2.4 Mbit/s. More would
 /// stand in the queue of a slow link for longer than a new keyframe takes.
 pub const CATCH_UP_BYTES: usize = 300_000;

@@ -1,13 +1,17 @@
 //! Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 3.1), written and read.
 
+mod received;
+
 use std::time::Duration;
+
+pub use received::{ReceivedFeedback, reference_ticks_between};
 
 use super::super::ids::Ssrc;
 
 /// Packets one feedback may cover: with two bytes of delta each it stays below 1,100 bytes.
 pub const MAX_STATUSES: usize = 480;
 /// Unit of a delta.
-const TICK: Duration = Duration::from_micros(250);
+pub const TICK: Duration = Duration::from_micros(250);
 /// Unit of the reference time: 64 ms.
 const REFERENCE_TICKS: i64 = 256;
 /// Statuses of two bits that fit one status vector chunk.
@@ -119,18 +123,6 @@ impl Feedback {
 
 fn ticks(arrival: Duration) -> i64 {
     i64::try_from(arrival.as_micros() / TICK.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Feedback as it came: borrows the FCI.
-pub struct ReceivedFeedback<'a> {
-    fci: &'a [u8],
-}
-
-impl<'a> ReceivedFeedback<'a> {
-    /// `None` when it has no header.
-    pub fn parse(fci: &'a [u8]) -> Option<ReceivedFeedback<'a>> {
-        (fci.len() >= 8).then_some(ReceivedFeedback { fci })
-    }
 }
 
 #[cfg(test)]
