@@ -152,7 +152,7 @@ impl Estimator {
         let Some(last_sent) = news.last_sent else { return false };
         self.queue.read(now);
         self.round_trip(now - last_sent);
-        if self.blackout.answered() && self.measured {
+        if self.blackout.answered(now) && self.measured {
             self.prober.blacked_out(now);
         }
         let before = (self.target, std::mem::replace(&mut self.measured, true));
@@ -197,7 +197,7 @@ impl Estimator {
     /// Feedback that stays out lets the target fall.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.micros(now);
-        while self.fall_due().is_some() && self.blackout.falls(now, self.rtt) {
+        while self.fall_due().is_some() && self.blackout.falls(now, self.rtt, self.target) {
             self.control.set(now, self.target.scaled(blackout::LEFT).max(FLOOR));
             self.retarget();
         }
@@ -215,7 +215,7 @@ impl Estimator {
         let Some(told) = self.log.tell(now, number, ticks.is_some()) else { return };
         if told.was_lost {
             self.loss.came_late();
-        } else {
+        } else if !self.blackout.hides(told.sent) {
             self.loss.told(told.sent, told.bytes, ticks.is_none());
         }
         let Some(ticks) = ticks else { return };
@@ -243,6 +243,10 @@ impl Estimator {
     }
 
     fn update(&mut self, now: Micros, newest: u16) {
+        let over = self.delay.usage() == Usage::Over;
+        if let Some(rate) = self.blackout.recovers(now, self.rtt, self.control.rate(), over) {
+            self.control.set(now, rate);
+        }
         let fell = self.control.fell();
         self.control.update(now, &self.signals());
         if self.control.fell() != fell {
