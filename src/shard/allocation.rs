@@ -35,6 +35,9 @@ const COMFORT: f64 = 2.0;
 const WISH: f64 = 1.1;
 /// Audio whose rate is not known yet: Opus as browsers send it, with its headers.
 const ASSUMED_AUDIO: Bitrate = Bitrate::from_kbps(48);
+/// Of a way that told nothing yet no more is used: a conversation's pictures fit in the middle size, and what is too much stands in
+/// the queue in front of the very first of them.
+const UNTOLD: Bitrate = Bitrate::from_kbps(1_000);
 /// No more of the way is kept for repetitions, whatever loss is reported.
 const MOST_REPAIRS: f64 = 0.3;
 
@@ -171,6 +174,7 @@ impl Shard {
         sharing.looked = Some((now, way.rate));
         sharing.comfortable = budget.video >= self.claims.wanted.scaled(COMFORT);
         (sharing.restless, sharing.fell) = (false, false);
+        let mut starves = false;
         let Claims { sources, claims, rungs, .. } = &self.claims;
         let levels = sharing.allocation.allocate(now, budget, claims, rungs);
         let (mut changed, mut pauses) = (Vec::new(), Vec::new());
@@ -182,6 +186,7 @@ impl Shard {
                 changed.push(*source);
             }
             sharing.restless |= subscription.share.given != Given::Enough;
+            starves |= subscription.share.given == Given::Nothing;
             if let Some(paused) = subscription.pause_to_tell()
                 && let Some(source) = entry.sources.get(*source)
             {
@@ -190,6 +195,7 @@ impl Shard {
             }
         }
         sharing.restless |= sharing.allocation.waits();
+        downlink.iter_mut().for_each(|downlink| downlink.starves = starves);
         self.timers.arm(Owner::Peer(key), peer.poll_timeout());
         if !pauses.is_empty() {
             self.tell(key, Event::TracksPaused(pauses));
@@ -304,7 +310,8 @@ impl Claims {
             }
         }
         let repairs = (lost / f64::from(sent.max(1))).min(MOST_REPAIRS);
-        Budget { video: way.rate.scaled(1.0 - repairs).minus(self.audio), measured: way.measured }
+        let rate = if way.measured { way.rate } else { way.rate.min(UNTOLD) };
+        Budget { video: rate.scaled(1.0 - repairs).minus(self.audio), measured: way.measured }
     }
 
     fn add(&mut self, now: Instant, source: &mut Source, subscription: &mut Subscription) {

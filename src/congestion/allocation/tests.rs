@@ -154,19 +154,30 @@ fn something_is_paused_only_where_the_least_did_not_fit_for_a_while() {
     let mut subscriber = Subscriber::new(&tracks);
     assert_eq!(subscriber.look(500), [1, 1, 1]);
     assert_eq!(subscriber.hold(460, 60_000 * MS), [1, 1, 1], "a little too small is borne");
-    assert_eq!(subscriber.hold(400, PAUSE_PATIENCE - 100 * MS), [1, 1, 1]);
+    assert_eq!(subscriber.hold(400, LONG_PATIENCE - 100 * MS), [1, 1, 1]);
     assert_eq!(subscriber.hold(400, 200 * MS), [0, 1, 1], "what matters least");
-    assert_eq!(subscriber.hold(150, 3_000 * MS), [0, 0, 1], "what fits, where what matters more does not");
-    assert_eq!(subscriber.hold(50, 3_000 * MS), [0, 0, 0]);
+    assert_eq!(subscriber.hold(150, PAUSE_PATIENCE - 100 * MS), [0, 1, 1], "sooner where much is too much");
+    assert_eq!(subscriber.hold(150, 200 * MS), [0, 0, 1], "what fits, where what matters more does not");
+    assert_eq!(subscriber.hold(40, 3_000 * MS), [0, 0, 0]);
 }
 
 #[test]
 fn what_is_paused_comes_back_with_room_and_before_more_of_the_rest() {
     let mut subscriber = Subscriber::new(&[(LARGE, &SIMULCAST), (CAMERA, &SIMULCAST)]);
     subscriber.look(200);
-    assert_eq!(subscriber.hold(120, 3_000 * MS), [1, 0]);
+    assert_eq!(subscriber.hold(90, 3_000 * MS), [1, 0]);
     assert_eq!(subscriber.hold(210, 10_000 * MS), [1, 0], "the margin is not there");
     assert_eq!(subscriber.hold(220, HOLD + 100 * MS), [1, 1]);
+}
+
+#[test]
+fn at_the_beginning_room_is_taken_sooner() {
+    let mut subscriber = Subscriber::new(&[(CAMERA, &SIMULCAST)]);
+    subscriber.measured = false;
+    assert_eq!(subscriber.hold(1_000, 300 * MS), [2]);
+    subscriber.measured = true;
+    assert_eq!(subscriber.hold(2_000, FIRST_HOLD - 100 * MS), [2]);
+    assert_eq!(subscriber.hold(2_000, 200 * MS), [3]);
 }
 
 #[test]
@@ -180,11 +191,11 @@ fn nothing_is_paused_for_a_rate_that_was_not_measured() {
 fn who_comes_to_where_others_are_paused_waits_with_them() {
     let mut subscriber = Subscriber::new(&[(LARGE, &SIMULCAST), (CAMERA, &SIMULCAST)]);
     subscriber.look(200);
-    assert_eq!(subscriber.hold(120, 3_000 * MS), [1, 0]);
+    assert_eq!(subscriber.hold(90, 3_000 * MS), [1, 0]);
     subscriber.add(CAMERA, &SIMULCAST);
-    assert_eq!(subscriber.look(120), [1, 0, 0]);
+    assert_eq!(subscriber.look(105), [1, 0, 0]);
     subscriber.add(SCREEN, &SIMULCAST);
-    assert_eq!(subscriber.hold(120, 3_000 * MS), [0, 0, 0, 1], "what matters more takes the place");
+    assert_eq!(subscriber.hold(105, LONG_PATIENCE + 200 * MS), [0, 0, 0, 1], "what matters more takes the place");
 }
 
 #[test]
