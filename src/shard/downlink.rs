@@ -117,6 +117,15 @@ impl Downlink {
         self.estimator.is_measured()
     }
 
+    /// More is sent than the way takes.
+    pub fn is_congested(&self) -> bool {
+        #[cfg(test)]
+        if self.assumed.is_some() {
+            return true;
+        }
+        self.estimator.is_congested()
+    }
+
     /// Whether a packet of video has to wait: others do, or the pace says so.
     pub fn holds_back(&mut self, now: Instant) -> bool {
         !self.waiting.is_empty() || !self.allows(now)
