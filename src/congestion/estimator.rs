@@ -288,7 +288,7 @@ impl Estimator {
         if !self.measured || queueing || self.blackout.is_dark() {
             return None;
         }
-        let allowed = self.loss.probes_from()?;
+        let allowed = self.loss.probes_from();
         self.prober.due(self.target).map(|due| due.max(allowed))
     }
 
