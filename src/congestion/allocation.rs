@@ -2,7 +2,7 @@
 //! most first; and the patience between looks, so that pictures do not change to and fro.
 //!
 //! What always holds: going down is at once, going up waits until there was room for a while, and longer after an attempt that had to
-//! be taken back; a track is paused only where what the way takes is measured and even the least of everything did not fit for
+//! be taken back; a track is paused only where the way is congested and even the least of everything did not fit for
 //! [`PAUSE_PATIENCE`] at least; with the same input the same is chosen.
 
 use std::cmp::Reverse;
@@ -59,6 +59,8 @@ pub struct Budget {
     pub video: Bitrate,
     /// It was measured on this way.
     pub measured: bool,
+    /// More is sent than the way takes.
+    pub congested: bool,
 }
 
 /// One subscriber's patience.
@@ -96,7 +98,7 @@ impl Allocation {
             self.measured.get_or_insert(now);
         }
         let least = look.least();
-        let short = budget.measured && least > budget.video.scaled(BORNE);
+        let short = budget.congested && least > budget.video.scaled(BORNE);
         let short_since = if short { Some(*self.short_since.get_or_insert(now)) } else { None };
         self.short_since = short_since;
         let patience = if least > budget.video.scaled(SEVERE) { PAUSE_PATIENCE } else { LONG_PATIENCE };

@@ -176,6 +176,12 @@ impl Estimator {
         self.measured
     }
 
+    /// More is sent than the way takes: packets wait in a queue there, or are lost for what is sent.
+    pub fn is_congested(&self) -> bool {
+        let lossy = self.loss.limit().is_some_and(|limit| limit < self.control.rate());
+        self.measured && (lossy || self.delay.usage() == Usage::Over || self.queue.delay() > QUEUEING)
+    }
+
     /// Packets that feedback told of and that were never sent, or long ago.
     pub fn unknown(&self) -> u64 {
         self.log.unknown()

@@ -86,6 +86,7 @@ pub(super) struct Claims {
 struct Way {
     rate: Bitrate,
     measured: bool,
+    congested: bool,
 }
 
 impl Share {
@@ -270,7 +271,8 @@ impl Peer {
     /// What its way takes; `None` where it does not tell, and nothing is known.
     fn way(&self, now: Instant) -> Option<Way> {
         let downlink = self.downlink.as_ref()?;
-        Some(Way { rate: downlink.rate(now)?, measured: downlink.is_measured() })
+        let (measured, congested) = (downlink.is_measured(), downlink.is_congested());
+        Some(Way { rate: downlink.rate(now)?, measured, congested })
     }
 
     /// What its way was found to take, if it was.
@@ -311,7 +313,8 @@ impl Claims {
         }
         let repairs = (lost / f64::from(sent.max(1))).min(MOST_REPAIRS);
         let rate = if way.measured { way.rate } else { way.rate.min(UNTOLD) };
-        Budget { video: rate.scaled(1.0 - repairs).minus(self.audio), measured: way.measured }
+        let video = rate.scaled(1.0 - repairs).minus(self.audio);
+        Budget { video, measured: way.measured, congested: way.congested }
     }
 
     fn add(&mut self, now: Instant, source: &mut Source, subscription: &mut Subscription) {

@@ -15,8 +15,9 @@ use crate::congestion::pacer::Pacer;
 use crate::limits;
 use crate::wire::rtcp::transport_feedback::ReceivedFeedback;
 
-/// What a way is taken for until it told: enough for a picture of each of some participants, on nearly every way there is.
-pub const START: Bitrate = Bitrate::from_kbps(2_000);
+/// What a way is taken for until it told: enough for the best picture of one participant and small ones of others. Where it is too much, feedback says so
+/// within two round trips; where it is too little, everybody would see every call begin with less than the way takes.
+pub const START: Bitrate = Bitrate::from_kbps(5_000);
 /// A probe's packets leave in portions of so much time.
 const PROBE_TICK: Duration = Duration::from_millis(5);
 /// A probe that could not send its bytes in so many times its duration ends.
@@ -114,6 +115,15 @@ impl Downlink {
             return true;
         }
         self.estimator.is_measured()
+    }
+
+    /// More is sent than the way takes.
+    pub fn is_congested(&self) -> bool {
+        #[cfg(test)]
+        if self.assumed.is_some() {
+            return true;
+        }
+        self.estimator.is_congested()
     }
 
     /// Whether a packet of video has to wait: others do, or the pace says so.

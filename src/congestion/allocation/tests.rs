@@ -18,6 +18,7 @@ struct Subscriber {
     claims: Vec<Claim>,
     rungs: Vec<Rung>,
     measured: bool,
+    congested: bool,
     /// Changes of levels so far.
     switches: usize,
 }
@@ -26,7 +27,8 @@ impl Subscriber {
     fn new(tracks: &[(Priority, &[u64])]) -> Subscriber {
         let (allocation, now) = (Allocation::default(), Instant::now());
         let (claims, rungs) = (Vec::new(), Vec::new());
-        let mut subscriber = Subscriber { allocation, now, claims, rungs, measured: true, switches: 0 };
+        let mut subscriber =
+            Subscriber { allocation, now, claims, rungs, measured: true, congested: true, switches: 0 };
         tracks.iter().for_each(|(priority, kbps)| subscriber.add(*priority, kbps));
         subscriber
     }
@@ -43,7 +45,7 @@ impl Subscriber {
 
     /// One look with so many kbit/s.
     fn look(&mut self, kbps: u64) -> Vec<usize> {
-        let budget = Budget { video: Bitrate::from_kbps(kbps), measured: self.measured };
+        let budget = Budget { video: Bitrate::from_kbps(kbps), measured: self.measured, congested: self.congested };
         let levels = self.allocation.allocate(self.now, budget, &self.claims, &self.rungs).to_vec();
         for (claim, level) in self.claims.iter_mut().zip(&levels) {
             self.switches += usize::from(claim.present != *level);
@@ -181,9 +183,9 @@ fn at_the_beginning_room_is_taken_sooner() {
 }
 
 #[test]
-fn nothing_is_paused_for_a_rate_that_was_not_measured() {
+fn nothing_is_paused_on_a_way_that_is_not_congested() {
     let mut subscriber = Subscriber::new(&[(CAMERA, &SIMULCAST), (CAMERA, &[5_000])]);
-    subscriber.measured = false;
+    subscriber.congested = false;
     assert_eq!(subscriber.hold(2_000, 10_000 * MS), [1, 1]);
 }
 
