@@ -49,6 +49,11 @@ const RTT_WEIGHT: f64 = 0.25;
 /// Beside a queue this long loss is a queue's that overflows, and probes only make it longer.
 const QUEUEING: Micros = 80_000;
 
+/// A queue no longer than this is none.
+const NO_QUEUE: Micros = 15_000;
+/// Of what arrives: what is measured over a fraction of a second may be more than lasts.
+const PROVEN: f64 = 0.95;
+
 /// Microseconds since an estimator's first packet, or on a subscriber's clock.
 type Micros = i64;
 
@@ -178,7 +183,7 @@ impl Estimator {
 
     /// More is sent than the way takes: packets wait in a queue there, or are lost for what is sent.
     pub fn is_congested(&self) -> bool {
-        let lossy = self.loss.limit().is_some_and(|limit| limit < self.control.rate());
+        let lossy = !self.loss.is_clean() && self.loss.limit().is_some_and(|limit| limit < self.control.rate());
         self.measured && (lossy || self.delay.usage() == Usage::Over || self.queue.delay() > QUEUEING)
     }
 
@@ -266,7 +271,19 @@ impl Estimator {
             self.loss.found(rate);
         }
         self.loss.update(now, self.rtt, self.control.rate(), self.queue.delay() > QUEUEING);
+        self.believe_what_arrives(now);
         self.retarget();
+    }
+
+    /// What arrives with nothing lost and no queue is a rate that the way takes, however little was thought of it: after an outage the
+    /// target would only grow as slowly as towards the unknown.
+    fn believe_what_arrives(&mut self, now: Micros) {
+        let good = self.delay.usage() != Usage::Over && self.queue.delay() < NO_QUEUE && self.loss.is_clean();
+        let Some(proven) = self.acknowledged.rate().map(|rate| rate.scaled(PROVEN)).filter(|_| good) else { return };
+        self.loss.found(proven);
+        if proven > self.control.rate() {
+            self.control.set(now, proven);
+        }
     }
 
     fn signals(&self) -> Signals {

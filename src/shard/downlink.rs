@@ -15,9 +15,8 @@ use crate::congestion::pacer::Pacer;
 use crate::limits;
 use crate::wire::rtcp::transport_feedback::ReceivedFeedback;
 
-/// What a way is taken for until it told: enough for the best picture of one participant and small ones of others. Where it is too much, feedback says so
-/// within two round trips; where it is too little, everybody would see every call begin with less than the way takes.
-pub const START: Bitrate = Bitrate::from_kbps(5_000);
+/// What a way is taken for until it told: the pace of the first packets follows from it, and how far the first probe reaches.
+pub const START: Bitrate = Bitrate::from_kbps(2_000);
 /// A probe's packets leave in portions of so much time.
 const PROBE_TICK: Duration = Duration::from_millis(5);
 /// A probe that could not send its bytes in so many times its duration ends.

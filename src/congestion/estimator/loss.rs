@@ -107,6 +107,8 @@ pub struct LossControl {
     /// Loss that does not depend on what is sent.
     inherent: f64,
     limit: Option<Bitrate>,
+    /// Next to nothing was lost of what was observed last.
+    clean: bool,
     grown: Micros,
     trial: Option<Trial>,
     /// When a trial last showed that too much was sent.
@@ -120,6 +122,11 @@ impl LossControl {
     /// What may be sent for all that loss says.
     pub fn limit(&self) -> Option<Bitrate> {
         self.limit
+    }
+
+    /// Nothing to speak of is lost now.
+    pub fn is_clean(&self) -> bool {
+        self.clean
     }
 
     pub fn inherent(&self) -> f64 {
@@ -165,6 +172,7 @@ impl LossControl {
             self.acquit(now, trial.loss);
         }
         let Some(observation) = self.observe() else { return };
+        self.clean = observation.counted.loss() <= IGNORED;
         if let Some(trial) = self.trial {
             return self.judge(now, trial, &observation, queueing);
         }
