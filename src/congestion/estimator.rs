@@ -49,6 +49,9 @@ const RTT_WEIGHT: f64 = 0.25;
 /// Beside a queue this long loss is a queue's that overflows, and probes only make it longer.
 const QUEUEING: Micros = 80_000;
 
+/// The way was full lately.
+const SHARING: Micros = 5_000_000;
+
 /// Microseconds since an estimator's first packet, or on a subscriber's clock.
 type Micros = i64;
 
@@ -248,15 +251,27 @@ impl Estimator {
         if self.control.fell() != fell {
             self.prober.fell(now);
         }
-        let found = self.prober.told(now, newest, self.rtt, self.loss.inherent(), self.target);
+        let alone = !self.is_sharing();
+        let found = self.prober.told(now, newest, self.rtt, self.loss.inherent(), self.target, alone);
         let more =
             found.map(|found| found.rate).filter(|rate| self.delay.usage() != Usage::Over && *rate > self.target);
         if let Some(rate) = more {
             self.control.set(now, self.control.rate().max(rate));
+            self.control.forget_capacity();
             self.loss.found(rate);
         }
         self.loss.update(now, self.rtt, self.control.rate(), self.queue.delay() > QUEUEING);
         self.retarget();
+    }
+
+    /// All that may be sent is sent, so others that do the same on the way leave room when this one does.
+    fn is_sharing(&self) -> bool {
+        !self.limited.is_limited() && self.acknowledged.rate().is_some()
+    }
+
+    /// Who shares the way finds its share by growing slowly: probes would take what others leave for a moment.
+    fn probes_from(&self) -> Micros {
+        self.control.fell().filter(|_| self.is_sharing()).map_or(0, |fell| fell + SHARING)
     }
 
     fn signals(&self) -> Signals {
@@ -282,7 +297,7 @@ impl Estimator {
         if !self.measured || queueing || self.blackout.is_dark() {
             return None;
         }
-        let allowed = self.loss.probes_from()?;
+        let allowed = self.loss.probes_from()?.max(self.probes_from());
         self.prober.due(self.target).map(|due| due.max(allowed))
     }
 
