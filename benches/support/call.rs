@@ -22,6 +22,7 @@ use sfumato::room::command::{JoinRequest, Offer};
 use sfumato::room::event::Event;
 use sfumato::room::model::{Announcement, Grants, Identity, RoomName, TrackSource};
 use sfumato::shard::directory::Directory;
+use sfumato::shard::event_queue::{EventReceiver, event_queue};
 use sfumato::shard::leg::ShardId;
 use sfumato::shard::mailbox::{Message, SeatId};
 use sfumato::shard::milestones::JoinWatch;
@@ -32,7 +33,6 @@ use sfumato::transport::dtls::{COOKIE_BYTES, DtlsEvent, DtlsRole, Session};
 use sfumato::transport::srtp::{Plain, Srtp};
 use sfumato::wire::demux::{Protocol, classify};
 use sfumato::wire::rtp::Header;
-use tokio::sync::mpsc;
 
 use crate::support;
 
@@ -45,7 +45,7 @@ pub struct Call {
     publisher: SocketAddr,
     srtp: Srtp,
     sequence: u64,
-    _events: Vec<mpsc::Receiver<Event>>,
+    _events: Vec<EventReceiver>,
 }
 
 struct Client {
@@ -60,7 +60,7 @@ impl Call {
         let mut shard = shard(now);
         let (mut clients, mut events) = (HashMap::new(), Vec::new());
         for number in 0..=subscribers {
-            let (sender, mut receiver) = mpsc::channel(8_192);
+            let (sender, mut receiver) = event_queue(8_192);
             let request = Box::new(request(number, &certificate));
             let (seat, watch) = (SeatId(number as u64), JoinWatch::new(now));
             shard.handle_message(now, Message::Join { seat, request, events: sender, watch });
@@ -199,7 +199,7 @@ fn request(number: usize, certificate: &Certificate) -> JoinRequest {
     }
 }
 
-fn answer(events: &mut mpsc::Receiver<Event>) -> String {
+fn answer(events: &mut EventReceiver) -> String {
     while let Ok(event) = events.try_recv() {
         if let Event::Answer { sdp, .. } = event {
             return sdp;

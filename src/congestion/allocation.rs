@@ -2,8 +2,8 @@
 //! most first; and the patience between looks, so that pictures do not change to and fro.
 //!
 //! What always holds: going down is at once, going up waits until there was room for a while, and longer after an attempt that had to
-//! be taken back; a track is paused only where what the way takes is measured and even the least of everything did not fit for
-//! [`PAUSE_PATIENCE`]; with the same input the same is chosen.
+//! be taken back; a track is paused only where the way is congested and even the least of everything did not fit for
+//! [`PAUSE_PATIENCE`] at least; with the same input the same is chosen.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -18,12 +18,18 @@ use backoff::Backoff;
 
 /// How long there must have been room for more. A measured rate swings about the truth within this time.
 const HOLD: Duration = Duration::from_secs(1);
+/// The same at the beginning, when the first probes are over soon and people wait for the picture to get sharp.
+const FIRST_HOLD: Duration = Duration::from_millis(500);
+const BEGINNING: Duration = Duration::from_secs(3);
 /// More is taken where the higher rate times this fits: encoders vary by as much.
 const MARGIN: f64 = 1.15;
 /// How long the least of everything may not fit before something is paused: estimates dip for less.
 pub const PAUSE_PATIENCE: Duration = Duration::from_millis(1_500);
-/// Being that much too small for the least of everything is borne, in 1/100 of the budget: the estimate lies below the truth while a queue on the way empties.
-const BORNE: f64 = 1.1;
+/// The same where less than half of it is too much: an estimate that is too low comes back by what is sent, in so much time.
+const LONG_PATIENCE: Duration = Duration::from_secs(6);
+const SEVERE: f64 = 2.0;
+/// So many times the budget the least of everything may be: an estimate lies below the truth after every queue there was.
+const BORNE: f64 = 1.2;
 
 /// What comes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -53,11 +59,15 @@ pub struct Budget {
     pub video: Bitrate,
     /// It was measured on this way.
     pub measured: bool,
+    /// More is sent than the way takes.
+    pub congested: bool,
 }
 
 /// One subscriber's patience.
 #[derive(Debug, Default)]
 pub struct Allocation {
+    /// Since when the rate is measured.
+    measured: Option<Instant>,
     /// Since when there is room for more.
     room_since: Option<Instant>,
     /// Since when the least of everything does not fit.
@@ -84,10 +94,15 @@ impl Allocation {
         self.order.extend(0..claims.len());
         self.order.sort_unstable_by_key(|index| (claims.get(*index).map(|claim| Reverse(claim.priority)), *index));
         let look = Look { claims, rungs, budget: budget.video, order: &self.order };
-        let short = budget.measured && look.least() > budget.video.scaled(BORNE);
+        if budget.measured {
+            self.measured.get_or_insert(now);
+        }
+        let least = look.least();
+        let short = budget.congested && least > budget.video.scaled(BORNE);
         let short_since = if short { Some(*self.short_since.get_or_insert(now)) } else { None };
         self.short_since = short_since;
-        let pauses = short_since.is_some_and(|since| now.saturating_duration_since(since) >= PAUSE_PATIENCE);
+        let patience = if least > budget.video.scaled(SEVERE) { PAUSE_PATIENCE } else { LONG_PATIENCE };
+        let pauses = short_since.is_some_and(|since| now.saturating_duration_since(since) >= patience);
         look.fill(&mut self.chosen, pauses, |claim| if claim.held { claim.present } else { claim.top() });
         look.fill(&mut self.raised, pauses, Claim::top);
         let fell = look.any(&self.chosen, |claim, chosen| chosen < claim.present);
@@ -101,7 +116,9 @@ impl Allocation {
             return &self.chosen;
         }
         let since = *self.room_since.get_or_insert(now);
-        if now.saturating_duration_since(since) < HOLD || !self.backoff.allows(now, budget.video) {
+        let begins = self.measured.is_some_and(|at| now.saturating_duration_since(at) < BEGINNING);
+        let hold = if begins { FIRST_HOLD } else { HOLD };
+        if now.saturating_duration_since(since) < hold || !self.backoff.allows(now, budget.video) {
             return &self.chosen;
         }
         self.room_since = None;

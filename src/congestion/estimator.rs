@@ -51,6 +51,10 @@ const QUEUEING: Micros = 80_000;
 
 /// The way was full lately.
 const SHARING: Micros = 5_000_000;
+/// A queue no longer than this is none.
+const NO_QUEUE: Micros = 15_000;
+/// Of what arrives: what is measured over a fraction of a second may be more than lasts.
+const PROVEN: f64 = 0.95;
 
 /// Microseconds since an estimator's first packet, or on a subscriber's clock.
 type Micros = i64;
@@ -155,7 +159,7 @@ impl Estimator {
         let Some(last_sent) = news.last_sent else { return false };
         self.queue.read(now);
         self.round_trip(now - last_sent);
-        if self.blackout.answered() && self.measured {
+        if self.blackout.answered(now) && self.measured {
             self.prober.blacked_out(now);
         }
         let before = (self.target, std::mem::replace(&mut self.measured, true));
@@ -179,6 +183,12 @@ impl Estimator {
         self.measured
     }
 
+    /// More is sent than the way takes: packets wait in a queue there, or are lost for what is sent.
+    pub fn is_congested(&self) -> bool {
+        let lossy = !self.loss.is_clean() && self.loss.limit().is_some_and(|limit| limit < self.control.rate());
+        self.measured && (lossy || self.delay.usage() == Usage::Over || self.queue.delay() > QUEUEING)
+    }
+
     /// Packets that feedback told of and that were never sent, or long ago.
     pub fn unknown(&self) -> u64 {
         self.log.unknown()
@@ -200,7 +210,7 @@ impl Estimator {
     /// Feedback that stays out lets the target fall.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.micros(now);
-        while self.fall_due().is_some() && self.blackout.falls(now, self.rtt) {
+        while self.fall_due().is_some() && self.blackout.falls(now, self.rtt, self.target) {
             self.control.set(now, self.target.scaled(blackout::LEFT).max(FLOOR));
             self.retarget();
         }
@@ -218,7 +228,7 @@ impl Estimator {
         let Some(told) = self.log.tell(now, number, ticks.is_some()) else { return };
         if told.was_lost {
             self.loss.came_late();
-        } else {
+        } else if !self.blackout.hides(told.sent) {
             self.loss.told(told.sent, told.bytes, ticks.is_none());
         }
         let Some(ticks) = ticks else { return };
@@ -246,6 +256,10 @@ impl Estimator {
     }
 
     fn update(&mut self, now: Micros, newest: u16) {
+        let over = self.delay.usage() == Usage::Over;
+        if let Some(rate) = self.blackout.recovers(now, self.rtt, self.control.rate(), over) {
+            self.control.set(now, rate);
+        }
         let fell = self.control.fell();
         self.control.update(now, &self.signals());
         if self.control.fell() != fell {
@@ -261,6 +275,7 @@ impl Estimator {
             self.loss.found(rate);
         }
         self.loss.update(now, self.rtt, self.control.rate(), self.queue.delay() > QUEUEING);
+        self.believe_what_arrives(now);
         self.retarget();
     }
 
@@ -272,6 +287,17 @@ impl Estimator {
     /// Who shares the way finds its share by growing slowly: probes would take what others leave for a moment.
     fn probes_from(&self) -> Micros {
         self.control.fell().filter(|_| self.is_sharing()).map_or(0, |fell| fell + SHARING)
+    }
+
+    /// What arrives with nothing lost and no queue is a rate that the way takes, however little was thought of it: after an outage the
+    /// target would only grow as slowly as towards the unknown.
+    fn believe_what_arrives(&mut self, now: Micros) {
+        let good = self.delay.usage() != Usage::Over && self.queue.delay() < NO_QUEUE && self.loss.is_clean();
+        let Some(proven) = self.acknowledged.rate().map(|rate| rate.scaled(PROVEN)).filter(|_| good) else { return };
+        self.loss.found(proven);
+        if proven > self.control.rate() {
+            self.control.set(now, proven);
+        }
     }
 
     fn signals(&self) -> Signals {
@@ -297,7 +323,7 @@ impl Estimator {
         if !self.measured || queueing || self.blackout.is_dark() {
             return None;
         }
-        let allowed = self.loss.probes_from()?.max(self.probes_from());
+        let allowed = self.loss.probes_from().max(self.probes_from());
         self.prober.due(self.target).map(|due| due.max(allowed))
     }
 

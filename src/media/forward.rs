@@ -20,10 +20,11 @@ use crate::wire::extension::{Extension, ExtensionMap};
 use crate::wire::rtp::Header;
 use crate::wire::{Mid, PayloadType, Ssrc};
 
-mod budget;
+pub mod budget;
 mod catch_up;
 mod cushion;
 mod filter;
+mod frames;
 mod history;
 mod picture;
 mod recovery;

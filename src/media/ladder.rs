@@ -119,15 +119,9 @@ mod tests {
 
     use super::*;
     use crate::media::layer_rates::LayerRates;
-    use crate::media::layers::Quality;
+    use crate::media::layers::tests::LAYERS;
     use crate::media::scalability::Scalability;
     use crate::wire::codec::{PayloadDescriptor, PayloadInfo, Vp8Descriptor};
-
-    const LAYERS: [Layer; 3] = [
-        Layer { quality: Quality::Low, width: 320, height: 180 },
-        Layer { quality: Quality::Medium, width: 640, height: 360 },
-        Layer { quality: Quality::High, width: 1280, height: 720 },
-    ];
 
     fn at(encoding: usize, temporal: u8) -> Selection {
         Selection { encoding, layers: LayerId { spatial: 7, temporal } }

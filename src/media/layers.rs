@@ -202,7 +202,7 @@ fn ideal(wanted: Wanted, layers: &[Layer], encodings: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -211,7 +211,7 @@ mod tests {
     use crate::wire::rtp::{Header, HeaderWriter};
     use crate::wire::{PayloadType, Ssrc};
 
-    const LAYERS: [Layer; 3] = [
+    pub const LAYERS: [Layer; 3] = [
         Layer { quality: Quality::Low, width: 320, height: 180 },
         Layer { quality: Quality::Medium, width: 640, height: 360 },
         Layer { quality: Quality::High, width: 1280, height: 720 },

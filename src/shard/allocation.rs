@@ -35,6 +35,9 @@ const COMFORT: f64 = 2.0;
 const WISH: f64 = 1.1;
 /// Audio whose rate is not known yet: Opus as browsers send it, with its headers.
 const ASSUMED_AUDIO: Bitrate = Bitrate::from_kbps(48);
+/// Of a way that told nothing yet no more is used: a conversation's pictures fit in the middle size, and what is too much stands in
+/// the queue in front of the very first of them.
+const UNTOLD: Bitrate = Bitrate::from_kbps(1_000);
 /// No more of the way is kept for repetitions, whatever loss is reported.
 const MOST_REPAIRS: f64 = 0.3;
 
@@ -83,6 +86,7 @@ pub(super) struct Claims {
 struct Way {
     rate: Bitrate,
     measured: bool,
+    congested: bool,
 }
 
 impl Share {
@@ -171,6 +175,7 @@ impl Shard {
         sharing.looked = Some((now, way.rate));
         sharing.comfortable = budget.video >= self.claims.wanted.scaled(COMFORT);
         (sharing.restless, sharing.fell) = (false, false);
+        let mut starves = false;
         let Claims { sources, claims, rungs, .. } = &self.claims;
         let levels = sharing.allocation.allocate(now, budget, claims, rungs);
         let (mut changed, mut pauses) = (Vec::new(), Vec::new());
@@ -182,6 +187,7 @@ impl Shard {
                 changed.push(*source);
             }
             sharing.restless |= subscription.share.given != Given::Enough;
+            starves |= subscription.share.given == Given::Nothing;
             if let Some(paused) = subscription.pause_to_tell()
                 && let Some(source) = entry.sources.get(*source)
             {
@@ -190,6 +196,7 @@ impl Shard {
             }
         }
         sharing.restless |= sharing.allocation.waits();
+        downlink.iter_mut().for_each(|downlink| downlink.starves = starves);
         self.timers.arm(Owner::Peer(key), peer.poll_timeout());
         if !pauses.is_empty() {
             self.tell(key, Event::TracksPaused(pauses));
@@ -264,7 +271,8 @@ impl Peer {
     /// What its way takes; `None` where it does not tell, and nothing is known.
     fn way(&self, now: Instant) -> Option<Way> {
         let downlink = self.downlink.as_ref()?;
-        Some(Way { rate: downlink.rate(now)?, measured: downlink.is_measured() })
+        let (measured, congested) = (downlink.is_measured(), downlink.is_congested());
+        Some(Way { rate: downlink.rate(now)?, measured, congested })
     }
 
     /// What its way was found to take, if it was.
@@ -304,7 +312,9 @@ impl Claims {
             }
         }
         let repairs = (lost / f64::from(sent.max(1))).min(MOST_REPAIRS);
-        Budget { video: way.rate.scaled(1.0 - repairs).minus(self.audio), measured: way.measured }
+        let rate = if way.measured { way.rate } else { way.rate.min(UNTOLD) };
+        let video = rate.scaled(1.0 - repairs).minus(self.audio);
+        Budget { video, measured: way.measured, congested: way.congested }
     }
 
     fn add(&mut self, now: Instant, source: &mut Source, subscription: &mut Subscription) {

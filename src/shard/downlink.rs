@@ -15,13 +15,15 @@ use crate::congestion::pacer::Pacer;
 use crate::limits;
 use crate::wire::rtcp::transport_feedback::ReceivedFeedback;
 
-/// What a way is taken for until it told: enough for a picture of each of some participants, on nearly every way there is.
+/// What a way is taken for until it told: the pace of the first packets follows from it, and how far the first probe reaches.
 pub const START: Bitrate = Bitrate::from_kbps(2_000);
 /// A probe's packets leave in portions of so much time.
 const PROBE_TICK: Duration = Duration::from_millis(5);
 /// A probe that could not send its bytes in so many times its duration ends.
 const PROBE_PATIENCE: u32 = 4;
 
+/// Without anything numbered for so long, a starving way gets a packet of padding: 4 kbit/s.
+const QUIET: Duration = Duration::from_millis(500);
 /// A subscriber that tells nothing of its first numbered packets for so long never will: nothing is known of its way, and nothing
 /// is held back.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
@@ -51,8 +53,11 @@ pub struct Downlink {
     /// Of all that waits.
     waiting_bytes: u64,
     probing: Option<Probing>,
-    /// When the first numbered packet was sent.
+    /// When the first and the last numbered packets were sent.
     first_sent: Option<Instant>,
+    last_sent: Option<Instant>,
+    /// Something is paused because the way does not take it.
+    pub starves: bool,
     /// How many packets probes have repeated, wrapping.
     repeated: u16,
     /// In the place of what was measured.
@@ -69,6 +74,8 @@ impl Downlink {
             waiting_bytes: 0,
             probing: None,
             first_sent: None,
+            last_sent: None,
+            starves: false,
             repeated: 0,
             #[cfg(test)]
             assumed: None,
@@ -80,9 +87,11 @@ impl Downlink {
         self.pacer.sent(now, bytes);
         if numbered {
             self.first_sent.get_or_insert(now);
+            self.last_sent = Some(now);
             self.estimator.sent(now, bytes);
         }
-        if let Some(probing) = &mut self.probing {
+        // Of what carries no number nobody tells.
+        if let Some(probing) = self.probing.as_mut().filter(|_| numbered) {
             probing.packets += 1;
             probing.bytes += bytes as u64;
         }
@@ -105,6 +114,15 @@ impl Downlink {
             return true;
         }
         self.estimator.is_measured()
+    }
+
+    /// More is sent than the way takes.
+    pub fn is_congested(&self) -> bool {
+        #[cfg(test)]
+        if self.assumed.is_some() {
+            return true;
+        }
+        self.estimator.is_congested()
     }
 
     /// Whether a packet of video has to wait: others do, or the pace says so.
@@ -174,6 +192,20 @@ impl Downlink {
         self.waiting.is_empty() && self.probing.is_some_and(|probing| probing.allows(now))
     }
 
+    /// Whether a packet is to be sent lest the subscriber has nothing to tell of: where all is paused nobody would learn that the
+    /// way takes more again. Once each [`QUIET`].
+    pub fn take_quiet(&mut self, now: Instant) -> bool {
+        let quiet = self.quiet_ends().is_some_and(|at| now >= at);
+        if quiet {
+            self.last_sent = Some(now);
+        }
+        quiet
+    }
+
+    fn quiet_ends(&self) -> Option<Instant> {
+        self.last_sent.filter(|_| self.starves).map(|at| at + QUIET)
+    }
+
     /// Which of the last packets, counted back from the newest, a probe repeats next; of so many in turn.
     pub fn next_repeated(&mut self, of: u16) -> u16 {
         self.repeated = self.repeated.wrapping_add(1);
@@ -197,7 +229,7 @@ impl Downlink {
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let next = self.probing.as_ref().map(Probing::next).or_else(|| self.waits_until());
-        next.into_iter().chain(self.estimator.poll_timeout()).min()
+        next.into_iter().chain(self.quiet_ends()).chain(self.estimator.poll_timeout()).min()
     }
 
     fn allows(&mut self, now: Instant) -> bool {

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
-
 use super::directory::Directory;
+use super::event_queue::EventSender;
 use super::leg::{OfferedSection, Order, Report, RoomKey, ShardId, SourceDescription};
 use super::load::{Candidate, load, place};
 use super::mailbox::SeatId;
@@ -159,7 +158,7 @@ impl Shard {
         now: Instant,
         seat: SeatId,
         request: &JoinRequest,
-        events: mpsc::Sender<Event>,
+        events: EventSender,
         watch: JoinWatch,
     ) {
         self.counters.joins.add(1);
@@ -178,7 +177,7 @@ impl Shard {
         now: Instant,
         seat: SeatId,
         request: &JoinRequest,
-        events: &mpsc::Sender<Event>,
+        events: &EventSender,
         watch: JoinWatch,
     ) -> Result<(), JoinError> {
         if self.draining {

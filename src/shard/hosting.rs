@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 use super::data::Channels;
+use super::event_queue::{EventSender, NotTaken};
 use super::gather::Gathered;
 use super::inbound::{Inbound, SourceKey};
 use super::leg::{LegMessage, Order, Origin, Report, RoomKey, ShardId, SourceDescription, SourceId};
@@ -34,7 +33,7 @@ use crate::wire::Ssrc;
 
 /// How a participant's adaptor hears and is heard.
 struct Ear {
-    events: mpsc::Sender<Event>,
+    events: EventSender,
     data_protocol: Arc<dyn DataProtocol>,
 }
 
@@ -273,7 +272,7 @@ impl Shard {
         if peer.outbound.is_standing() && !event.is_of_session() {
             return;
         }
-        if let Err(TrySendError::Full(_)) = peer.events.try_send(event) {
+        if peer.events.try_send(event) == Err(NotTaken::Full) {
             self.doomed.push((key, LeaveReason::TooSlow));
         }
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
+use super::event_queue::EventSender;
 use super::milestones::Admission;
 use crate::media::keyframe::Wish;
 use crate::media::layers::{Layer, Wanted};
@@ -97,7 +97,7 @@ pub enum Order {
     Host {
         participant: ParticipantKey,
         subject: Subject,
-        events: mpsc::Sender<Event>,
+        events: EventSender,
         data_protocol: Arc<dyn DataProtocol>,
         /// Set for one that negotiates once: the name of the stream it gets whatever it carries.
         standing: Option<ParticipantId>,

@@ -1,11 +1,11 @@
 //! What other threads say to a shard: joins, commands, farewells. Never a packet, never a handle to anything inside.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use super::event_queue::EventSender;
 use super::inspect::Question;
 use super::milestones::JoinWatch;
 use crate::room::command::{Command, JoinRequest};
-use crate::room::event::Event;
 
 /// A participant's signalling connection, unique in the process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -15,7 +15,7 @@ pub enum Message {
     Join {
         seat: SeatId,
         request: Box<JoinRequest>,
-        events: mpsc::Sender<Event>,
+        events: EventSender,
         watch: JoinWatch,
     },
     Command {

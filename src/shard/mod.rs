@@ -9,6 +9,7 @@ mod data;
 pub mod directory;
 pub mod downlink;
 mod effects;
+pub mod event_queue;
 mod fan_out;
 mod flight;
 mod gather;

@@ -28,6 +28,13 @@ struct Filling {
     bytes: u64,
 }
 
+impl Filling {
+    fn add(&mut self, bytes: Option<usize>) {
+        self.packets += u64::from(bytes.is_some());
+        self.bytes += bytes.unwrap_or(0) as u64;
+    }
+}
+
 impl Shard {
     /// A subscriber told what of its numbered packets arrived.
     pub(super) fn learn_downlink(&mut self, now: Instant, key: usize, fci: &[u8]) {
@@ -51,6 +58,7 @@ impl Shard {
         if downlink.handle_timeout(now) {
             self.counters.probes.add(1);
         }
+        let quiet = downlink.take_quiet(now);
         let Some((mut outlet, outbound)) = Outlet::of(now, peer, &mut self.batch, &mut self.written, &self.counters)
         else {
             return;
@@ -63,7 +71,11 @@ impl Shard {
                 outbound.get_mut(waiting.source).into_iter().for_each(|s| s.sent(now, &self.counters));
             }
         }
-        let filling = fill(now, &mut outlet, &mut entry.sources, outbound);
+        let mut filling = fill(now, &mut outlet, &mut entry.sources, outbound);
+        if quiet && filling.packets == 0 {
+            let stream = outbound.subscriptions_mut().map(|s| &mut s.stream).find(|stream| stream.rtx_ssrc().is_some());
+            filling.add(stream.and_then(|stream| outlet.pad(stream)));
+        }
         self.counters.media_sent(&tally);
         self.counters.traffic.sent.count(Kind::Rtx, filling.packets, filling.bytes);
         self.counters.probe_bytes.add(filling.bytes);
@@ -110,7 +122,7 @@ fn fill(now: Instant, outlet: &mut Outlet<'_>, sources: &mut Slab<Source>, outbo
             outlet.downlink().into_iter().for_each(Downlink::give_up_probe);
             break;
         };
-        (filling.packets, filling.bytes) = (filling.packets + 1, filling.bytes + bytes as u64);
+        filling.add(Some(bytes));
     }
     filling
 }

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-
 use super::allocation::Sharing;
 use super::data::Channels;
 use super::downlink::Downlink;
+use super::event_queue::EventSender;
 use super::inbound::{Inbound, SourceKey};
 use super::milestones::Progress;
 use super::outbound::Outbound;
@@ -18,7 +17,6 @@ use crate::media::round_trip::RoundTrip;
 use crate::negotiation::Session;
 use crate::recorder::{Recorder, Subject};
 use crate::room::command::DataProtocol;
-use crate::room::event::Event;
 use crate::room::participant::ParticipantKey;
 use crate::telemetry::quality::SubscriptionCounts;
 use crate::transport::Transport;
@@ -42,7 +40,7 @@ pub struct Peer {
     pub outbound: Outbound,
     pub channels: Channels,
     pub data_protocol: Arc<dyn DataProtocol>,
-    pub events: mpsc::Sender<Event>,
+    pub events: EventSender,
     /// How far it has come on its way into the call.
     pub progress: Progress,
     /// Addresses that passed an authenticated check, with the local end they came to.

@@ -21,8 +21,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use tokio::sync::mpsc;
-
+use super::event_queue::{EventReceiver, event_queue};
 use super::milestones::JoinWatch;
 use super::outbound::Outbound;
 use super::*;
@@ -164,18 +163,12 @@ struct World {
     now: Instant,
     anna: End,
     bert: End,
-    events: Vec<mpsc::Receiver<Event>>,
+    events: Vec<EventReceiver>,
 }
 
 /// Lets a participant in whose transport is connected already.
-fn enter(
-    shard: &mut Shard,
-    now: Instant,
-    seat: u64,
-    request: JoinRequest,
-    end: Connected,
-) -> (mpsc::Receiver<Event>, End) {
-    let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
+fn enter(shard: &mut Shard, now: Instant, seat: u64, request: JoinRequest, end: Connected) -> (EventReceiver, End) {
+    let (sender, receiver) = event_queue(limits::EVENT_QUEUE);
     let seat = SeatId(seat);
     shard.handle_message(
         now,
@@ -415,7 +408,7 @@ fn a_room_that_was_to_close_stays_for_a_join_on_its_way() {
     let mut now = world.now + Duration::from_secs(400);
     world.shard.handle_timeout(now);
     assert_eq!(world.shard.counters.rooms.get(), 1);
-    let (events, _keep) = mpsc::channel(limits::EVENT_QUEUE);
+    let (events, _keep) = event_queue(limits::EVENT_QUEUE);
     let (seat, request) = (SeatId(2), Box::new(request("cleo", "recvonly", Vec::new())));
     let join = Message::Join { seat, request, events, watch: JoinWatch::new(now) };
     world.shard.handle_message(now, join);

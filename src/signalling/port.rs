@@ -16,6 +16,7 @@ use crate::room::command::{Command, JoinRequest};
 use crate::room::event::Event;
 use crate::room::model::{Identity, RoomName};
 use crate::shard::directory::Directory;
+use crate::shard::event_queue::{EventReceiver, event_queue};
 use crate::shard::mailbox::{Message, SeatId};
 use crate::shard::milestones::JoinWatch;
 
@@ -52,7 +53,7 @@ impl Rooms {
     /// is gone, or no room is opened any more.
     pub async fn join(&self, request: JoinRequest, watch: JoinWatch) -> Option<Seat> {
         let seat = SeatId(self.next_seat.fetch_add(1, Ordering::Relaxed));
-        let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
+        let (sender, events) = event_queue(limits::EVENT_QUEUE);
         let name = request.room.clone();
         let visitor = Visitor::Coming(self.returning.clone(), self.returning.number(&name, &request.identity));
         let mut join = Some(Message::Join { seat, request: Box::new(request), events: sender, watch });
@@ -121,7 +122,7 @@ impl Rooms {
 pub struct Seat {
     pub commands: Commands,
     /// Ends after `Removed`.
-    events: mpsc::Receiver<Event>,
+    events: EventReceiver,
     visitor: Visitor,
 }
 

@@ -225,5 +225,5 @@ fn answer(message: &Message<'_>, from: SocketAddr, generation: &Generation) -> V
     } else {
         Writer::new(SUCCESS, message.transaction).xor_mapped_address(from)
     };
-    answer.finish(&generation.key)
+    answer.finish(&generation.key())
 }

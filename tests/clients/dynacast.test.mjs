@@ -3,7 +3,7 @@
 // the high one; all stop when nobody is subscribed, and a new viewer gets a picture.
 import assert from 'node:assert/strict';
 import { skipWithout } from './harness/browser.mjs';
-import { askQuality, barePageForFile, joinRoom, publishCamera, receivedVideo, sentVideo } from './harness/client.mjs';
+import { askQuality, barePageForFile, joinRoom, publishThreeEncodings, receivedVideo, sentVideo } from './harness/client.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { delay, until } from './harness/wait.mjs';
 
@@ -41,14 +41,7 @@ const received = async (page) => {
 
 test('layers that nobody shows are paused at the publisher, and come back', { timeout: 180_000, skip }, async (t) => {
   const publisher = await joinRoom(bare, server, 'dynacast', 'publisher', { options: { dynacast: true } });
-  await publishCamera(publisher, { width: 1280, height: 720, frameRate: 15 }, {
-    simulcast: true,
-    videoCodec: 'vp8',
-    videoEncoding: { maxBitrate: 700_000, maxFramerate: 15 },
-    // Small bit rates, so that an estimate that starts at 300 kbit/s soon has room for all three.
-    videoSimulcastLayers: [[320, 180, 100_000, 15], [640, 360, 220_000, 15]],
-    degradationPreference: 'maintain-resolution',
-  });
+  await publishThreeEncodings(publisher);
   const viewer = await joinRoom(bare, server, 'dynacast', 'viewer');
   await until('three encodings sent', () => flows(publisher, ['f', 'h', 'q']), { ms: ALL_ENCODINGS_MS, everyMs: 100, describe: () => sent(publisher) });
   await until('720 lines', async () => (await received(viewer)).height === 720, { ms: RESUMED_MS, describe: () => received(viewer) });

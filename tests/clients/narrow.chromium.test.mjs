@@ -2,7 +2,7 @@
 // where not even the least fits it is told that the track is paused (TrackStreamStateChanged), its microphones going on.
 import assert from 'node:assert/strict';
 import { skipWithout } from './harness/browser.mjs';
-import { barePageForFile, joinRoom, publishCamera, receivedVideo, sentVideo } from './harness/client.mjs';
+import { barePageForFile, joinRoom, publishThreeEncodings, receivedVideo, sentVideo } from './harness/client.mjs';
 import { Link, between, countersOf } from './harness/link.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { delay, until } from './harness/wait.mjs';
@@ -18,13 +18,7 @@ const SECONDS = 15;
 /** Three encodings of about 100, 220 and 700 kbit/s, and a microphone. */
 async function publish(room) {
   const publisher = await joinRoom(bare, server, room, 'publisher');
-  await publishCamera(publisher, { width: 1280, height: 720, frameRate: 15 }, {
-    simulcast: true,
-    videoCodec: 'vp8',
-    videoEncoding: { maxBitrate: 700_000, maxFramerate: 15 },
-    videoSimulcastLayers: [[320, 180, 100_000, 15], [640, 360, 220_000, 15]],
-    degradationPreference: 'maintain-resolution',
-  });
+  await publishThreeEncodings(publisher);
   await publisher.evaluate(() => globalThis.room.localParticipant.setMicrophoneEnabled(true));
   const sent = async () => (await sentVideo(publisher)).filter((one) => one.framesEncoded > 15 && one.frameWidth).length;
   await until('three encodings sent', async () => (await sent()) === 3, { ms: ALL_ENCODINGS_MS, everyMs: 500, describe: sent });
@@ -33,13 +27,21 @@ async function publish(room) {
 /** The states that the SDK was told, oldest first. */
 const told = (page) => page.evaluate(() => globalThis.told);
 
-async function watch(room, link) {
-  const page = await joinRoom(bare, server, room, 'viewer', { prepare: link.prepare });
-  await page.evaluate(() => {
-    globalThis.told = [];
-    globalThis.room.on('trackStreamStateChanged', (publication, state) => globalThis.told.push(`${publication.kind} ${state}`));
-  });
-  return page;
+/** Has a viewer look at a room through a link of so many kbit/s. */
+async function behind(rate, room, look) {
+  const link = await Link.start(server, { rate, delay: 20 });
+  let page;
+  try {
+    page = await joinRoom(bare, server, room, 'viewer', { prepare: link.prepare });
+    await page.evaluate(() => {
+      globalThis.told = [];
+      globalThis.room.on('trackStreamStateChanged', (publication, state) => globalThis.told.push(`${publication.kind} ${state}`));
+    });
+    await look(page);
+  } finally {
+    await page?.browserContext().close();
+    await link.stop();
+  }
 }
 
 /** Packets of audio received so far. */
@@ -52,10 +54,7 @@ const heard = (page) =>
 
 test('a link of 450 kbit/s gets an encoding that fits, without loss', { timeout: 180_000, skip }, async (t) => {
   await publish('narrow');
-  const link = await Link.start(server, { rate: 450, delay: 20 });
-  let page;
-  try {
-    page = await watch('narrow', link);
+  await behind(450, 'narrow', async (page) => {
     await until('frames', async () => (await countersOf(page)).framesDecoded > 30, { ms: 30_000, everyMs: 250 });
     await delay(SETTLE_MS);
     const before = await countersOf(page);
@@ -67,19 +66,14 @@ test('a link of 450 kbit/s gets an encoding that fits, without loss', { timeout:
     assert.ok(seen.packetsLost <= 0.02 * seen.packetsReceived, `${seen.packetsLost} of ${seen.packetsReceived} lost`);
     assert.ok(seen.framesPerSecond > 10, `${seen.framesPerSecond} frames a second`);
     assert.deepEqual(await told(page), [], 'nothing is paused');
-  } finally {
-    await page?.browserContext().close();
-    await link.stop();
-  }
+  });
 });
 
 test('a link too narrow for the least is told that the video is paused, and goes on hearing', { timeout: 180_000, skip }, async (t) => {
   await publish('hopeless');
-  const link = await Link.start(server, { rate: 90, delay: 20 });
-  let page;
-  try {
-    page = await watch('hopeless', link);
-    await until('the track paused', async () => (await told(page)).includes('video paused'), { ms: 60_000, everyMs: 250, describe: () => told(page) });
+  await behind(90, 'hopeless', async (page) => {
+    const paused = async () => (await told(page)).includes('video paused');
+    await until('the track paused', paused, { ms: 60_000, everyMs: 250, describe: () => told(page) });
     await delay(5_000);
     const before = await heard(page);
     await delay(5_000);
@@ -87,8 +81,5 @@ test('a link too narrow for the least is told that the video is paused, and goes
     t.diagnostic(JSON.stringify({ told: await told(page), packets }));
     assert.ok(packets > 150, `${packets} packets of audio in 5 s`);
     assert.ok(!(await told(page)).some((state) => state.startsWith('audio')), 'audio is never paused');
-  } finally {
-    await page?.browserContext().close();
-    await link.stop();
-  }
+  });
 });

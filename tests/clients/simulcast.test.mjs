@@ -2,7 +2,7 @@
 // asks for the low one, the high one and the low one again, and gets the sizes, with frames advancing after each switch.
 import assert from 'node:assert/strict';
 import { skipWithout } from './harness/browser.mjs';
-import { askQuality, barePageForFile, joinRoom, publishCamera, receivedVideo, sentVideo } from './harness/client.mjs';
+import { askQuality, barePageForFile, joinRoom, publishThreeEncodings, receivedVideo, sentVideo } from './harness/client.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { delay, until } from './harness/wait.mjs';
 
@@ -25,14 +25,7 @@ const received = async (page) => {
 
 test('a subscriber that asks for low, high and low again gets the sizes', { timeout: 150_000, skip }, async (t) => {
   const publisher = await joinRoom(bare, server, 'simulcast', 'publisher');
-  await publishCamera(publisher, { width: 1280, height: 720, frameRate: 15 }, {
-    simulcast: true,
-    videoCodec: 'vp8',
-    videoEncoding: { maxBitrate: 700_000, maxFramerate: 15 },
-    // Small bit rates, so that an estimate that starts at 300 kbit/s soon has room for all three.
-    videoSimulcastLayers: [[320, 180, 100_000, 15], [640, 360, 220_000, 15]],
-    degradationPreference: 'maintain-resolution',
-  });
+  await publishThreeEncodings(publisher);
   const subscriber = await joinRoom(bare, server, 'simulcast', 'subscriber');
   await until('three encodings sent', async () => (await sent(publisher)).filter((one) => one.frames > 15 && one.width).length === 3, {
     ms: ALL_ENCODINGS_MS,

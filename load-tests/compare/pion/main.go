@@ -1,5 +1,5 @@
 // A forwarder as small as the Pion library allows (RFC 9725; WHEP with the server's offer), for load tests beside other servers:
-// what is read from a publisher is written to whoever plays it. It is what servers in Go on that library cost at least.
+// what is read from a publisher is written to whoever plays it. It tells what the library itself costs.
 //
 // What always holds: only loopback is listened on; a session ends with its DELETE, or with the process.
 package main

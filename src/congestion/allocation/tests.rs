@@ -18,6 +18,7 @@ struct Subscriber {
     claims: Vec<Claim>,
     rungs: Vec<Rung>,
     measured: bool,
+    congested: bool,
     /// Changes of levels so far.
     switches: usize,
 }
@@ -26,7 +27,8 @@ impl Subscriber {
     fn new(tracks: &[(Priority, &[u64])]) -> Subscriber {
         let (allocation, now) = (Allocation::default(), Instant::now());
         let (claims, rungs) = (Vec::new(), Vec::new());
-        let mut subscriber = Subscriber { allocation, now, claims, rungs, measured: true, switches: 0 };
+        let mut subscriber =
+            Subscriber { allocation, now, claims, rungs, measured: true, congested: true, switches: 0 };
         tracks.iter().for_each(|(priority, kbps)| subscriber.add(*priority, kbps));
         subscriber
     }
@@ -43,7 +45,7 @@ impl Subscriber {
 
     /// One look with so many kbit/s.
     fn look(&mut self, kbps: u64) -> Vec<usize> {
-        let budget = Budget { video: Bitrate::from_kbps(kbps), measured: self.measured };
+        let budget = Budget { video: Bitrate::from_kbps(kbps), measured: self.measured, congested: self.congested };
         let levels = self.allocation.allocate(self.now, budget, &self.claims, &self.rungs).to_vec();
         for (claim, level) in self.claims.iter_mut().zip(&levels) {
             self.switches += usize::from(claim.present != *level);
@@ -154,25 +156,36 @@ fn something_is_paused_only_where_the_least_did_not_fit_for_a_while() {
     let mut subscriber = Subscriber::new(&tracks);
     assert_eq!(subscriber.look(500), [1, 1, 1]);
     assert_eq!(subscriber.hold(460, 60_000 * MS), [1, 1, 1], "a little too small is borne");
-    assert_eq!(subscriber.hold(400, PAUSE_PATIENCE - 100 * MS), [1, 1, 1]);
+    assert_eq!(subscriber.hold(400, LONG_PATIENCE - 100 * MS), [1, 1, 1]);
     assert_eq!(subscriber.hold(400, 200 * MS), [0, 1, 1], "what matters least");
-    assert_eq!(subscriber.hold(150, 3_000 * MS), [0, 0, 1], "what fits, where what matters more does not");
-    assert_eq!(subscriber.hold(50, 3_000 * MS), [0, 0, 0]);
+    assert_eq!(subscriber.hold(150, PAUSE_PATIENCE - 100 * MS), [0, 1, 1], "sooner where much is too much");
+    assert_eq!(subscriber.hold(150, 200 * MS), [0, 0, 1], "what fits, where what matters more does not");
+    assert_eq!(subscriber.hold(40, 3_000 * MS), [0, 0, 0]);
 }
 
 #[test]
 fn what_is_paused_comes_back_with_room_and_before_more_of_the_rest() {
     let mut subscriber = Subscriber::new(&[(LARGE, &SIMULCAST), (CAMERA, &SIMULCAST)]);
     subscriber.look(200);
-    assert_eq!(subscriber.hold(120, 3_000 * MS), [1, 0]);
+    assert_eq!(subscriber.hold(90, 3_000 * MS), [1, 0]);
     assert_eq!(subscriber.hold(210, 10_000 * MS), [1, 0], "the margin is not there");
     assert_eq!(subscriber.hold(220, HOLD + 100 * MS), [1, 1]);
 }
 
 #[test]
-fn nothing_is_paused_for_a_rate_that_was_not_measured() {
-    let mut subscriber = Subscriber::new(&[(CAMERA, &SIMULCAST), (CAMERA, &[5_000])]);
+fn at_the_beginning_room_is_taken_sooner() {
+    let mut subscriber = Subscriber::new(&[(CAMERA, &SIMULCAST)]);
     subscriber.measured = false;
+    assert_eq!(subscriber.hold(1_000, 300 * MS), [2]);
+    subscriber.measured = true;
+    assert_eq!(subscriber.hold(2_000, FIRST_HOLD - 100 * MS), [2]);
+    assert_eq!(subscriber.hold(2_000, 200 * MS), [3]);
+}
+
+#[test]
+fn nothing_is_paused_on_a_way_that_is_not_congested() {
+    let mut subscriber = Subscriber::new(&[(CAMERA, &SIMULCAST), (CAMERA, &[5_000])]);
+    subscriber.congested = false;
     assert_eq!(subscriber.hold(2_000, 10_000 * MS), [1, 1]);
 }
 
@@ -180,11 +193,11 @@ fn nothing_is_paused_for_a_rate_that_was_not_measured() {
 fn who_comes_to_where_others_are_paused_waits_with_them() {
     let mut subscriber = Subscriber::new(&[(LARGE, &SIMULCAST), (CAMERA, &SIMULCAST)]);
     subscriber.look(200);
-    assert_eq!(subscriber.hold(120, 3_000 * MS), [1, 0]);
+    assert_eq!(subscriber.hold(90, 3_000 * MS), [1, 0]);
     subscriber.add(CAMERA, &SIMULCAST);
-    assert_eq!(subscriber.look(120), [1, 0, 0]);
+    assert_eq!(subscriber.look(105), [1, 0, 0]);
     subscriber.add(SCREEN, &SIMULCAST);
-    assert_eq!(subscriber.hold(120, 3_000 * MS), [0, 0, 0, 1], "what matters more takes the place");
+    assert_eq!(subscriber.hold(105, LONG_PATIENCE + 200 * MS), [0, 0, 0, 1], "what matters more takes the place");
 }
 
 #[test]

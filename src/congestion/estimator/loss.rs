@@ -2,8 +2,8 @@
 //! when there is more loss than is known to always be, less is sent for about a second, and what loss is left tells which of the two
 //! it is (libwebrtc's loss-based estimator fits both to observations at rates that differ; here the difference is made).
 //!
-//! What always holds: no trial tells anything of a rate that was not sent less; trials in vain become rare; loss of [`IGNORED`] or less
-//! changes nothing.
+//! What always holds: no trial tells anything of a rate that was not sent less, and none lasts where too little is sent to tell; trials in
+//! vain become rare; loss of [`IGNORED`] or less changes nothing.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::congestion::bitrate::Bitrate;
 
 /// Repairs take care of it.
 const IGNORED: f64 = 0.05;
+/// The same where no queue shows that too much is sent: a trial costs more than it, for what comes in one size only is not sent meanwhile.
+const SUSPECT: f64 = 0.10;
 /// Loss above what always is, besides what chance makes of it.
 const MARGIN: f64 = 0.03;
 /// Standard deviations; losses come in bursts of about so many.
@@ -36,6 +38,10 @@ const TRIAL: Micros = 2_000_000;
 const LONGEST_TRIAL: Micros = 6_000_000;
 /// Of a limit that a trial proved: loss below it is not of our making.
 const PROVEN: f64 = 0.9;
+/// A trial in which far less is sent than may be, or nothing, tells nothing: after so long it is given up.
+const UNUSED: Micros = 700_000;
+const USED: f64 = 0.5;
+const UNANSWERED: Micros = 2_000_000;
 /// Of what gets through, when the way is too narrow.
 const SHARE: f64 = 0.95;
 /// Less was sent: below the trial's limit by this factor at most.
@@ -86,6 +92,9 @@ struct Trial {
     loss: f64,
     /// Since.
     counted: Counted,
+    /// Sent since, when last told of.
+    bytes: u64,
+    last: Micros,
     /// How many times less was sent.
     steps: u32,
 }
@@ -98,6 +107,8 @@ pub struct LossControl {
     /// Loss that does not depend on what is sent.
     inherent: f64,
     limit: Option<Bitrate>,
+    /// Next to nothing was lost of what was observed last.
+    clean: bool,
     grown: Micros,
     trial: Option<Trial>,
     /// When a trial last showed that too much was sent.
@@ -115,14 +126,19 @@ impl LossControl {
         self.limit
     }
 
+    /// Nothing to speak of is lost now.
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
     pub fn inherent(&self) -> f64 {
         self.inherent
     }
 
-    /// When a probe tells something that is not known already; `None` during a trial.
-    pub fn probes_from(&self) -> Option<Micros> {
+    /// When a probe tells something that is not known already: not during a trial, but where nothing is heard of that.
+    pub fn probes_from(&self) -> Micros {
         let fresh = self.confirmed.filter(|_| self.limit.is_some()).map_or(0, |confirmed| confirmed + FRESH);
-        self.trial.is_none().then_some(fresh)
+        self.trial.map_or(fresh, |trial| trial.settled + UNANSWERED)
     }
 
     /// A probe found that the way takes so much.
@@ -141,6 +157,9 @@ impl LossControl {
         window.packets += 1;
         window.lost += u32::from(lost);
         window.bytes += u64::from(bytes);
+        if let Some(trial) = self.trial.as_mut().filter(|trial| sent >= trial.settled) {
+            (trial.bytes, trial.last) = (trial.bytes + u64::from(bytes), trial.last.max(sent));
+        }
     }
 
     /// A packet told to be lost came late.
@@ -152,7 +171,11 @@ impl LossControl {
     pub fn update(&mut self, now: Micros, rtt: Micros, target: Bitrate, queueing: bool) {
         self.grow(now, target);
         self.queued = if queueing { Some(now) } else { self.queued };
+        if let Some(trial) = self.trial.filter(|trial| self.is_unused(trial)) {
+            self.acquit(now, trial.loss);
+        }
         let Some(observation) = self.observe() else { return };
+        self.clean = observation.counted.loss() <= IGNORED;
         if self.queued.is_some_and(|queued| observation.began < queued) {
             // It is a queue that overflowed, and delay takes care of it.
             self.limit = if self.trial.take().is_some() { None } else { self.limit };
@@ -183,10 +206,17 @@ impl LossControl {
         })
     }
 
+    /// So little is sent that it will not tell.
+    fn is_unused(&self, trial: &Trial) -> bool {
+        let span = trial.last - trial.settled;
+        let sent = Bitrate::of(trial.bytes, Duration::from_micros(u64::try_from(span).unwrap_or(0)));
+        span > UNUSED && self.limit.is_some_and(|limit| sent < limit.scaled(USED))
+    }
+
     fn is_too_much(&self) -> bool {
         let loss = self.recent.loss();
         let chance = (loss * (1.0 - loss) * BURST / self.recent.packets.max(1.0)).sqrt();
-        loss > IGNORED && loss > self.inherent + MARGIN + DEVIATIONS * chance
+        loss > SUSPECT && loss > self.inherent + MARGIN + DEVIATIONS * chance
     }
 
     fn suspect(&mut self, now: Micros, rtt: Micros, observation: &Observation) {
@@ -200,7 +230,8 @@ impl LossControl {
         }
         self.limit = Some(through(observation, self.inherent));
         let settled = now + rtt / 2 + SETTLING;
-        self.trial = Some(Trial { began: now, settled, loss, counted: Counted::default(), steps: 1 });
+        let counted = Counted::default();
+        self.trial = Some(Trial { began: now, settled, loss, counted, bytes: 0, last: settled, steps: 1 });
     }
 
     fn judge(&mut self, now: Micros, mut trial: Trial, observation: &Observation) {
@@ -218,7 +249,8 @@ impl LossControl {
             // Less of it, yet not gone: the limit is too high still.
             self.limit = Some(through(observation, self.inherent));
             let settled = now + (trial.settled - trial.began);
-            self.trial = Some(Trial { settled, counted: Counted::default(), steps: trial.steps + 1, ..trial });
+            let (counted, steps) = (Counted::default(), trial.steps + 1);
+            self.trial = Some(Trial { settled, counted, bytes: 0, last: settled, steps, ..trial });
         } else if decided || overdue {
             // Where nothing less was sent nothing is known but that it cannot be tried.
             let loss = if trial.counted.packets > 0.0 { trial.counted.loss() } else { trial.loss };
@@ -321,19 +353,39 @@ mod tests {
 
     #[test]
     fn a_little_loss_changes_nothing() {
-        let (control, allowed) = run(60, random(3));
-        assert!(allowed.iter().all(|rate| *rate == 1_000) && control.limit().is_none());
+        for percent in [3, 6] {
+            let (control, allowed) = run(60, random(percent));
+            assert!(allowed.iter().all(|rate| *rate == 1_000) && control.limit().is_none(), "{percent} %");
+        }
     }
 
     #[test]
     fn loss_whatever_is_sent_costs_a_moment_and_is_known_then() {
-        for percent in [10, 20, 30] {
+        for percent in [15, 20, 30] {
             let (control, allowed) = run(60, random(percent));
             let less = allowed.iter().filter(|rate| **rate < 1_000).count();
             assert!((1..=50).contains(&less), "{percent} %: {less} tenths of a second");
             assert!(allowed.iter().all(|rate| *rate > 500), "{percent} %");
             assert!((control.inherent() - percent as f64 / 100.0).abs() < 0.12, "{}", control.inherent());
         }
+    }
+
+    #[test]
+    fn a_trial_in_which_next_to_nothing_is_sent_ends_soon() {
+        let mut control = LossControl::default();
+        let (mut now, mut trials) = (0, Vec::new());
+        for packet in 0..6_000 {
+            // What is sent comes in one size: all of it or a packet now and then.
+            let paused = control.limit().is_some();
+            now += if paused { 250 * MS } else { 8 * MS };
+            control.told(now, 1_000, dice(packet) % 100 < 20);
+            control.update(now, 100 * MS, TARGET, false);
+            if paused != control.limit().is_some() {
+                trials.push(now);
+            }
+        }
+        assert_eq!(trials.len(), 2, "one is enough: {trials:?}");
+        assert!(trials[1] - trials[0] < 1_500 * MS, "{trials:?}");
     }
 
     #[test]

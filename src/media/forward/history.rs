@@ -1,12 +1,13 @@
 //! What one subscriber was sent of a stream, to send it again as it was: by output sequence number, which packet of the source it
 //! was and what was rewritten in it. From these and the cache of the encoding it is written anew.
 //!
-//! What always holds: at most `limits::SENT_PACKETS` packets of 24 bytes; the table grows only while it holds less than [`SHORTEST`], and
+//! What always holds: at most `limits::SENT_PACKETS` packets of 12 bytes and their frames; the table grows only while it holds less than [`SHORTEST`], and
 //! gives back what it does not need for [`RETENTION`] ever more rarely, so that in the steady state nothing is allocated; what is found is what
 //! was sent under that number.
 
 use std::time::{Duration, Instant};
 
+use super::frames::{Common, Frames};
 use super::picture::Counters;
 use super::{Origin, Packet, Rewritten};
 use crate::limits;
@@ -25,71 +26,63 @@ const MOST_PATIENCE: u16 = 1 << 12;
 const FIRST_PACKETS: usize = 64;
 /// Streams of the source that records may belong to. With one more all is forgotten: nobody asks for what was sent so many switches ago.
 const ORIGINS: usize = 16;
-/// In place of an origin: no record. In place of an announced layer: none.
+/// In place of an announced layer: none.
 const NONE: u8 = u8::MAX;
-/// Beside a template shift, which has 6 bits.
-const MARKER: u8 = 0x80;
+/// In the state of a packet: there is one; it has the marker bit; when it was sent again last, in milliseconds since it was sent first,
+/// where the longest means more; how often that was.
+const PRESENT: u16 = 0x8000;
+const MARKER: u16 = 0x4000;
+const AGAIN_AFTER: u16 = 0x03ff;
+const AGAIN_SHIFT: u32 = 10;
+const MOST_AGAIN: u16 = 0x0f;
 
 /// A packet that was sent; small, since there are as many for each subscriber as a second has packets.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    timestamp: u32,
     /// Low bits of the extended sequence number at the publisher.
     input: u32,
     /// Milliseconds since the history's start, wrapping.
     at: u16,
-    again_at: u16,
     output: u16,
-    picture_id: u16,
-    frame_offset: u16,
-    tl0_pic_idx: u8,
-    /// With the marker bit.
-    template_shift: u8,
-    announced: u8,
-    /// Which structure of the dependency descriptor was in force.
-    structure: u8,
-    /// Index in [`History::origins`].
-    origin: u8,
-    /// How often it was sent again.
-    again: u8,
+    /// What it has in common with others, in [`History::frames`].
+    frame: u16,
+    state: u16,
 }
 
-const _: () = assert!(size_of::<Sent>() == 24);
+const _: () = assert!(size_of::<Sent>() == 12);
 
 impl Sent {
-    const NOTHING: Sent = Sent {
-        timestamp: 0,
-        input: 0,
-        at: 0,
-        again_at: 0,
-        output: 0,
-        picture_id: 0,
-        frame_offset: 0,
-        tl0_pic_idx: 0,
-        template_shift: 0,
-        announced: NONE,
-        structure: 0,
-        origin: NONE,
-        again: 0,
-    };
+    const NOTHING: Sent = Sent { input: 0, at: 0, output: 0, frame: 0, state: 0 };
 
     fn is_nothing(&self) -> bool {
-        self.origin == NONE
+        self.state & PRESENT == 0
+    }
+
+    /// How often it was sent again.
+    fn again(&self) -> u16 {
+        (self.state >> AGAIN_SHIFT) & MOST_AGAIN
+    }
+
+    /// It is sent again now.
+    fn count(&mut self, at: u16) {
+        let again = (self.again() + 1).min(MOST_AGAIN);
+        let after = at.wrapping_sub(self.at).min(AGAIN_AFTER);
+        self.state = (self.state & (PRESENT | MARKER)) | (again << AGAIN_SHIFT) | after;
     }
 
     /// What was rewritten, under its whole output number.
-    fn rewritten(&self, extended_sequence: u64) -> Rewritten {
+    fn rewritten(&self, extended_sequence: u64, common: &Common) -> Rewritten {
         Rewritten {
             extended_sequence,
-            timestamp: self.timestamp,
-            marker: self.template_shift & MARKER != 0,
+            timestamp: common.timestamp,
+            marker: self.state & MARKER != 0,
             counters: Counters {
-                picture_id: self.picture_id,
-                tl0_pic_idx: self.tl0_pic_idx,
-                frame_offset: self.frame_offset,
+                picture_id: common.picture_id,
+                tl0_pic_idx: common.tl0_pic_idx,
+                frame_offset: common.frame_offset,
             },
-            template_shift: self.template_shift & !MARKER,
-            announced: Some(self.announced).filter(|layer| *layer != NONE),
+            template_shift: common.template_shift,
+            announced: Some(common.announced).filter(|layer| *layer != NONE),
         }
     }
 }
@@ -102,7 +95,7 @@ pub struct Remembered {
     pub input: u32,
     pub(super) rewritten: Rewritten,
     pub(super) structure: u8,
-    /// How often, and when last, in milliseconds of [`History::clock`].
+    /// How often, and when last, in milliseconds of [`History::clock`], but no more than a second after it was sent first.
     pub(super) again: u8,
     pub(super) again_at: u16,
     index: usize,
@@ -130,6 +123,7 @@ pub struct History {
     newest: u64,
     /// At their output number modulo the table, whose length is a power of two, or 0 before the first packet.
     sent: Vec<Sent>,
+    frames: Frames,
     origins: Vec<Origin>,
     /// Times round the table in a row for which a part of it would have done, and after how many it gives the rest back.
     roomy: u16,
@@ -138,7 +132,8 @@ pub struct History {
 
 impl History {
     pub fn new() -> History {
-        History { start: None, read: None, newest: 0, sent: Vec::new(), origins: Vec::new(), roomy: 0, patience: 1 }
+        let (sent, frames, origins) = (Vec::new(), Frames::new(), Vec::new());
+        History { start: None, read: None, newest: 0, sent, frames, origins, roomy: 0, patience: 1 }
     }
 
     /// Remembers what was made of a packet. `structure`: which of the dependency descriptor was in force.
@@ -149,22 +144,21 @@ impl History {
         self.give_back(at, output);
         self.make_record(at, output);
         let index = self.index(output);
-        let Some(slot) = self.sent.get_mut(index) else { return };
-        *slot = Sent {
+        let common = Common {
             timestamp: rewritten.timestamp,
-            input: record.extended_sequence as u32,
-            at,
-            again_at: 0,
-            output: output as u16,
             picture_id: rewritten.counters.picture_id,
             frame_offset: rewritten.counters.frame_offset,
             tl0_pic_idx: rewritten.counters.tl0_pic_idx,
-            template_shift: rewritten.template_shift | if rewritten.marker { MARKER } else { 0 },
+            template_shift: rewritten.template_shift,
             announced: rewritten.announced.unwrap_or(NONE),
             structure,
             origin,
-            again: 0,
         };
+        let frame = self.frames.insert(at, common, SHORTEST_MS);
+        let (input, output16) = (record.extended_sequence as u32, output as u16);
+        let state = PRESENT | if rewritten.marker { MARKER } else { 0 };
+        let Some(slot) = self.sent.get_mut(index) else { return };
+        *slot = Sent { input, at, output: output16, frame, state };
         self.newest = self.newest.max(output);
     }
 
@@ -174,13 +168,14 @@ impl History {
         let output = self.newest.checked_sub(u64::from(behind))?;
         let index = self.index(output);
         let sent = self.sent.get(index).filter(|sent| !sent.is_nothing() && sent.output == sequence_number)?;
+        let common = self.frames.get(sent.frame)?;
         Some(Remembered {
-            origin: *self.origins.get(usize::from(sent.origin))?,
+            origin: *self.origins.get(usize::from(common.origin))?,
             input: sent.input,
-            rewritten: sent.rewritten(output),
-            structure: sent.structure,
-            again: sent.again,
-            again_at: sent.again_at,
+            rewritten: sent.rewritten(output, common),
+            structure: common.structure,
+            again: sent.again() as u8,
+            again_at: sent.at.wrapping_add(sent.state & AGAIN_AFTER),
             index,
         })
     }
@@ -194,14 +189,14 @@ impl History {
     pub fn count(&mut self, now: Instant, remembered: &Remembered) {
         let at = self.clock(now) as u16;
         if let Some(sent) = self.sent.get_mut(remembered.index) {
-            sent.again = sent.again.saturating_add(1);
-            sent.again_at = at;
+            sent.count(at);
         }
     }
 
     /// Nothing of before is sent again.
     pub fn clear(&mut self) {
         self.sent.fill(Sent::NOTHING);
+        self.frames.clear();
         self.origins.clear();
     }
 
@@ -221,10 +216,10 @@ impl History {
         at
     }
 
-    /// Bytes of memory.
+    /// How many packets fit.
     #[cfg(test)]
     fn capacity(&self) -> usize {
-        self.sent.len() * size_of::<Sent>()
+        self.sent.len()
     }
 
     /// The index of a stream of the source.
@@ -339,7 +334,7 @@ mod tests {
         }
         assert!(history.find(63_000).is_none(), "not sent yet");
         assert!(history.find(60_000).is_none(), "too long ago");
-        assert_eq!(history.capacity(), 256 * 24, "250 packets a second");
+        assert_eq!(history.capacity(), 256, "250 packets a second");
     }
 
     #[test]
@@ -348,7 +343,7 @@ mod tests {
         insert(&mut history, start, 5);
         for n in 0..3 {
             let found = history.find(5).unwrap();
-            assert_eq!((found.again, found.again_at), (n, if n == 0 { 0 } else { 100 * u16::from(n) }));
+            assert_eq!((found.again, found.again_at), (n, 100 * u16::from(n)));
             history.count(start + Duration::from_millis(100 * (u64::from(n) + 1)), &found);
         }
         insert(&mut history, start, 6);
@@ -394,7 +389,7 @@ mod tests {
     fn what_a_catch_up_took_is_given_back_and_no_packet_of_the_last_second_with_it() {
         let (start, mut history) = (Instant::now(), History::new());
         (0..500).for_each(|output| insert(&mut history, start, output));
-        assert_eq!(history.capacity(), 512 * 24);
+        assert_eq!(history.capacity(), 512);
         for n in 0..150u64 {
             let first = 500 + 10 * n;
             let now = start + Duration::from_millis(40 * (n + 1));
@@ -403,12 +398,12 @@ mod tests {
             let lost: Vec<u64> = held.filter(|output| history.find(*output as u16).is_none()).collect();
             assert!(lost.is_empty(), "{lost:?} lost after {n} frames");
         }
-        assert_eq!(history.capacity(), 256 * 24, "250 packets a second");
+        assert_eq!(history.capacity(), 256, "250 packets a second");
         let (record, later) = (record(Ssrc(7), 1), start + Duration::from_secs(7));
         let counts = allocation_counter::measure(|| {
             frames(&mut history, &record, later, 250, 2_000, Duration::from_secs(60));
         });
-        assert_eq!((history.capacity(), counts.count_total), (256 * 24, 0));
+        assert_eq!((history.capacity(), counts.count_total), (256, 0));
     }
 
     #[test]
@@ -424,7 +419,7 @@ mod tests {
         };
         minutes(&mut history, 0..60);
         let counts = allocation_counter::measure(|| minutes(&mut history, 60..90));
-        assert_eq!((history.capacity(), counts.count_total), (512 * 24, 0));
+        assert_eq!((history.capacity(), counts.count_total), (512, 0));
     }
 
     #[test]
@@ -436,7 +431,7 @@ mod tests {
         };
         send(0..20_000);
         let counts = allocation_counter::measure(|| send(20_000..30_000));
-        assert_eq!(history.capacity(), limits::SENT_PACKETS * 24);
+        assert_eq!(history.capacity(), limits::SENT_PACKETS);
         assert_eq!(counts.count_total, 0, "{counts:?}");
         assert!(history.find(29_999).is_some());
     }

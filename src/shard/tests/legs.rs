@@ -16,7 +16,7 @@ pub(super) struct Legs {
     pub(super) shards: Vec<Shard>,
     boards: Vec<Switchboard>,
     pub(super) now: Instant,
-    pub(super) events: Vec<mpsc::Receiver<Event>>,
+    pub(super) events: Vec<EventReceiver>,
 }
 
 impl Legs {
@@ -59,7 +59,7 @@ impl Legs {
 
     pub(super) fn ask_to_join_watched(&mut self, request: JoinRequest, watch: JoinWatch) {
         let seat = SeatId(self.events.len() as u64);
-        let (sender, receiver) = mpsc::channel(limits::EVENT_QUEUE);
+        let (sender, receiver) = event_queue(limits::EVENT_QUEUE);
         self.events.push(receiver);
         self.tell_home(Message::Join { seat, request: Box::new(request), events: sender, watch });
     }

@@ -24,7 +24,7 @@ fn move_away(legs: &mut Legs, most: usize) -> usize {
 /// In the order in which they joined: who was told that the server ends.
 fn told(legs: &mut Legs) -> Vec<bool> {
     let ends = |event: Event| event == Event::Removed(LeaveReason::ServerShutdown);
-    let told = |events: &mut mpsc::Receiver<Event>| std::iter::from_fn(|| events.try_recv().ok()).any(ends);
+    let told = |events: &mut EventReceiver| std::iter::from_fn(|| events.try_recv().ok()).any(ends);
     legs.events.iter_mut().map(told).collect()
 }
 

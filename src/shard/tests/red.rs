@@ -35,7 +35,7 @@ fn speaker(red: Option<u8>) -> JoinRequest {
 }
 
 /// The formats and format parameters of what a participant is answered.
-fn answered(events: &mut mpsc::Receiver<Event>) -> (String, Vec<String>) {
+fn answered(events: &mut EventReceiver) -> (String, Vec<String>) {
     let told = std::iter::from_fn(|| events.try_recv().ok());
     let sdp = told.filter_map(|event| if let Event::Answer { sdp, .. } = event { Some(sdp) } else { None }).next();
     let sdp = sdp.unwrap();

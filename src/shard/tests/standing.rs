@@ -17,7 +17,7 @@ fn publishing(identity: &str) -> JoinRequest {
     request(identity, "sendonly", vec![camera()])
 }
 
-fn answer(events: &mut mpsc::Receiver<Event>) -> String {
+fn answer(events: &mut EventReceiver) -> String {
     loop {
         if let Event::Answer { sdp, .. } = events.try_recv().unwrap() {
             return sdp;

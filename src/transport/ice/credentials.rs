@@ -30,8 +30,6 @@ impl std::fmt::Debug for IceCredentials {
 pub(super) struct Generation {
     pub number: u32,
     pub local: IceCredentials,
-    /// The key of MESSAGE-INTEGRITY in what the peer sends and in the answers.
-    pub key: hmac::Key,
     /// Unknown until the peer's description arrives; its checks may overtake it (RFC 8445, section 7.3).
     pub remote: Option<IceCredentials>,
 }
@@ -39,13 +37,19 @@ pub(super) struct Generation {
 impl Generation {
     pub fn draw(number: u32, random: &mut dyn RngCore) -> Generation {
         let local = IceCredentials { ufrag: token(UFRAG_CHARS, random), pwd: token(PASSWORD_CHARS, random) };
-        Generation { number, key: stun::key(&local.pwd), local, remote: None }
+        Generation { number, local, remote: None }
+    }
+
+    /// The key of MESSAGE-INTEGRITY in what the peer sends and in the answers. Made anew for each check, of which there are some in ten
+    /// seconds: the library's takes 1.4 KB.
+    pub fn key(&self) -> hmac::Key {
+        stun::key(&self.local.pwd)
     }
 
     /// Whether the message's USERNAME is `local:remote` and its MESSAGE-INTEGRITY made with the local password. The cheap
     /// comparison comes first.
     pub fn authenticates(&self, message: &Message<'_>) -> bool {
-        message.username.is_some_and(|username| self.is_named(username)) && message.is_authentic(&self.key)
+        message.username.is_some_and(|username| self.is_named(username)) && message.is_authentic(&self.key())
     }
 
     fn is_named(&self, username: &[u8]) -> bool {

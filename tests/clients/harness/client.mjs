@@ -64,6 +64,17 @@ export const publishCamera = (page, resolution, options) =>
     options,
   );
 
+/** Publishes it in three encodings of 320x180, 640x360 and 1280x720. */
+export const publishThreeEncodings = (page) =>
+  publishCamera(page, { width: 1280, height: 720, frameRate: 15 }, {
+    simulcast: true,
+    videoCodec: 'vp8',
+    videoEncoding: { maxBitrate: 700_000, maxFramerate: 15 },
+    // Small bit rates, so that an estimate that starts at 300 kbit/s soon has room for all three.
+    videoSimulcastLayers: [[320, 180, 100_000, 15], [640, 360, 220_000, 15]],
+    degradationPreference: 'maintain-resolution',
+  });
+
 /** The outbound-rtp statistics of the first video published, one for each encoding. */
 export const sentVideo = (page) =>
   page.evaluate(async () => {

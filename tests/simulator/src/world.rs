@@ -23,6 +23,7 @@ use sfumato::room::command::{Command, JoinRequest, NoData, Offer};
 use sfumato::room::event::Event;
 use sfumato::room::model::{Announcement, Grants, Identity, Layer, Quality, RoomName, TrackId, TrackSource, Wanted};
 use sfumato::shard::directory::Directory;
+use sfumato::shard::event_queue::{EventReceiver, EventSender, event_queue};
 use sfumato::shard::leg::ShardId;
 use sfumato::shard::mailbox::{Message, SeatId};
 use sfumato::shard::milestones::JoinWatch;
@@ -31,7 +32,6 @@ use sfumato::telemetry::counters::ShardCounters;
 use sfumato::transport::Certificate;
 use sfumato_load::client::format::Kind;
 use sfumato_load::link::{Link, LinkConfig};
-use tokio::sync::mpsc;
 
 use crate::client::independent::Independent;
 use crate::client::receiver::Decoded;
@@ -108,7 +108,7 @@ pub struct Place {
     pub up_tap: Tap,
     pub down_tap: Tap,
     address: SocketAddr,
-    events: mpsc::Receiver<Event>,
+    events: EventReceiver,
     timer: Option<Duration>,
     sends: bool,
     /// What it receives.
@@ -243,9 +243,9 @@ impl World {
     }
 
     /// A client's place, and where it will be told of the room.
-    fn settle(&mut self, plan: Plan, path: Path) -> (ClientId, mpsc::Sender<Event>) {
+    fn settle(&mut self, plan: Plan, path: Path) -> (ClientId, EventSender) {
         let id = self.places.len();
-        let (sender, events) = mpsc::channel(limits::EVENT_QUEUE);
+        let (sender, events) = event_queue(limits::EVENT_QUEUE);
         let client = Client::new(self.base, self.now, plan, id as u16, self.random.random());
         let (up, down) = (Link::new(path.up, self.random.random()), Link::new(path.down, self.random.random()));
         let address = self.draw_address(id);
@@ -266,7 +266,7 @@ impl World {
         (id, sender)
     }
 
-    fn ask_to_join(&mut self, id: ClientId, events: mpsc::Sender<Event>, offer: Option<(u32, String)>) {
+    fn ask_to_join(&mut self, id: ClientId, events: EventSender, offer: Option<(u32, String)>) {
         if let Some(request) =
             offer.and_then(|(id_of_offer, sdp)| self.join_request(id, Offer { id: id_of_offer, sdp }))
         {

@@ -280,6 +280,10 @@ impl Client {
 
     fn on_retransmission(&mut self, at: Duration, ssrc: u32, packet: Packet<'_>) {
         let media = self.repairs.get(&ssrc).copied();
+        // Padding alone: a probe.
+        if packet.payload.is_empty() && media.is_some() {
+            return;
+        }
         let original = packet.payload.split_first_chunk::<2>();
         let (Some(media), Some((number, payload))) = (media, original) else {
             self.oddities.unmapped += 1;

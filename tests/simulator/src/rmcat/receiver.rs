@@ -15,6 +15,8 @@ use crate::client::receiver::{Packet, VideoReceiver, Wishes};
 /// Feedback comes so often; faster where more than [`FAST_FROM`] arrives, as libwebrtc's does.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
 const FAST_INTERVAL: Duration = Duration::from_millis(50);
+/// Reports of what was lost come so often.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes in an interval from which on feedback comes fast: 1 Mbit/s.
 const FAST_FROM: f64 = 125_000.0;
 /// What SRTCP adds to a compound packet, bytes.
@@ -32,6 +34,7 @@ pub struct Receiver {
     /// Bytes since the last feedback, and when that was.
     arrived_bytes: usize,
     told: Duration,
+    reported: Duration,
     pub video: Option<VideoReceiver>,
     round_trip_time: Duration,
 }
@@ -45,6 +48,7 @@ impl Receiver {
             feedback_due: None,
             arrived_bytes: 0,
             told: Duration::ZERO,
+            reported: Duration::ZERO,
             video: None,
             round_trip_time: 2 * delay,
         }
@@ -83,6 +87,11 @@ impl Receiver {
         let interval = if rate > FAST_FROM { FAST_INTERVAL } else { FEEDBACK_INTERVAL };
         (self.arrived_bytes, self.told) = (0, now);
         self.feedback_due = Some(now + interval);
+        if let Some(video) = self.video.as_mut().filter(|_| now >= self.reported + REPORT_INTERVAL) {
+            self.reported = now;
+            let report = video.report(self.base + now);
+            send(out, |compound| Writer { out: compound }.receiver_report(OWN, &[report]));
+        }
         while let Some(feedback) = self.arrivals.feedback(OWN) {
             send(out, |compound| feedback.write(compound));
         }

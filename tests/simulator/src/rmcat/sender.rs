@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sfumato::congestion::bitrate::Bitrate;
+use sfumato::media::forward::budget::Budget;
 use sfumato::shard::downlink::{self, Cached, Downlink, Waiting};
 use sfumato::wire::rtcp::{self, Report};
 use sfumato_load::client::format::VP8_CLOCK;
@@ -69,10 +70,15 @@ pub struct Sender {
     oldest: u64,
     frame_due: Option<Duration>,
     paused: bool,
+    paused_at: Duration,
     timestamp: u32,
     picture: Picture,
     keyframe_wanted: bool,
     last_keyframe: Option<Duration>,
+    /// Index of the first packet of the last keyframe: what lies before is of no use any more.
+    useful: u64,
+    /// What may be sent again.
+    budget: Budget,
     /// When bytes were sent again.
     repairs: VecDeque<(Duration, usize)>,
     /// What the codec follows from the next frame on, bits a second.
@@ -95,10 +101,13 @@ impl Sender {
             oldest: 0,
             frame_due: Some(phase),
             paused: true,
+            paused_at: Duration::ZERO,
             timestamp: 0,
             picture: Picture::default(),
             keyframe_wanted: true,
             last_keyframe: None,
+            useful: 0,
+            budget: Budget::new(),
             repairs: VecDeque::new(),
             rate,
             dropped: 0,
@@ -116,7 +125,10 @@ impl Sender {
 
     /// A paused flow wants nothing, and sends nothing but what still waits.
     pub fn pause(&mut self, now: Duration, paused: bool) {
-        self.paused = paused;
+        // The clock of media goes on while nothing is shown.
+        let away = self.frame_due.map_or_else(|| now.saturating_sub(self.paused_at), |_| Duration::ZERO);
+        self.timestamp = self.timestamp.wrapping_add((away.as_secs_f64() * f64::from(VP8_CLOCK)) as u32);
+        (self.paused, self.paused_at) = (paused, now);
         self.keyframe_wanted |= !paused;
         self.frame_due = (!paused).then_some(now);
         self.want(now);
@@ -156,6 +168,7 @@ impl Sender {
                     let lost = std::iter::once(packet_id).chain(following.map(|bit| packet_id.wrapping_add(bit + 1)));
                     lost.for_each(|number| self.repair(now, number, out));
                 }
+                Report::Reception { report, .. } => self.budget.reported(report.fraction_lost),
                 Report::KeyframeRequest { .. } => self.keyframe_wanted = true,
                 _ => {}
             }
@@ -169,6 +182,7 @@ impl Sender {
         if keyframe {
             self.keyframe_wanted = false;
             self.last_keyframe = Some(now);
+            self.useful = self.oldest + self.made.len() as u64;
         }
         self.encoder.set_rate(self.rate);
         let bytes = self.encoder.next_frame(keyframe);
@@ -231,24 +245,31 @@ impl Sender {
         let repaired = std::mem::replace(&mut made.sent, true);
         let Made { sequence, timestamp, marker, payload, .. } = made.clone();
         let bytes = payload.len() + HEADER_BYTES;
+        if !repaired {
+            self.budget.sent(now.as_millis() as u32, bytes);
+        }
         let number = self.downlink.estimator.next_number();
         self.downlink.sent(self.base + now, bytes, self.control == Control::Estimated);
         let packet = MediaPacket { number, sequence, timestamp, marker, payload, repaired, left: now };
         out.push(Departure { towards: End::Receiver, bytes: bytes + UDP_BYTES, content: Content::Media(packet) });
     }
 
-    /// Sends a packet again, once for each round trip.
+    /// Sends a packet again, once for each round trip and within the budget. Where that does not reach, a keyframe is the sooner remedy.
     fn repair(&mut self, now: Duration, number: u16, out: &mut Vec<Departure>) {
         let newest = self.oldest + self.made.len() as u64;
         let back = (newest as u16).wrapping_sub(number);
         let Some(index) = newest.checked_sub(u64::from(back)) else { return };
         let round_trip_time = self.round_trip_time;
-        let Some(made) = self.get(index).filter(|made| made.sent) else { return };
-        if made.again.is_some_and(|again| again + round_trip_time > now) {
+        let made = self.get(index).filter(|made| made.sent).cloned();
+        let Some(Made { payload, again, .. }) = made.filter(|_| index >= self.useful) else { return };
+        let bytes = payload.len() + HEADER_BYTES;
+        let affordable = if again.is_some() { self.budget.allows_repetition(bytes) } else { self.budget.allows(bytes) };
+        self.keyframe_wanted |= !affordable;
+        if !affordable || again.is_some_and(|again| again + round_trip_time > now) {
             return;
         }
-        made.again = Some(now);
-        let bytes = made.payload.len() + HEADER_BYTES;
+        self.get(index).into_iter().for_each(|made| made.again = Some(now));
+        self.budget.spend(bytes);
         self.repairs.push_back((now, bytes));
         self.transmit(now, index, out);
     }
