@@ -38,9 +38,8 @@ const RESPONSE: Micros = 100_000;
 /// Growth stops at what arrives times this and a little.
 const HEADROOM: f64 = 1.5;
 const HEADROOM_LEAST: Bitrate = Bitrate::from_kbps(10);
-/// How often it may fall, within which the round trip decides.
-const SHORTEST_FALL: Micros = 10_000;
-const LONGEST_FALL: Micros = 200_000;
+/// It falls again after a round trip and this; before anything arrived, after this.
+const BETWEEN_FALLS: Micros = 200_000;
 /// A way on which packets take so much longer to arrive than to be sent is full, however little is sent.
 const STRETCHED: f64 = 1.1;
 
@@ -154,8 +153,8 @@ impl RateControl {
 
     fn may_fall(&self, now: Micros, signals: &Signals) -> bool {
         let interval = match signals.acknowledged {
-            Some(_) => signals.rtt + LONGEST_FALL,
-            None => LONGEST_FALL,
+            Some(_) => signals.rtt + BETWEEN_FALLS,
+            None => BETWEEN_FALLS,
         };
         let far_below = |arrives: Bitrate| arrives < self.rate.scaled(0.5) && !is_elastic(signals);
         now - self.changed >= interval || signals.acknowledged.is_some_and(far_below)
