@@ -55,6 +55,8 @@ const SHARING: Micros = 5_000_000;
 const NO_QUEUE: Micros = 15_000;
 /// Of what arrives: what is measured over a fraction of a second may be more than lasts.
 const PROVEN: f64 = 0.95;
+/// Of the rate: so much more tells that it is wrong.
+const FAR: f64 = 1.4;
 
 /// Microseconds since an estimator's first packet, or on a subscriber's clock.
 type Micros = i64;
@@ -295,7 +297,8 @@ impl Estimator {
         let good = self.delay.usage() != Usage::Over && self.queue.delay() < NO_QUEUE && self.loss.is_clean();
         let Some(proven) = self.acknowledged.rate().map(|rate| rate.scaled(PROVEN)).filter(|_| good) else { return };
         self.loss.found(proven);
-        if proven > self.control.rate() {
+        // A little more arrives for a moment after every fall: to believe that would undo it.
+        if proven > self.control.rate().scaled(FAR) {
             self.control.set(now, proven);
         }
     }
