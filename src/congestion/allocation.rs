@@ -110,25 +110,28 @@ impl Allocation {
         let pauses = short_since.is_some_and(|since| now.saturating_duration_since(since) >= patience);
         self.short_since.take_if(|_| pauses);
         look.fill(&mut self.chosen, pauses, |claim| if claim.held { claim.present } else { claim.top() });
-        look.fill(&mut self.raised, pauses, Claim::top);
         let fell = look.any(&self.chosen, |claim, chosen| chosen < claim.present);
         let grew = look.any(&self.chosen, |claim, chosen| chosen > claim.present);
         if fell && !grew {
-            self.backoff.fell(now);
+            self.backoff.fell(now, look.total(&self.chosen));
         }
-        let more = self.raised.iter().zip(&self.chosen).any(|(raised, chosen)| raised > chosen);
-        if !more {
+        look.budget = self.backoff.allows(now, budget.video);
+        look.fill(&mut self.raised, pauses, Claim::top);
+        let pairs = || self.raised.iter().zip(&self.chosen);
+        // What may be tried in the place of what failed takes nothing from what there is.
+        let costs = look.budget < budget.video && pairs().any(|(raised, chosen)| raised < chosen);
+        if costs || !pairs().any(|(raised, chosen)| raised > chosen) {
             self.room_since = None;
             return &self.chosen;
         }
         let since = *self.room_since.get_or_insert(now);
         let begins = self.measured.is_some_and(|at| now.saturating_duration_since(at) < BEGINNING);
         let hold = if begins { FIRST_HOLD } else { HOLD };
-        if now.saturating_duration_since(since) < hold || !self.backoff.allows(now, budget.video) {
+        if now.saturating_duration_since(since) < hold || self.backoff.is_fresh(now) {
             return &self.chosen;
         }
         self.room_since = None;
-        self.backoff.rose(now, budget.video);
+        self.backoff.rose(now, budget.video, look.total(&self.raised));
         &self.raised
     }
 
@@ -158,6 +161,11 @@ impl Look<'_> {
             Some(rate) if claim.held => rate.peak.scaled(MARGIN),
             Some(rate) => rate.peak,
         }
+    }
+
+    /// What all take at these levels.
+    fn total(&self, levels: &[usize]) -> Bitrate {
+        self.claims.iter().zip(levels).map(|(claim, level)| self.cost(claim, *level)).sum()
     }
 
     /// What the least takes of all that is not paused.

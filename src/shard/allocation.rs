@@ -35,9 +35,9 @@ const COMFORT: f64 = 2.0;
 const WISH: f64 = 1.1;
 /// Audio whose rate is not known yet: Opus as browsers send it, with its headers.
 const ASSUMED_AUDIO: Bitrate = Bitrate::from_kbps(48);
-/// Of a way that told nothing yet no more is used: a conversation's pictures fit in the middle size, and what is too much stands in
+/// Of a way that told nothing yet no more is used: a picture fits in the middle size, and what is too much stands in
 /// the queue in front of the very first of them.
-const UNTOLD: Bitrate = Bitrate::from_kbps(1_000);
+const UNTOLD: Bitrate = Bitrate::from_kbps(600);
 /// No more of the way is kept for repetitions, whatever loss is reported.
 const MOST_REPAIRS: f64 = 0.3;
 

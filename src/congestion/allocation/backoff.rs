@@ -1,7 +1,7 @@
 //! When to try more again after an attempt that failed.
 //!
 //! What always holds: an attempt that is taken back soon makes the next wait longer, up to [`LONGEST`]; clearly more bandwidth than
-//! the attempt had ends the wait.
+//! the attempt had ends the wait, and what needs less than it did need not wait; a way that collapses says nothing of an attempt.
 
 use std::time::{Duration, Instant};
 
@@ -9,44 +9,87 @@ use crate::congestion::bitrate::Bitrate;
 
 /// An attempt that lasts for so long was right.
 const PROVEN: Duration = Duration::from_secs(30);
+/// From one attempt to the next: what the first makes of the way shows within this time.
+const SHOWN: Duration = Duration::from_secs(3);
 /// The wait after a first failure; each further one waits four times as long. So there are no more than four changes in any minute.
-const SHORTEST: Duration = Duration::from_secs(15);
+const SHORTEST: Duration = Duration::from_secs(20);
 const LONGEST: Duration = Duration::from_secs(120);
 const GROWTH: u32 = 4;
 /// This much more than what a failed attempt had is another way.
 const CLEARLY_MORE: f64 = 1.25;
 
+/// Less than this, of what an attempt had, within [`COLLAPSING`] after it was taken back: no attempt makes a way so narrow.
+const COLLAPSED: f64 = 0.4;
+const COLLAPSING: Duration = Duration::from_secs(3);
+/// Of what a failed attempt needed: this much may be tried meanwhile.
+const LESS: f64 = 0.9;
+
+/// More was given.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    at: Instant,
+    /// What there was, and what was given of it.
+    had: Bitrate,
+    needed: Bitrate,
+    /// By the first of the attempts that were not proven when this one began.
+    needed_first: Bitrate,
+}
+
+/// An attempt failed.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    attempt: Attempt,
+    at: Instant,
+    /// How long attempts waited before.
+    waited: Duration,
+}
+
 #[derive(Debug, Default)]
 pub struct Backoff {
-    /// The last attempt, and what it had.
-    attempt: Option<(Instant, Bitrate)>,
-    /// Until when less than so much is not tried.
-    refused: Option<(Instant, Bitrate)>,
+    attempt: Option<Attempt>,
+    failure: Option<Failure>,
     wait: Duration,
 }
 
 impl Backoff {
-    /// More was given, out of so much.
-    pub fn rose(&mut self, now: Instant, had: Bitrate) {
+    /// More was given: so much, out of so much.
+    pub fn rose(&mut self, now: Instant, had: Bitrate, needed: Bitrate) {
         self.settle(now);
-        self.attempt = Some((now, had));
+        let needed_first = self.attempt.map_or(needed, |before| before.needed_first);
+        self.attempt = Some(Attempt { at: now, had, needed, needed_first });
     }
 
-    /// Something had to be taken back.
-    pub fn fell(&mut self, now: Instant) {
-        self.settle(now);
-        let Some((_, had)) = self.attempt.take() else { return };
-        self.wait = (self.wait * GROWTH).clamp(SHORTEST, LONGEST);
-        self.refused = Some((now + self.wait, had));
+    /// Whether the last attempt was so short a while ago that nothing can be said of it.
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.attempt.is_some_and(|attempt| now.saturating_duration_since(attempt.at) < SHOWN)
     }
 
-    /// Whether to try with so much.
-    pub fn allows(&self, now: Instant, having: Bitrate) -> bool {
-        self.refused.is_none_or(|(until, had)| now >= until || having >= had.scaled(CLEARLY_MORE))
+    /// Something had to be taken back; so much is left.
+    pub fn fell(&mut self, now: Instant, left: Bitrate) {
+        self.settle(now);
+        let Some(mut attempt) = self.attempt.take() else { return };
+        if left < attempt.needed_first {
+            attempt.needed = attempt.needed_first;
+        }
+        let waited = self.wait;
+        self.wait = (waited * GROWTH).clamp(SHORTEST, LONGEST);
+        self.failure = Some(Failure { attempt, at: now, waited });
+    }
+
+    /// How much may be given where there is so much.
+    pub fn allows(&mut self, now: Instant, having: Bitrate) -> Bitrate {
+        let Some(Failure { attempt, at, waited }) = self.failure else { return having };
+        let passed = now.saturating_duration_since(at);
+        if passed < COLLAPSING && having < attempt.had.scaled(COLLAPSED) {
+            (self.failure, self.wait) = (None, waited);
+        } else if passed < self.wait && having < attempt.had.scaled(CLEARLY_MORE) {
+            return having.min(attempt.needed.scaled(LESS));
+        }
+        having
     }
 
     fn settle(&mut self, now: Instant) {
-        let proven = |(at, _): &mut (Instant, Bitrate)| now.saturating_duration_since(*at) >= PROVEN;
+        let proven = |attempt: &mut Attempt| now.saturating_duration_since(attempt.at) >= PROVEN;
         if self.attempt.take_if(proven).is_some() {
             self.wait = Duration::ZERO;
         }
@@ -59,34 +102,63 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
     const HAD: Bitrate = Bitrate::from_kbps(500);
+    const NEEDED: Bitrate = Bitrate::from_kbps(400);
 
     #[test]
     fn each_failure_waits_longer_and_a_success_forgives() {
-        let (start, mut backoff) = (Instant::now(), Backoff::default());
-        let mut now = start;
-        for wait in [15, 60, 120, 120] {
-            assert!(backoff.allows(now, HAD));
-            backoff.rose(now, HAD);
-            backoff.fell(now + S);
-            assert!(!backoff.allows(now + wait * S, HAD));
-            now += (wait + 1) * S;
+        let (mut now, mut backoff) = (Instant::now(), Backoff::default());
+        for wait in [20, 80, 120, 120] {
+            assert_eq!(backoff.allows(now, HAD), HAD);
+            backoff.rose(now, HAD, NEEDED);
+            now += S;
+            backoff.fell(now, HAD.scaled(0.6));
+            assert_eq!(backoff.allows(now + (wait - 1) * S, HAD), NEEDED.scaled(LESS), "less need not wait");
+            now += wait * S;
         }
-        backoff.rose(now, HAD);
-        backoff.fell(now + PROVEN);
-        assert!(backoff.allows(now + PROVEN, HAD), "what had lasted was no failure");
-        backoff.rose(now + PROVEN, HAD);
-        backoff.fell(now + PROVEN + S);
-        assert!(!backoff.allows(now + PROVEN + 15 * S, HAD));
-        assert!(backoff.allows(now + PROVEN + 16 * S, HAD), "begins with the shortest again");
+        backoff.rose(now, HAD, NEEDED);
+        now += PROVEN;
+        backoff.fell(now, HAD);
+        assert_eq!(backoff.allows(now, HAD), HAD, "what had lasted was no failure");
+        backoff.rose(now, HAD, NEEDED);
+        backoff.fell(now + S, HAD);
+        assert!(backoff.allows(now + 20 * S, HAD) < NEEDED);
+        assert_eq!(backoff.allows(now + 21 * S, HAD), HAD, "begins with the shortest again");
     }
 
     #[test]
     fn clearly_more_bandwidth_ends_the_wait() {
         let (start, mut backoff) = (Instant::now(), Backoff::default());
-        backoff.rose(start, HAD);
-        backoff.fell(start + S);
-        backoff.fell(start + 2 * S);
-        assert!(!backoff.allows(start + 3 * S, HAD.scaled(1.2)));
-        assert!(backoff.allows(start + 3 * S, HAD.scaled(1.25)));
+        backoff.rose(start, HAD, NEEDED);
+        backoff.fell(start + S, HAD);
+        backoff.fell(start + 2 * S, HAD);
+        assert!(backoff.allows(start + 3 * S, HAD.scaled(1.2)) < NEEDED);
+        assert_eq!(backoff.allows(start + 3 * S, HAD.scaled(1.25)), HAD.scaled(1.25));
+    }
+
+    #[test]
+    fn of_attempts_one_after_another_the_first_is_held_against_what_falls_below_it() {
+        for (left, refused) in [(300, 400), (450, 600)] {
+            let (start, mut backoff) = (Instant::now(), Backoff::default());
+            backoff.rose(start, HAD, NEEDED);
+            assert!(backoff.is_fresh(start + SHOWN - S) && !backoff.is_fresh(start + SHOWN));
+            backoff.rose(start + 4 * S, HAD, Bitrate::from_kbps(600));
+            backoff.fell(start + 5 * S, Bitrate::from_kbps(left));
+            let allowed = backoff.allows(start + 6 * S, HAD.scaled(1.2));
+            assert_eq!(allowed, Bitrate::from_kbps(refused).scaled(LESS), "{left}");
+        }
+    }
+
+    #[test]
+    fn a_way_that_collapses_is_not_held_against_an_attempt() {
+        let (start, mut backoff) = (Instant::now(), Backoff::default());
+        backoff.rose(start, HAD, NEEDED);
+        backoff.fell(start + S, HAD);
+        assert!(backoff.allows(start + S, HAD.scaled(0.6)) < NEEDED);
+        backoff.allows(start + 2 * S, HAD.scaled(0.3));
+        assert_eq!(backoff.allows(start + 5 * S, HAD), HAD);
+        backoff.rose(start + 5 * S, HAD, NEEDED);
+        backoff.fell(start + 6 * S, HAD);
+        assert!(backoff.allows(start + 25 * S, HAD) < NEEDED);
+        assert_eq!(backoff.allows(start + 26 * S, HAD), HAD, "the wait did not grow by what was forgiven");
     }
 }
