@@ -30,6 +30,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(6);
 const SEVERE: f64 = 2.0;
 /// So many times the budget the least of everything may be: an estimate lies below the truth after every queue there was.
 const BORNE: f64 = 1.2;
+/// What is left at least, of the least of everything, when something is paused: what a way takes is known better once its queue has emptied.
+const LEFT: f64 = 0.5;
 
 /// What comes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -83,6 +85,8 @@ struct Look<'a> {
     claims: &'a [Claim],
     rungs: &'a [Rung],
     budget: Bitrate,
+    /// What the least of everything that is not paused may take.
+    borne: Bitrate,
     /// Claims by priority.
     order: &'a [usize],
 }
@@ -93,16 +97,18 @@ impl Allocation {
         self.order.clear();
         self.order.extend(0..claims.len());
         self.order.sort_unstable_by_key(|index| (claims.get(*index).map(|claim| Reverse(claim.priority)), *index));
-        let look = Look { claims, rungs, budget: budget.video, order: &self.order };
+        let mut look = Look { claims, rungs, budget: budget.video, borne: budget.video, order: &self.order };
         if budget.measured {
             self.measured.get_or_insert(now);
         }
         let least = look.least();
+        look.borne = budget.video.scaled(BORNE).max(least.scaled(LEFT));
         let short = budget.congested && least > budget.video.scaled(BORNE);
         let short_since = if short { Some(*self.short_since.get_or_insert(now)) } else { None };
         self.short_since = short_since;
         let patience = if least > budget.video.scaled(SEVERE) { PAUSE_PATIENCE } else { LONG_PATIENCE };
         let pauses = short_since.is_some_and(|since| now.saturating_duration_since(since) >= patience);
+        self.short_since.take_if(|_| pauses);
         look.fill(&mut self.chosen, pauses, |claim| if claim.held { claim.present } else { claim.top() });
         look.fill(&mut self.raised, pauses, Claim::top);
         let fell = look.any(&self.chosen, |claim, chosen| chosen < claim.present);
@@ -182,8 +188,8 @@ impl Look<'_> {
             // What is new does not come before those that wait already.
             let sure = !pauses && (claim.present > 0 || !claim.held && !crowded);
             let cost = spent.plus(self.cost(claim, 1));
-            let bears = if claim.present > 0 { self.budget.scaled(BORNE) } else { self.budget };
-            if most(claim) > 0 && (sure || cost <= bears) {
+            let borne = if claim.present > 0 { self.borne } else { self.budget };
+            if most(claim) > 0 && (sure || cost <= borne) {
                 (*level, spent) = (1, cost);
             }
         }

@@ -49,10 +49,14 @@ const RTT_WEIGHT: f64 = 0.25;
 /// Beside a queue this long loss is a queue's that overflows, and probes only make it longer.
 const QUEUEING: Micros = 80_000;
 
+/// The way was full lately.
+const SHARING: Micros = 5_000_000;
 /// A queue no longer than this is none.
 const NO_QUEUE: Micros = 15_000;
 /// Of what arrives: what is measured over a fraction of a second may be more than lasts.
 const PROVEN: f64 = 0.95;
+/// Of the rate: so much more tells that it is wrong.
+const FAR: f64 = 1.4;
 
 /// Microseconds since an estimator's first packet, or on a subscriber's clock.
 type Micros = i64;
@@ -263,16 +267,28 @@ impl Estimator {
         if self.control.fell() != fell {
             self.prober.fell(now);
         }
-        let found = self.prober.told(now, newest, self.rtt, self.loss.inherent(), self.target);
+        let alone = !self.is_sharing();
+        let found = self.prober.told(now, newest, self.rtt, self.loss.inherent(), self.target, alone);
         let more =
             found.map(|found| found.rate).filter(|rate| self.delay.usage() != Usage::Over && *rate > self.target);
         if let Some(rate) = more {
             self.control.set(now, self.control.rate().max(rate));
+            self.control.forget_capacity();
             self.loss.found(rate);
         }
         self.loss.update(now, self.rtt, self.control.rate(), self.queue.delay() > QUEUEING);
         self.believe_what_arrives(now);
         self.retarget();
+    }
+
+    /// All that may be sent is sent, so others that do the same on the way leave room when this one does.
+    fn is_sharing(&self) -> bool {
+        !self.limited.is_limited() && self.acknowledged.rate().is_some()
+    }
+
+    /// Who shares the way finds its share by growing slowly: probes would take what others leave for a moment.
+    fn probes_from(&self) -> Micros {
+        self.control.fell().filter(|_| self.is_sharing()).map_or(0, |fell| fell + SHARING)
     }
 
     /// What arrives with nothing lost and no queue is a rate that the way takes, however little was thought of it: after an outage the
@@ -281,7 +297,8 @@ impl Estimator {
         let good = self.delay.usage() != Usage::Over && self.queue.delay() < NO_QUEUE && self.loss.is_clean();
         let Some(proven) = self.acknowledged.rate().map(|rate| rate.scaled(PROVEN)).filter(|_| good) else { return };
         self.loss.found(proven);
-        if proven > self.control.rate() {
+        // A little more arrives for a moment after every fall: to believe that would undo it.
+        if proven > self.control.rate().scaled(FAR) {
             self.control.set(now, proven);
         }
     }
@@ -309,7 +326,7 @@ impl Estimator {
         if !self.measured || queueing || self.blackout.is_dark() {
             return None;
         }
-        let allowed = self.loss.probes_from();
+        let allowed = self.loss.probes_from().max(self.probes_from());
         self.prober.due(self.target).map(|due| due.max(allowed))
     }
 

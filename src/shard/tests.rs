@@ -145,8 +145,9 @@ fn packets(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(Header, Vec<u8
 
 /// The same as sequence number, the byte that fills the payload, and its length.
 fn received(shard: &mut Shard, now: Instant, to: &mut End) -> Vec<(u16, u8, usize)> {
-    let told = |(header, payload): (Header, Vec<u8>)| (header.sequence_number, *payload.last().unwrap(), payload.len());
-    packets(shard, now, to).into_iter().map(told).collect()
+    // Padding alone has no payload.
+    let told = |(header, payload): (Header, Vec<u8>)| Some((header.sequence_number, *payload.last()?, payload.len()));
+    packets(shard, now, to).into_iter().filter_map(told).collect()
 }
 
 /// Puts a connected transport in the place of the one that waits for its participant.

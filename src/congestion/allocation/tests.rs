@@ -164,6 +164,14 @@ fn something_is_paused_only_where_the_least_did_not_fit_for_a_while() {
 }
 
 #[test]
+fn of_many_no_more_than_half_is_paused_at_once() {
+    let mut subscriber = Subscriber::new(&[(CAMERA, &SIMULCAST as &[u64]); 8]);
+    let mut shown = |time| subscriber.hold(60, time).iter().filter(|level| **level > 0).count();
+    assert_eq!([PAUSE_PATIENCE - 100 * MS, 200 * MS].map(&mut shown), [8, 4]);
+    assert_eq!([PAUSE_PATIENCE - 100 * MS, 200 * MS].map(&mut shown), [4, 2]);
+}
+
+#[test]
 fn what_is_paused_comes_back_with_room_and_before_more_of_the_rest() {
     let mut subscriber = Subscriber::new(&[(LARGE, &SIMULCAST), (CAMERA, &SIMULCAST)]);
     subscriber.look(200);

@@ -17,6 +17,8 @@ const FIRST_VARIANCE: f64 = 50.0;
 const DRIFT: f64 = 5.0;
 /// Added where the rate is expected to change: little was sent on purpose, and now it is not.
 const CHANGE: f64 = 200.0;
+/// A stretch beyond which the last window tells without doubt.
+const STRETCHED: f64 = 1.3;
 /// Weight of the last window in the stretch.
 const STRETCH_WEIGHT: f64 = 0.5;
 
@@ -33,20 +35,31 @@ pub struct Acknowledged {
     kbps: Option<f64>,
     variance: f64,
     window: Option<Window>,
+    /// Of the last window alone.
+    latest: f64,
     stretch: f64,
     was_limited: bool,
 }
 
 impl Default for Acknowledged {
     fn default() -> Acknowledged {
-        Acknowledged { kbps: None, variance: FIRST_VARIANCE, window: None, stretch: 1.0, was_limited: false }
+        Acknowledged {
+            kbps: None,
+            variance: FIRST_VARIANCE,
+            window: None,
+            latest: 0.0,
+            stretch: 1.0,
+            was_limited: false,
+        }
     }
 }
 
 impl Acknowledged {
     /// `None` until half a second of packets arrived.
     pub fn rate(&self) -> Option<Bitrate> {
-        self.kbps.map(|kbps| Bitrate::from_bps((kbps * 1_000.0) as u64))
+        // Packets that take much longer to arrive than to be sent fill the way: what arrives is what it takes, without doubt.
+        let doubtless = if self.stretch > STRETCHED { self.latest } else { f64::INFINITY };
+        self.kbps.map(|kbps| Bitrate::from_bps((kbps.min(doubtless) * 1_000.0) as u64))
     }
 
     /// How much longer packets took to arrive than to be sent, lately: above one while a queue grows.
@@ -84,6 +97,7 @@ impl Acknowledged {
     }
 
     fn sampled(&mut self, sample: f64, limited: bool) {
+        self.latest = sample;
         let Some(estimate) = self.kbps else {
             self.kbps = Some(sample);
             return;

@@ -7,7 +7,7 @@ use super::Micros;
 use crate::congestion::bitrate::Bitrate;
 
 /// Of the target that counts as using it.
-const USED: f64 = 0.65;
+const USED: f64 = 0.8;
 /// What is saved up or owed at most: time at that rate.
 const HORIZON: f64 = 500_000.0;
 /// Saved up, of that: limited from here on, and not limited any more below.
@@ -62,9 +62,9 @@ mod tests {
     #[test]
     fn a_third_of_the_target_is_limited_and_most_of_it_is_not() {
         let mut limit = ApplicationLimit::new(Bitrate::from_kbps(1_000));
-        assert!(!limited(&mut limit, 0, 800));
+        assert!(!limited(&mut limit, 0, 900));
         assert!(limited(&mut limit, 2_000_000, 300));
-        assert!(!limited(&mut limit, 4_000_000, 800));
+        assert!(!limited(&mut limit, 4_000_000, 950));
         limit.retarget(Bitrate::from_kbps(2_000));
         assert!(limited(&mut limit, 6_000_000, 800));
     }

@@ -1,6 +1,6 @@
 //! What the link took whenever it was full: near it, growth is careful (libwebrtc's link capacity estimator).
 //!
-//! What always holds: what arrives beyond three deviations says that the link is another one, and the estimate is forgotten.
+//! What always holds: a link that is full three deviations below is another one, and the estimate begins anew.
 
 use crate::congestion::bitrate::Bitrate;
 
@@ -27,14 +27,6 @@ impl Default for LinkCapacity {
 impl LinkCapacity {
     pub fn rate(&self) -> Option<Bitrate> {
         self.kbps.map(|kbps| Bitrate::from_bps((kbps * 1_000.0) as u64))
-    }
-
-    /// So much arrives while nothing stands in the way.
-    pub fn arrived(&mut self, rate: Bitrate) {
-        let sample = rate.bps() as f64 / 1_000.0;
-        if self.kbps.is_some_and(|kbps| sample > kbps + self.spread(kbps)) {
-            self.kbps = None;
-        }
     }
 
     /// So much arrived when the link was full.
@@ -66,11 +58,6 @@ mod tests {
         capacity.overused(Bitrate::from_kbps(1_000));
         capacity.overused(Bitrate::from_kbps(1_040));
         assert_eq!(capacity.rate(), Some(Bitrate::from_kbps(1_002)));
-        capacity.arrived(Bitrate::from_kbps(1_050));
-        assert!(capacity.rate().is_some());
-        capacity.arrived(Bitrate::from_kbps(1_200));
-        assert_eq!(capacity.rate(), None);
-        capacity.overused(Bitrate::from_kbps(1_000));
         capacity.overused(Bitrate::from_kbps(500));
         assert_eq!(capacity.rate(), Some(Bitrate::from_kbps(500)));
     }

@@ -116,6 +116,8 @@ pub struct LossControl {
     trial: Option<Trial>,
     /// When a trial last showed that too much was sent.
     confirmed: Option<Micros>,
+    /// When packets last stood in a queue.
+    queued: Option<Micros>,
     /// No trial before.
     next: Micros,
     vain: u32,
@@ -168,25 +170,29 @@ impl LossControl {
         self.window.iter_mut().for_each(|window| window.lost = window.lost.saturating_sub(1));
     }
 
-    /// After a feedback. `target`: what delay allows; `queueing`: delay shows by itself that too much is sent.
+    /// After a feedback. `target`: what delay allows; `queueing`: packets stand in a queue.
     pub fn update(&mut self, now: Micros, rtt: Micros, target: Bitrate, queueing: bool) {
         self.grow(now, target);
+        self.queued = if queueing { Some(now) } else { self.queued };
         if let Some(trial) = self.trial.filter(|trial| self.is_unused(trial)) {
             self.acquit(now, trial.loss);
         }
         let Some(observation) = self.observe() else { return };
         self.clean = observation.counted.loss() <= IGNORED;
+        if self.queued.is_some_and(|queued| observation.began < queued) {
+            // It is a queue that overflowed, and delay takes care of it.
+            self.limit = if self.trial.take().is_some() { None } else { self.limit };
+            self.recent = Counted::default();
+            return;
+        }
         self.recent.remember(&observation.counted);
         if self.recent.loss() > HEAVY {
-            self.inherent = 0.0;
             return self.convict(now, &observation);
         }
         if let Some(trial) = self.trial {
-            return self.judge(now, trial, &observation, queueing);
+            return self.judge(now, trial, &observation);
         }
-        if queueing && self.recent.loss() > IGNORED {
-            self.convict(now, &observation);
-        } else if self.is_too_much() {
+        if self.is_too_much() {
             self.suspect(now, rtt, &observation);
         } else {
             let loss = self.recent.loss();
@@ -234,15 +240,12 @@ impl LossControl {
         self.trial = Some(Trial { began: now, settled, loss, counted, bytes: 0, last: settled, steps: 1 });
     }
 
-    fn judge(&mut self, now: Micros, mut trial: Trial, observation: &Observation, queueing: bool) {
+    fn judge(&mut self, now: Micros, mut trial: Trial, observation: &Observation) {
         let overdue = observation.ended - trial.began > LONGEST_TRIAL;
         let less = self.limit.is_some_and(|limit| observation.sent <= limit.scaled(SLACK));
         if observation.began >= trial.settled && less {
             trial.counted.add(&observation.counted);
             self.trial = Some(trial);
-        }
-        if queueing {
-            return self.convict(now, observation);
         }
         let decided = trial.counted.packets >= TRIAL_PACKETS || observation.ended - trial.settled > TRIAL;
         let excess = (trial.counted.loss() - self.inherent) / (trial.loss - self.inherent);
@@ -261,9 +264,10 @@ impl LossControl {
         }
     }
 
-    /// It comes with a queue: there is nothing to try.
+    /// So much is lost that there is nothing to try.
     fn convict(&mut self, now: Micros, observation: &Observation) {
-        let through = through(observation, self.inherent);
+        self.inherent = 0.0;
+        let through = through(observation, 0.0);
         self.limit = Some(self.limit.map_or(through, |limit| limit.min(through)));
         self.confirm(now);
     }

@@ -22,11 +22,13 @@ const UTILISATION: f64 = 0.95;
 const PATIENCE: Micros = 1_000_000;
 
 /// What a probe found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Found {
     pub rate: Bitrate,
     /// The way took no more than that.
     pub saturated: bool,
+    /// How much slower it arrived than it was sent, as a share.
+    pub ratio: f64,
 }
 
 /// Bytes between two moments of one clock; those of the first and of the last moment apart.
@@ -131,7 +133,8 @@ impl Cluster {
         }
         let saturated = arriving < sending.scaled(UNSATURATED);
         let rate = if saturated { arriving.scaled(UTILISATION) } else { arriving.min(sending) };
-        Some(Found { rate, saturated })
+        let ratio = arriving.bps() as f64 / sending.bps().max(1) as f64;
+        Some(Found { rate, saturated, ratio })
     }
 }
 
@@ -187,7 +190,7 @@ mod tests {
         let cluster = probed(|i| Some(50 * MS + i / 5 * 5 * MS));
         assert!(cluster.is_told(100 * MS, 65_530_u16.wrapping_add(24), 50 * MS));
         let found = cluster.found(0.0).unwrap();
-        assert_eq!(found, Found { rate: Bitrate::from_kbps(8_000), saturated: false });
+        assert_eq!(found, Found { rate: Bitrate::from_kbps(8_000), saturated: false, ratio: 1.0 });
     }
 
     #[test]

@@ -81,21 +81,29 @@ impl Prober {
     }
 
     /// Feedback told of packets up to `newest`. What the probe found, once.
-    pub fn told(&mut self, now: Micros, newest: u16, rtt: Micros, loss: f64, target: Bitrate) -> Option<Found> {
+    pub fn told(
+        &mut self,
+        now: Micros,
+        newest: u16,
+        rtt: Micros,
+        loss: f64,
+        target: Bitrate,
+        fresh: bool,
+    ) -> Option<Found> {
         self.cluster.as_mut()?.end_in_time(now);
         let cluster = self.cluster.take_if(|cluster| cluster.is_told(now, newest, rtt))?;
-        let found = cluster.found(loss);
+        let found = cluster.found(loss).filter(|found| fresh || found.ratio > 0.95);
         match found {
-            Some(found) if found.rate > target.scaled(GAIN) => self.succeeded(now, found, cluster.rate()),
+            Some(found) if found.rate > target.scaled(GAIN) => self.succeeded(now, found, cluster.rate(), fresh),
             _ => self.failed(now),
         }
         found
     }
 
-    fn succeeded(&mut self, now: Micros, found: Found, probed: Bitrate) {
+    fn succeeded(&mut self, now: Micros, found: Found, probed: Bitrate, fresh: bool) {
         self.vain = 0;
         if !found.saturated && found.rate > probed.scaled(PROMISING) {
-            self.rate = Some(found.rate.scaled(ONWARDS));
+            self.rate = Some(found.rate.scaled(if fresh { ONWARDS } else { LATER }));
             self.next = now;
         }
     }
@@ -143,7 +151,7 @@ mod tests {
             let packet = super::super::arrivals::Arrived { number: i as u16, bytes: 1_200, sent, arrived };
             cluster.arrived(&packet);
         }
-        prober.told(now + 100 * MS, count as u16 - 1, 50 * MS, 0.0, target)
+        prober.told(now + 100 * MS, count as u16 - 1, 50 * MS, 0.0, target, true)
     }
 
     #[test]

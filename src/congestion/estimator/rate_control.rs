@@ -17,9 +17,9 @@ const DRAINING: f64 = 0.65;
 /// It is empty.
 const SHORT_QUEUE: Micros = 25_000;
 /// Growth waits while a queue is longer than this.
-const NO_GROWTH: Micros = 60_000;
+const NO_GROWTH: Micros = 15_000;
 /// A queue this long that neither grows nor empties is emptied as well; where it is not empty soon after, some times in a row, it is not ours.
-const STANDING_QUEUE: Micros = 80_000;
+const STANDING_QUEUE: Micros = 45_000;
 const SETTLING: Micros = 300_000;
 const HELPFUL: Micros = 1_000_000;
 const VAIN_DRAINS: u32 = 4;
@@ -27,18 +27,19 @@ const AFTER_VAIN: Micros = 15_000_000;
 /// Growth in a second far from the link's capacity.
 const GROWTH: f64 = 1.08;
 const LEAST_GROWTH: Bitrate = Bitrate::from_kbps(1);
-/// Growth in a second near the link's capacity is a packet in each response time; never less than this.
-const LEAST_STEP_BPS: f64 = 4_000.0;
-const FRAMES_A_SECOND: f64 = 30.0;
+/// Growth near the link's capacity is a packet in each response time, the same for ways of different length; and after so long
+/// without a queue it becomes faster by so much each second, as the link has become another one.
+const CALM: Micros = 3_000_000;
+const CONVEX_BPS: f64 = 80_000.0;
+const LEAST_RESPONSE: Micros = 300_000;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
 /// Beyond the round trip: feedback's interval and what detecting takes.
 const RESPONSE: Micros = 100_000;
 /// Growth stops at what arrives times this and a little.
 const HEADROOM: f64 = 1.5;
 const HEADROOM_LEAST: Bitrate = Bitrate::from_kbps(10);
-/// How often it may fall, within which the round trip decides.
-const SHORTEST_FALL: Micros = 10_000;
-const LONGEST_FALL: Micros = 200_000;
+/// It falls again after a round trip and this; before anything arrived, after this.
+const BETWEEN_FALLS: Micros = 200_000;
 /// A way on which packets take so much longer to arrive than to be sent is full, however little is sent.
 const STRETCHED: f64 = 1.1;
 
@@ -100,6 +101,10 @@ impl RateControl {
         (self.changed, self.drained) = (now, None);
     }
 
+    pub fn forget_capacity(&mut self) {
+        self.capacity = LinkCapacity::default();
+    }
+
     /// When it fell because of delay.
     pub fn fell(&self) -> Option<Micros> {
         self.fell
@@ -108,6 +113,8 @@ impl RateControl {
     pub fn update(&mut self, now: Micros, signals: &Signals) {
         self.end_drain(now, signals);
         match signals.usage {
+            // Of a short queue a probe is reason enough.
+            Usage::Over if signals.queue < SHORT_QUEUE => {}
             Usage::Over if self.may_fall(now, signals) => self.decrease(now, signals),
             Usage::Over => {}
             _ if self.is_standing(now, signals) => self.drain_standing(now, signals),
@@ -146,8 +153,8 @@ impl RateControl {
 
     fn may_fall(&self, now: Micros, signals: &Signals) -> bool {
         let interval = match signals.acknowledged {
-            Some(_) => signals.rtt.clamp(SHORTEST_FALL, LONGEST_FALL),
-            None => LONGEST_FALL,
+            Some(_) => signals.rtt + BETWEEN_FALLS,
+            None => BETWEEN_FALLS,
         };
         let far_below = |arrives: Bitrate| arrives < self.rate.scaled(0.5) && !is_elastic(signals);
         now - self.changed >= interval || signals.acknowledged.is_some_and(far_below)
@@ -160,7 +167,7 @@ impl RateControl {
             Some(_) if is_elastic(signals) => self.rate.scaled(BETA),
             Some(arrives) => self.below(arrives),
         };
-        let lower = self.rate.min(lower);
+        let lower = self.drained.unwrap_or(self.rate).min(lower);
         self.rate = lower.scaled(drain(signals.queue));
         self.drained = (self.rate < lower).then_some(lower);
         self.state = State::Hold;
@@ -178,7 +185,6 @@ impl RateControl {
         let elapsed = ((now - self.changed) as f64 / 1e6).clamp(0.0, 1.0);
         self.changed = now;
         let Some(arrives) = signals.acknowledged else { return };
-        self.capacity.arrived(arrives);
         if signals.queue > NO_GROWTH {
             return;
         }
@@ -187,18 +193,17 @@ impl RateControl {
             return;
         }
         let step = match self.capacity.rate() {
-            Some(_) => Bitrate::from_bps((self.additive(signals.rtt) * elapsed) as u64),
+            Some(_) => Bitrate::from_bps((self.additive(now, signals.rtt) * elapsed) as u64),
             None => self.rate.scaled(GROWTH.powf(elapsed) - 1.0).max(LEAST_GROWTH.scaled(elapsed)),
         };
         self.rate = self.rate.plus(step).min(limit);
     }
 
-    /// Bits a second more in each second.
-    fn additive(&self, rtt: Micros) -> f64 {
-        let frame = self.rate.bps() as f64 / FRAMES_A_SECOND;
-        let packet = frame / (frame / PACKET_BITS).ceil().max(1.0);
-        let response = (rtt + RESPONSE) as f64 / 1e6;
-        (packet / response).max(LEAST_STEP_BPS)
+    /// Bits a second more in each second: a packet in each response time, and more and more when the way has not been full for long.
+    fn additive(&self, now: Micros, rtt: Micros) -> f64 {
+        let response = (rtt + RESPONSE).max(LEAST_RESPONSE) as f64 / 1e6;
+        let calm = self.fell.map_or(0, |fell| now - fell - CALM).max(0) as f64 / 1e6;
+        PACKET_BITS / response + CONVEX_BPS * calm
     }
 }
 
@@ -227,7 +232,7 @@ mod tests {
         queue: 0,
         ceiling: Bitrate::from_kbps(10_000),
     };
-    const OVER: Signals = Signals { usage: Usage::Over, ..SIGNALS };
+    const OVER: Signals = Signals { usage: Usage::Over, queue: 50 * MS, ..SIGNALS };
 
     fn kbps(control: &RateControl) -> u64 {
         control.rate().bps() / 1_000
@@ -329,14 +334,15 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_capacity_that_was_known_makes_growth_fast_again() {
+    fn growth_becomes_faster_when_the_way_has_not_been_full_for_long() {
         let mut control = RateControl::new(Bitrate::from_kbps(1_000));
         control.update(1_000 * MS, &OVER);
-        let grown = |acknowledged| {
-            let mut control = RateControl { capacity: control.capacity, ..RateControl::new(control.rate()) };
-            run(&mut control, 2_000 * MS, 2, |_| Signals { acknowledged: Some(acknowledged), ..SIGNALS });
-            kbps(&control)
+        let mut grown = |from: Micros| {
+            let before = kbps(&control);
+            run(&mut control, from, 2, |_| Signals { acknowledged: Some(Bitrate::from_kbps(1_500)), ..SIGNALS });
+            kbps(&control) - before
         };
-        assert!(grown(Bitrate::from_kbps(1_500)) > grown(Bitrate::from_kbps(1_000)) + 30);
+        let (soon, late) = (grown(2_000 * MS), grown(8_000 * MS));
+        assert!((50..70).contains(&soon) && late > 8 * soon, "{soon} {late}");
     }
 }

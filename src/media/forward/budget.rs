@@ -30,8 +30,8 @@ pub struct Budget {
     before: u32,
 }
 
-impl Budget {
-    pub fn new() -> Budget {
+impl Default for Budget {
+    fn default() -> Budget {
         Budget {
             saved: u64::from(BURST_BYTES) << 8,
             share: FLOOR,
@@ -41,6 +41,12 @@ impl Budget {
             present: 0,
             before: 0,
         }
+    }
+}
+
+impl Budget {
+    pub fn new() -> Budget {
+        Budget::default()
     }
 
     /// Something was sent for the first time; `at` in wrapping milliseconds.

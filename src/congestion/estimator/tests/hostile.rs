@@ -46,7 +46,7 @@ fn arrivals_all_at_once_or_ever_earlier_stay_bounded() {
     lied_to(|_, base| fci(base, 10, 5, 0));
     lied_to(|_, base| fci(base, 10, 0xff_ffff, -32_768));
     lied_to(|round, base| fci(base, 10, 0x00ff_ffff_u32.wrapping_sub(round * 9) & 0xff_ffff, 1));
-    lied_to(|round, base| fci(base, 10, round * 1_000_003 & 0xff_ffff, 7));
+    lied_to(|round, base| fci(base, 10, (round * 1_000_003) & 0xff_ffff, 7));
     lied_to(|round, base| fci(base, 10, 2 * round, if round % 2 == 0 { 32_767 } else { -32_768 }));
 }
 

@@ -121,7 +121,7 @@ impl Call {
             self.begin_probe(now);
         }
         // A pacer's ticks of 5 ms.
-        if self.now % 5 == 0 {
+        if self.now.is_multiple_of(5) {
             self.send(way);
         }
         while self.arriving.front().is_some_and(|(at, _)| *at <= self.now as f64) {

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_overflows_is_asked_for_and_sent_again() {
-        let dip = [(10, Step::Rate(Way::Forward, 1_000_000)), (11, Step::Rate(Way::Forward, 10_000_000))];
+        let dip = [(10, Step::Rate(Way::Forward, 1_500_000)), (11, Step::Rate(Way::Forward, 10_000_000))];
         let network = run(10_000_000, &dip, 20);
         let flow = &network.flows[0];
         let video = flow.media().and_then(|media| media.receiver.video.as_ref()).expect("video");
