@@ -127,7 +127,7 @@ impl Allocation {
         let since = *self.room_since.get_or_insert(now);
         let begins = self.measured.is_some_and(|at| now.saturating_duration_since(at) < BEGINNING);
         let hold = if begins { FIRST_HOLD } else { HOLD };
-        if now.saturating_duration_since(since) < hold || self.backoff.is_fresh(now) {
+        if now.saturating_duration_since(since) < hold || self.backoff.is_fresh(now, budget.video) {
             return &self.chosen;
         }
         self.room_since = None;
