@@ -269,9 +269,11 @@ impl Estimator {
         }
         let alone = !self.is_sharing();
         let found = self.prober.told(now, newest, self.rtt, self.loss.inherent(), self.target, alone);
-        let more =
-            found.map(|found| found.rate).filter(|rate| self.delay.usage() != Usage::Over && *rate > self.target);
-        if let Some(rate) = more {
+        let over = self.delay.usage() == Usage::Over;
+        if over && found.is_some() {
+            self.prober.doubted(now);
+        }
+        if let Some(rate) = found.map(|found| found.rate).filter(|rate| !over && *rate > self.target) {
             self.control.set(now, self.control.rate().max(rate));
             self.control.forget_capacity();
             self.loss.found(rate);
@@ -281,9 +283,9 @@ impl Estimator {
         self.retarget();
     }
 
-    /// All that may be sent is sent, so others that do the same on the way leave room when this one does.
+    /// All that may be sent is sent, so others that do the same on the way leave room when this one does. Not before the way was full once.
     fn is_sharing(&self) -> bool {
-        !self.limited.is_limited() && self.acknowledged.rate().is_some()
+        !self.limited.is_limited() && self.acknowledged.rate().is_some() && self.control.fell().is_some()
     }
 
     /// Who shares the way finds its share by growing slowly: probes would take what others leave for a moment.

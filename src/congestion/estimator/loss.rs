@@ -56,7 +56,10 @@ const PAUSE: Micros = 4_000_000;
 const LONGEST_PAUSE: Micros = 60_000_000;
 /// How fast what always is falls to what is observed, each observation; and what can be held for it at most.
 const FORGETTING: f64 = 0.1;
-const MOST_INHERENT: f64 = 0.5;
+const MOST_INHERENT: f64 = 0.35;
+/// From here on no trial is needed, whatever came of those before: who begins where others keep a queue full takes it for none, and finds
+/// loss that stays.
+const HEAVY: f64 = 0.45;
 
 /// Packets by the time they were sent.
 #[derive(Clone, Copy)]
@@ -182,10 +185,13 @@ impl LossControl {
             self.recent = Counted::default();
             return;
         }
+        self.recent.remember(&observation.counted);
+        if self.recent.loss() > HEAVY {
+            return self.convict(now, &observation);
+        }
         if let Some(trial) = self.trial {
             return self.judge(now, trial, &observation);
         }
-        self.recent.remember(&observation.counted);
         if self.is_too_much() {
             self.suspect(now, rtt, &observation);
         } else {
@@ -256,6 +262,14 @@ impl LossControl {
             let loss = if trial.counted.packets > 0.0 { trial.counted.loss() } else { trial.loss };
             self.acquit(now, loss);
         }
+    }
+
+    /// So much is lost that there is nothing to try.
+    fn convict(&mut self, now: Micros, observation: &Observation) {
+        self.inherent = 0.0;
+        let through = through(observation, 0.0);
+        self.limit = Some(self.limit.map_or(through, |limit| limit.min(through)));
+        self.confirm(now);
     }
 
     fn confirm(&mut self, now: Micros) {
@@ -386,6 +400,14 @@ mod tests {
         }
         assert_eq!(trials.len(), 2, "one is enough: {trials:?}");
         assert!(trials[1] - trials[0] < 1_500 * MS, "{trials:?}");
+    }
+
+    #[test]
+    fn where_most_is_lost_less_is_sent_until_most_arrives() {
+        // Others fill the queue: of whatever is sent a part gets through.
+        let (_, allowed) =
+            run(30, |packet, rate| dice(packet) % 100 < if rate > Bitrate::from_kbps(250) { 70 } else { 2 });
+        assert!(allowed[50..].iter().all(|rate| *rate < 400), "{allowed:?}");
     }
 
     #[test]

@@ -41,6 +41,9 @@ struct Span {
     last_bytes: u64,
 }
 
+/// Of loss that is there whatever is sent, so much is made up for: more would make of a part that got through what never did.
+const MADE_UP: f64 = 0.2;
+
 pub struct Cluster {
     probe: Probe,
     began: Micros,
@@ -122,7 +125,7 @@ impl Cluster {
             return None;
         }
         let sending = self.sending.rate(self.sending.last_bytes)?;
-        let arriving = self.arriving.rate(self.arriving.first_bytes)?.scaled(1.0 / (1.0 - loss.clamp(0.0, 0.5)));
+        let arriving = self.arriving.rate(self.arriving.first_bytes)?.scaled(1.0 / (1.0 - loss.clamp(0.0, MADE_UP)));
         // What was lost was sent as well.
         let sending = sending.scaled(f64::from(self.sent) / f64::from(self.arrived.max(1)));
         if arriving > sending.scaled(PLAUSIBLE) {

@@ -28,10 +28,13 @@ const PACKET_BYTES: u64 = 1_200;
 /// Between two probes: a rise of the link is to be found within seconds; an idle link loses under 2 % to it.
 const INTERVAL: Micros = 3_000_000;
 const LONGEST_INTERVAL: Micros = 4_000_000;
+/// The first probes in vain, of a way of which nothing is known, are followed by the next so soon.
+const EARLY: u32 = 2;
+const EARLY_INTERVAL: Micros = 300_000;
 /// After the rate fell, or feedback stayed out.
 const AFTER_FALL: Micros = 2_000_000;
 const AFTER_BLACKOUT: Micros = 5_000_000;
-/// Of what is wanted: enough is known from here on, and no probe is above.
+/// Of what is wanted: enough is known from here on, and no probe is above unless it must be to tell anything.
 const ENOUGH: f64 = 1.1;
 const HIGHEST: f64 = 1.25;
 
@@ -45,11 +48,13 @@ pub struct Prober {
     /// In a row.
     vain: u32,
     began: bool,
+    /// So many more probes in vain follow each other closely: somebody waits for the first picture.
+    early: u32,
 }
 
 impl Prober {
     pub fn new() -> Prober {
-        Prober { wanted: Bitrate::ZERO, next: 0, rate: None, cluster: None, vain: 0, began: false }
+        Prober { wanted: Bitrate::ZERO, next: 0, rate: None, cluster: None, vain: 0, began: false, early: EARLY }
     }
 
     pub fn want(&mut self, wanted: Bitrate) {
@@ -66,6 +71,8 @@ impl Prober {
         self.due(target).filter(|due| now >= *due)?;
         let factor = if self.began { LATER } else { FIRST };
         let rate = self.rate.take().unwrap_or(target.scaled(factor)).min(self.wanted.scaled(HIGHEST));
+        // A probe that reaches hardly beyond what is known cannot be told from jitter.
+        let rate = rate.max(target.scaled(LATER));
         let least_packets = if rate < SLOW { LEAST_PACKETS_SLOW } else { LEAST_PACKETS };
         let least = rate.time_for(least_packets as u64 * PACKET_BYTES);
         let duration = (SHORTEST * (1 + self.vain)).min(LONGEST).max(least);
@@ -110,12 +117,23 @@ impl Prober {
 
     fn failed(&mut self, now: Micros) {
         self.vain = self.vain.saturating_add(1);
+        if self.early > 0 {
+            self.early -= 1;
+            self.next = now + EARLY_INTERVAL;
+            return;
+        }
         self.next = now + (INTERVAL + INTERVAL / 6 * i64::from(self.vain)).min(LONGEST_INTERVAL);
+    }
+
+    /// What was found came with a queue that grew, and is not believed.
+    pub fn doubted(&mut self, now: Micros) {
+        self.rate = None;
+        self.failed(now);
     }
 
     /// The rate fell: what was thought of is of no use, and the queue is to empty first.
     pub fn fell(&mut self, now: Micros) {
-        self.rate = None;
+        (self.rate, self.early) = (None, 0);
         self.next = now + AFTER_FALL;
     }
 
@@ -179,9 +197,9 @@ mod tests {
             }
             now += 10 * MS;
         }
-        let gaps = begun.windows(2).map(|pair| pair[1] - pair[0]);
+        let gaps = begun.windows(2).skip(EARLY as usize).map(|pair| pair[1] - pair[0]);
         assert!(gaps.clone().all(|gap| (INTERVAL..=LONGEST_INTERVAL + 200 * MS).contains(&gap)), "{begun:?}");
-        assert!((14..=20).contains(&begun.len()), "{}", begun.len());
+        assert!((14..=22).contains(&begun.len()), "{}", begun.len());
     }
 
     #[test]
@@ -191,7 +209,7 @@ mod tests {
         prober.want(TARGET.scaled(0.9));
         assert_eq!(prober.due(TARGET), None);
         prober.want(TARGET.scaled(1.1));
-        assert_eq!(prober.poll(0, TARGET, 0).map(|probe| probe.rate.bps() / 1_000), Some(1_375));
+        assert_eq!(prober.poll(0, TARGET, 0).map(|probe| probe.rate.bps() / 1_000), Some(1_500));
     }
 
     #[test]

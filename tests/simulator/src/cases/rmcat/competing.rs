@@ -104,7 +104,8 @@ fn with_health(judged: Figure, network: &Network) -> Vec<Figure> {
         judged,
         info("queue p95", queue_p95(network), " ms"),
         info("used", utilisation(network), " %"),
-        info("frozen", frozen(network), " s"),
+        // A pause is a picture that stands still.
+        info("frozen, pauses included", frozen(network), " s"),
         lost(network),
     ]
 }
