@@ -13,7 +13,7 @@ const PROVEN: Duration = Duration::from_secs(30);
 const SHOWN: Duration = Duration::from_secs(5);
 const WIDER: f64 = 2.0;
 /// The wait after a first failure; each further one waits four times as long. So there are no more than four changes in any minute.
-const SHORTEST: Duration = Duration::from_secs(20);
+const SHORTEST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(120);
 const GROWTH: u32 = 4;
 /// This much more than what a failed attempt had is another way.
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn each_failure_waits_longer_and_a_success_forgives() {
         let (mut now, mut backoff) = (Instant::now(), Backoff::default());
-        for wait in [20, 80, 120, 120] {
+        for wait in [30, 120, 120, 120] {
             assert_eq!(backoff.allows(now, HAD), HAD);
             backoff.rose(now, HAD, NEEDED);
             now += S;
@@ -127,8 +127,8 @@ mod tests {
         assert_eq!(backoff.allows(now, HAD), HAD, "what had lasted was no failure");
         backoff.rose(now, HAD, NEEDED);
         backoff.fell(now + S, HAD);
-        assert!(backoff.allows(now + 20 * S, HAD) < NEEDED);
-        assert_eq!(backoff.allows(now + 21 * S, HAD), HAD, "begins with the shortest again");
+        assert!(backoff.allows(now + 30 * S, HAD) < NEEDED);
+        assert_eq!(backoff.allows(now + 31 * S, HAD), HAD, "begins with the shortest again");
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(backoff.allows(start + 15 * S, HAD), HAD);
         backoff.rose(start + 22 * S, HAD, NEEDED);
         backoff.fell(start + 23 * S, HAD);
-        assert!(backoff.allows(start + 42 * S, HAD) < NEEDED);
-        assert_eq!(backoff.allows(start + 43 * S, HAD), HAD, "the wait did not grow by what was forgiven");
+        assert!(backoff.allows(start + 52 * S, HAD) < NEEDED);
+        assert_eq!(backoff.allows(start + 53 * S, HAD), HAD, "the wait did not grow by what was forgiven");
     }
 }
