@@ -1,7 +1,8 @@
-// Owns what a viewer's stock SDK makes of a narrow link: of a simulcast camera it gets what fits, without loss, and nothing is paused.
+// Owns what a viewer's stock SDK makes of a narrow link: of a simulcast camera it gets what fits, comes back to all when the link is wide, and
+// where not even the least fits it is told that the track is paused (TrackStreamStateChanged), its microphones going on.
 import assert from 'node:assert/strict';
 import { skipWithout } from './harness/browser.mjs';
-import { barePageForFile, joinRoom, publishThreeEncodings, receivedVideo, sentVideo } from './harness/client.mjs';
+import { barePageForFile, joinRoom, publishCamera, publishThreeEncodings, receivedVideo, sentVideo } from './harness/client.mjs';
 import { Link, between, countersOf } from './harness/link.mjs';
 import { serverForFile } from './harness/server.mjs';
 import { delay, until } from './harness/wait.mjs';
@@ -14,13 +15,13 @@ const ALL_ENCODINGS_MS = 60_000;
 const SETTLE_MS = 20_000;
 const SECONDS = 15;
 
-/** Three encodings of about 100, 220 and 700 kbit/s, and a microphone. */
-async function publish(room) {
+/** A microphone, and a camera whose `encodings` are sent when this returns. */
+async function publish(room, encodings, camera) {
   const publisher = await joinRoom(bare, server, room, 'publisher');
-  await publishThreeEncodings(publisher);
+  await camera(publisher);
   await publisher.evaluate(() => globalThis.room.localParticipant.setMicrophoneEnabled(true));
   const sent = async () => (await sentVideo(publisher)).filter((one) => one.framesEncoded > 15 && one.frameWidth).length;
-  await until('three encodings sent', async () => (await sent()) === 3, { ms: ALL_ENCODINGS_MS, everyMs: 500, describe: sent });
+  await until(`${encodings} encodings sent`, async () => (await sent()) === encodings, { ms: ALL_ENCODINGS_MS, everyMs: 500, describe: sent });
 }
 
 /** The states that the SDK was told, oldest first. */
@@ -43,8 +44,16 @@ async function behind(rate, room, look) {
   }
 }
 
+/** Packets of audio received so far. */
+const heard = (page) =>
+  page.evaluate(async () => {
+    const publications = [...globalThis.room.remoteParticipants.values()].flatMap((one) => [...one.audioTrackPublications.values()]);
+    const report = await publications.find((one) => one.track)?.track.getRTCStatsReport();
+    return [...(report?.values() ?? [])].find((one) => one.type === 'inbound-rtp')?.packetsReceived ?? 0;
+  });
+
 test('a link of 450 kbit/s gets an encoding that fits, without loss', { timeout: 180_000, skip }, async (t) => {
-  await publish('narrow');
+  await publish('narrow', 3, publishThreeEncodings);
   await behind(450, 'narrow', async (page) => {
     await until('frames', async () => (await countersOf(page)).framesDecoded > 30, { ms: 30_000, everyMs: 250 });
     await delay(SETTLE_MS);
@@ -58,5 +67,22 @@ test('a link of 450 kbit/s gets an encoding that fits, without loss', { timeout:
     // Temporal layers may be left out: of thirty frames a quarter stays.
     assert.ok(seen.framesPerSecond > 5, `${seen.framesPerSecond} frames a second`);
     assert.deepEqual(await told(page), [], 'nothing is paused');
+  });
+});
+
+test('a link too narrow for the least is told that the video is paused, and goes on hearing', { timeout: 180_000, skip }, async (t) => {
+  // One encoding without layers: there is nothing less of it to send.
+  const options = { simulcast: false, videoCodec: 'vp8', scalabilityMode: 'L1T1', videoEncoding: { maxBitrate: 400_000, maxFramerate: 15 } };
+  await publish('hopeless', 1, (page) => publishCamera(page, { width: 640, height: 360, frameRate: 15 }, options));
+  await behind(120, 'hopeless', async (page) => {
+    const paused = async () => (await told(page)).includes('video paused');
+    await until('the track paused', paused, { ms: 60_000, everyMs: 250, describe: () => told(page) });
+    await delay(5_000);
+    const before = await heard(page);
+    await delay(5_000);
+    const packets = (await heard(page)) - before;
+    t.diagnostic(JSON.stringify({ told: await told(page), packets }));
+    assert.ok(packets > 150, `${packets} packets of audio in 5 s`);
+    assert.ok(!(await told(page)).some((state) => state.startsWith('audio')), 'audio is never paused');
   });
 });
