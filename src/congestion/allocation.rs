@@ -28,8 +28,10 @@ pub const PAUSE_PATIENCE: Duration = Duration::from_millis(1_500);
 /// The same where less than half of it is too much: an estimate that is too low comes back by what is sent, in so much time.
 const LONG_PATIENCE: Duration = Duration::from_secs(6);
 const SEVERE: f64 = 2.0;
-/// So many times the budget the least of everything may be: an estimate lies below the truth after every queue there was.
-const BORNE: f64 = 1.2;
+/// So many times the budget the least of everything may be.
+const BORNE: f64 = 1.05;
+/// A gap between two looks counts as no more than this.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
 /// What is left at least, of the least of everything, when something is paused: what a way takes is known better once its queue has emptied.
 const LEFT: f64 = 0.5;
 
@@ -72,8 +74,10 @@ pub struct Allocation {
     measured: Option<Instant>,
     /// Since when there is room for more.
     room_since: Option<Instant>,
-    /// Since when the least of everything does not fit.
-    short_since: Option<Instant>,
+    /// For how long the least of everything did not fit, less the time for which it did since: whether a way is congested
+    /// is not told without gaps.
+    short: Duration,
+    looked: Option<Instant>,
     backoff: Backoff,
     order: Vec<usize>,
     chosen: Vec<usize>,
@@ -104,11 +108,14 @@ impl Allocation {
         let least = look.least();
         look.borne = budget.video.scaled(BORNE).max(least.scaled(LEFT));
         let short = budget.congested && least > budget.video.scaled(BORNE);
-        let short_since = if short { Some(*self.short_since.get_or_insert(now)) } else { None };
-        self.short_since = short_since;
+        let passed = self.looked.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let passed = passed.min(LONGEST_GAP);
+        self.short = if short { self.short + passed } else { self.short.saturating_sub(passed) };
         let patience = if least > budget.video.scaled(SEVERE) { PAUSE_PATIENCE } else { LONG_PATIENCE };
-        let pauses = short_since.is_some_and(|since| now.saturating_duration_since(since) >= patience);
-        self.short_since.take_if(|_| pauses);
+        let pauses = short && self.short >= patience;
+        if pauses {
+            self.short = Duration::ZERO;
+        }
         look.fill(&mut self.chosen, pauses, |claim| if claim.held { claim.present } else { claim.top() });
         let fell = look.any(&self.chosen, |claim, chosen| chosen < claim.present);
         let grew = look.any(&self.chosen, |claim, chosen| chosen > claim.present);
@@ -127,7 +134,7 @@ impl Allocation {
         let since = *self.room_since.get_or_insert(now);
         let begins = self.measured.is_some_and(|at| now.saturating_duration_since(at) < BEGINNING);
         let hold = if begins { FIRST_HOLD } else { HOLD };
-        if now.saturating_duration_since(since) < hold || self.backoff.is_fresh(now) {
+        if now.saturating_duration_since(since) < hold || self.backoff.is_fresh(now, budget.video) {
             return &self.chosen;
         }
         self.room_since = None;
@@ -137,7 +144,7 @@ impl Allocation {
 
     /// Something is waited for: it is to be looked at again soon, whatever changes.
     pub fn waits(&self) -> bool {
-        self.room_since.is_some() || self.short_since.is_some()
+        self.room_since.is_some() || !self.short.is_zero()
     }
 }
 

@@ -64,7 +64,8 @@ test('a link of 450 kbit/s gets an encoding that fits, without loss', { timeout:
     t.diagnostic(JSON.stringify({ frameWidth, ...seen, told: await told(page) }));
     assert.ok(frameWidth <= 640, `${frameWidth} pixels wide`);
     assert.ok(seen.packetsLost <= 0.02 * seen.packetsReceived, `${seen.packetsLost} of ${seen.packetsReceived} lost`);
-    assert.ok(seen.framesPerSecond > 10, `${seen.framesPerSecond} frames a second`);
+    // Temporal layers may be left out: of thirty frames a quarter stays.
+    assert.ok(seen.framesPerSecond > 5, `${seen.framesPerSecond} frames a second`);
     assert.deepEqual(await told(page), [], 'nothing is paused');
   });
 });

@@ -9,18 +9,19 @@ use crate::congestion::bitrate::Bitrate;
 
 /// An attempt that lasts for so long was right.
 const PROVEN: Duration = Duration::from_secs(30);
-/// From one attempt to the next: what the first makes of the way shows within this time.
-const SHOWN: Duration = Duration::from_secs(3);
+/// From one attempt to the next: what the first makes of the way shows within this time, unless it turns out to be so much wider.
+const SHOWN: Duration = Duration::from_secs(5);
+const WIDER: f64 = 2.0;
 /// The wait after a first failure; each further one waits four times as long. So there are no more than four changes in any minute.
-const SHORTEST: Duration = Duration::from_secs(20);
+const SHORTEST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(120);
 const GROWTH: u32 = 4;
 /// This much more than what a failed attempt had is another way.
 const CLEARLY_MORE: f64 = 1.25;
 
-/// Less than this, of what an attempt had, within [`COLLAPSING`] after it was taken back: no attempt makes a way so narrow.
-const COLLAPSED: f64 = 0.4;
-const COLLAPSING: Duration = Duration::from_secs(3);
+/// Less than this, of what an attempt had, for so long: no attempt makes a way so narrow.
+const COLLAPSED: f64 = 0.3;
+const COLLAPSING: Duration = Duration::from_secs(8);
 /// Of what a failed attempt needed: this much may be tried meanwhile.
 const LESS: f64 = 0.9;
 
@@ -42,6 +43,8 @@ struct Failure {
     at: Instant,
     /// How long attempts waited before.
     waited: Duration,
+    /// Since when the way has taken but a part of what the attempt had.
+    narrow_since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -60,8 +63,9 @@ impl Backoff {
     }
 
     /// Whether the last attempt was so short a while ago that nothing can be said of it.
-    pub fn is_fresh(&self, now: Instant) -> bool {
-        self.attempt.is_some_and(|attempt| now.saturating_duration_since(attempt.at) < SHOWN)
+    pub fn is_fresh(&self, now: Instant, having: Bitrate) -> bool {
+        let fresh = |attempt: &Attempt| now.saturating_duration_since(attempt.at) < SHOWN;
+        self.attempt.is_some_and(|attempt| fresh(&attempt) && having < attempt.had.scaled(WIDER))
     }
 
     /// Something had to be taken back; so much is left.
@@ -73,19 +77,21 @@ impl Backoff {
         }
         let waited = self.wait;
         self.wait = (waited * GROWTH).clamp(SHORTEST, LONGEST);
-        self.failure = Some(Failure { attempt, at: now, waited });
+        self.failure = Some(Failure { attempt, at: now, waited, narrow_since: None });
     }
 
     /// How much may be given where there is so much.
     pub fn allows(&mut self, now: Instant, having: Bitrate) -> Bitrate {
-        let Some(Failure { attempt, at, waited }) = self.failure else { return having };
-        let passed = now.saturating_duration_since(at);
-        if passed < COLLAPSING && having < attempt.had.scaled(COLLAPSED) {
+        let Some(failure) = &mut self.failure else { return having };
+        let Failure { attempt, at, waited, .. } = *failure;
+        if having >= attempt.had.scaled(COLLAPSED) {
+            failure.narrow_since = None;
+        } else if now.saturating_duration_since(*failure.narrow_since.get_or_insert(now)) >= COLLAPSING {
             (self.failure, self.wait) = (None, waited);
-        } else if passed < self.wait && having < attempt.had.scaled(CLEARLY_MORE) {
-            return having.min(attempt.needed.scaled(LESS));
+            return having;
         }
-        having
+        let refused = now.saturating_duration_since(at) < self.wait && having < attempt.had.scaled(CLEARLY_MORE);
+        if refused { having.min(attempt.needed.scaled(LESS)) } else { having }
     }
 
     fn settle(&mut self, now: Instant) {
@@ -107,7 +113,7 @@ mod tests {
     #[test]
     fn each_failure_waits_longer_and_a_success_forgives() {
         let (mut now, mut backoff) = (Instant::now(), Backoff::default());
-        for wait in [20, 80, 120, 120] {
+        for wait in [30, 120, 120, 120] {
             assert_eq!(backoff.allows(now, HAD), HAD);
             backoff.rose(now, HAD, NEEDED);
             now += S;
@@ -121,8 +127,8 @@ mod tests {
         assert_eq!(backoff.allows(now, HAD), HAD, "what had lasted was no failure");
         backoff.rose(now, HAD, NEEDED);
         backoff.fell(now + S, HAD);
-        assert!(backoff.allows(now + 20 * S, HAD) < NEEDED);
-        assert_eq!(backoff.allows(now + 21 * S, HAD), HAD, "begins with the shortest again");
+        assert!(backoff.allows(now + 30 * S, HAD) < NEEDED);
+        assert_eq!(backoff.allows(now + 31 * S, HAD), HAD, "begins with the shortest again");
     }
 
     #[test]
@@ -140,7 +146,8 @@ mod tests {
         for (left, refused) in [(300, 400), (450, 600)] {
             let (start, mut backoff) = (Instant::now(), Backoff::default());
             backoff.rose(start, HAD, NEEDED);
-            assert!(backoff.is_fresh(start + SHOWN - S) && !backoff.is_fresh(start + SHOWN));
+            assert!(backoff.is_fresh(start + SHOWN - S, HAD) && !backoff.is_fresh(start + SHOWN, HAD));
+            assert!(!backoff.is_fresh(start + S, HAD.scaled(WIDER)), "another way");
             backoff.rose(start + 4 * S, HAD, Bitrate::from_kbps(600));
             backoff.fell(start + 5 * S, Bitrate::from_kbps(left));
             let allowed = backoff.allows(start + 6 * S, HAD.scaled(1.2));
@@ -153,12 +160,14 @@ mod tests {
         let (start, mut backoff) = (Instant::now(), Backoff::default());
         backoff.rose(start, HAD, NEEDED);
         backoff.fell(start + S, HAD);
-        assert!(backoff.allows(start + S, HAD.scaled(0.6)) < NEEDED);
-        backoff.allows(start + 2 * S, HAD.scaled(0.3));
-        assert_eq!(backoff.allows(start + 5 * S, HAD), HAD);
-        backoff.rose(start + 5 * S, HAD, NEEDED);
-        backoff.fell(start + 6 * S, HAD);
-        assert!(backoff.allows(start + 25 * S, HAD) < NEEDED);
-        assert_eq!(backoff.allows(start + 26 * S, HAD), HAD, "the wait did not grow by what was forgiven");
+        let narrow = HAD.scaled(0.2);
+        let _ = [2, 5, 6, 13].map(|at| backoff.allows(start + at * S, if at == 5 { HAD } else { narrow }));
+        assert!(backoff.allows(start + 13 * S, HAD) < NEEDED, "not without a break");
+        let _ = [14, 22].map(|at| backoff.allows(start + at * S, narrow));
+        assert_eq!(backoff.allows(start + 15 * S, HAD), HAD);
+        backoff.rose(start + 22 * S, HAD, NEEDED);
+        backoff.fell(start + 23 * S, HAD);
+        assert!(backoff.allows(start + 52 * S, HAD) < NEEDED);
+        assert_eq!(backoff.allows(start + 53 * S, HAD), HAD, "the wait did not grow by what was forgiven");
     }
 }
