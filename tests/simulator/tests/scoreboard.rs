@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sfumato_sim::cases::{CANARIES, CASES, Case, Options};
-use sfumato_sim::outcome::Outcome;
+use sfumato_sim::outcome::{Figure, Judgement, Outcome, together};
 
 fn case(name: &str) -> &'static Case {
     CASES.iter().find(|case| case.name == name).expect("a case of the table")
@@ -21,6 +21,33 @@ fn assert_passes(name: &str, cell: &str) {
     let seconds = if name == "S5" { 60 } else { 20 };
     let outcome = run(name, cell, 1, seconds);
     assert!(outcome.passes(), "{outcome}\nagain: {}", outcome.replay());
+}
+
+/// As `make sim` judges what nine of ten seeds have to reach.
+fn assert_nine_of_ten_pass(name: &str) {
+    let runs: Vec<Outcome> = (1..=10).map(|seed| case(name).run("", seed, Options::default()).0).collect();
+    let figures = together(&runs.iter().collect::<Vec<_>>(), Judgement::NinthOfTen);
+    assert!(!figures.is_empty() && figures.iter().all(Figure::is_met), "{name}: {figures:?}");
+}
+
+#[test]
+fn flows_that_come_one_after_another_share() {
+    assert_nine_of_ten_pass("5.4");
+}
+
+#[test]
+fn what_a_publisher_loses_says_nothing_of_the_ways_to_others() {
+    assert_passes("S1", "");
+}
+
+#[test]
+fn who_starved_sees_the_top_layer_soon_after() {
+    assert_passes("S3", "");
+}
+
+#[test]
+fn a_feedback_blackout_lowers_the_rate_and_ends_without_a_burst() {
+    assert_passes("S12", "");
 }
 
 #[test]
