@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// its jitter buffer waits, about half a second, and a round trip comes on top.
 pub const RETENTION: Duration = Duration::from_secs(1);
 /// How long a chunk is kept at least: the last repetition of a packet on a way of 200 ms is asked for a little after [`RETENTION`].
-const KEPT: Duration = Duration::from_millis(1_250);
+pub const KEPT: Duration = Duration::from_millis(1_250);
 /// Chunks of which nothing was used for so long are given back: a stream became slower for good.
 const SLACK: Duration = Duration::from_secs(4);
 

@@ -2,7 +2,7 @@
 //! was and what was rewritten in it. From these and the cache of the encoding it is written anew.
 //!
 //! What always holds: at most `limits::SENT_PACKETS` packets of 12 bytes and their frames; the table grows only while it holds less than [`SHORTEST`], and
-//! gives back what it does not need for [`RETENTION`] ever more rarely, so that in the steady state nothing is allocated; what is found is what
+//! gives back what it does not need for [`KEPT`] ever more rarely, so that in the steady state nothing is allocated; what is found is what
 //! was sent under that number.
 
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use super::frames::{Common, Frames};
 use super::picture::Counters;
 use super::{Origin, Packet, Rewritten};
 use crate::limits;
-use crate::media::ring::RETENTION;
+use crate::media::ring::KEPT;
 
-/// The table grows before it gives up a packet that is younger: some less than [`RETENTION`], so that what it was cut to is enough for a rate
+/// The table grows before it gives up a packet that is younger: some less than [`KEPT`], so that what it was cut to is enough for a rate
 /// that varies.
-const SHORTEST: Duration = RETENTION.saturating_sub(Duration::from_millis(125));
+const SHORTEST: Duration = KEPT.saturating_sub(Duration::from_millis(125));
 /// Of a clock of 16 bits, which goes round in a minute: no record is as old while packets are sent.
 const SHORTEST_MS: u16 = SHORTEST.as_millis() as u16;
-const RETENTION_MS: u16 = RETENTION.as_millis() as u16;
+const RETENTION_MS: u16 = KEPT.as_millis() as u16;
 /// Times round the table, a part of which would have done, before it gives memory back for the last time; the first time takes one, each
 /// further time twice as many.
 const MOST_PATIENCE: u16 = 1 << 12;
@@ -264,7 +264,7 @@ impl History {
         }
     }
 
-    /// The least length that holds [`RETENTION`], or the present one.
+    /// The least length that holds [`KEPT`], or the present one.
     fn enough(&self, at: u16) -> usize {
         let is_old = |sent: &Sent| !sent.is_nothing() && at.wrapping_sub(sent.at) >= RETENTION_MS;
         let is_enough = |len: &usize| {
@@ -334,7 +334,7 @@ mod tests {
         }
         assert!(history.find(63_000).is_none(), "not sent yet");
         assert!(history.find(60_000).is_none(), "too long ago");
-        assert_eq!(history.capacity(), 256, "250 packets a second");
+        assert_eq!(history.capacity(), 512, "250 packets a second");
     }
 
     #[test]
@@ -398,12 +398,12 @@ mod tests {
             let lost: Vec<u64> = held.filter(|output| history.find(*output as u16).is_none()).collect();
             assert!(lost.is_empty(), "{lost:?} lost after {n} frames");
         }
-        assert_eq!(history.capacity(), 256, "250 packets a second");
+        assert_eq!(history.capacity(), 512, "250 packets a second");
         let (record, later) = (record(Ssrc(7), 1), start + Duration::from_secs(7));
         let counts = allocation_counter::measure(|| {
             frames(&mut history, &record, later, 250, 2_000, Duration::from_secs(60));
         });
-        assert_eq!((history.capacity(), counts.count_total), (256, 0));
+        assert_eq!((history.capacity(), counts.count_total), (512, 0));
     }
 
     #[test]
@@ -419,7 +419,7 @@ mod tests {
         };
         minutes(&mut history, 0..60);
         let counts = allocation_counter::measure(|| minutes(&mut history, 60..90));
-        assert_eq!((history.capacity(), counts.count_total), (512, 0));
+        assert_eq!((history.capacity(), counts.count_total), (1024, 0));
     }
 
     #[test]
