@@ -19,8 +19,8 @@ use crate::wire::rtcp::transport_feedback::ReceivedFeedback;
 pub const START: Bitrate = Bitrate::from_kbps(2_000);
 /// A probe's packets leave in portions of so much time.
 const PROBE_TICK: Duration = Duration::from_millis(5);
-/// A probe that could not send its bytes in so many times its duration ends.
-const PROBE_PATIENCE: u32 = 4;
+/// Packets there is room for where none wait: a frame that is a little too large comes again and again, a catch-up does not.
+const WAITING_KEPT: usize = 64;
 
 /// Without anything numbered for so long, a starving way gets a packet of padding: 4 kbit/s.
 const QUIET: Duration = Duration::from_millis(500);
@@ -149,7 +149,7 @@ impl Downlink {
         let packet = self.waiting.pop_front()?;
         self.waiting_bytes = self.waiting_bytes.saturating_sub(packet.len as u64);
         if self.waiting.is_empty() {
-            self.waiting.shrink_to(0);
+            self.waiting.shrink_to(WAITING_KEPT);
             self.adapt(now);
         }
         Some(packet)
@@ -263,11 +263,11 @@ impl Probing {
     fn is_over(&self, now: Instant) -> bool {
         let sent = self.bytes >= self.probe.rate.bytes_in(self.probe.duration);
         (sent && self.packets >= self.probe.least_packets)
-            || now.saturating_duration_since(self.began) >= self.probe.duration * PROBE_PATIENCE
+            || now.saturating_duration_since(self.began) >= self.probe.duration * Probe::PATIENCE
     }
 
     fn next(&self) -> Instant {
-        let elapsed = self.probe.rate.time_for(self.bytes).min(self.probe.duration * PROBE_PATIENCE);
+        let elapsed = self.probe.rate.time_for(self.bytes).min(self.probe.duration * Probe::PATIENCE);
         self.began + elapsed
     }
 }

@@ -9,7 +9,8 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::Shard;
-use super::downlink::{Downlink, Waiting};
+use super::downlink::Downlink;
+use super::inbound::SourceKey;
 use super::outbound::Outbound;
 use super::outlet::Outlet;
 use super::source::Source;
@@ -65,7 +66,7 @@ impl Shard {
         };
         let mut tally = Tally::default();
         while let Some(waiting) = outlet.next_waiting() {
-            let Some((source, stream)) = find(&mut entry.sources, outbound, &waiting) else { continue };
+            let Some((source, stream)) = find(&mut entry.sources, outbound, waiting.source) else { continue };
             if let Some(len) = outlet.forward(source, waiting.cached, stream) {
                 tally.add(source.kind, len);
                 outbound.get_mut(waiting.source).into_iter().for_each(|s| s.sent(now, &self.counters));
@@ -96,9 +97,9 @@ impl Shard {
 fn find<'a>(
     sources: &'a mut Slab<Source>,
     outbound: &'a mut Outbound,
-    waiting: &Waiting,
+    key: SourceKey,
 ) -> Option<(&'a mut Source, &'a mut SendStream)> {
-    Some((sources.get_mut(waiting.source)?, &mut outbound.get_mut(waiting.source)?.stream))
+    Some((sources.get_mut(key)?, &mut outbound.get_mut(key)?.stream))
 }
 
 /// Sends what a probe lacks now.
@@ -110,7 +111,7 @@ fn fill(now: Instant, outlet: &mut Outlet<'_>, sources: &mut Slab<Source>, outbo
     let repairable = outbound.subscriptions().find(|s| s.stream.rtx_ssrc().is_some() && s.stream.current().is_some());
     let any = repairable.or_else(|| outbound.subscriptions().find(|s| s.stream.rtx_ssrc().is_some()));
     let key = any.map(|subscription| subscription.source);
-    let parts = key.and_then(|key| Some((sources.get_mut(key)?, &mut outbound.get_mut(key)?.stream)));
+    let parts = key.and_then(|key| find(sources, outbound, key));
     let Some((source, stream)) = parts.filter(|(source, _)| source.kind == MediaKind::Video) else {
         outlet.downlink().into_iter().for_each(Downlink::give_up_probe);
         return filling;
