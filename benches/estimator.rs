@@ -30,7 +30,7 @@ impl Subscriber {
     fn new() -> Subscriber {
         let start = Instant::now();
         let mut estimator = Estimator::new(Bitrate::from_kbps(2_000));
-        estimator.want(start, Bitrate::from_kbps(3_000));
+        estimator.want(Bitrate::from_kbps(3_000));
         Subscriber { estimator, start, now: start }
     }
 

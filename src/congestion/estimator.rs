@@ -32,7 +32,7 @@ use self::delay::DelayDetector;
 use self::limited::ApplicationLimit;
 use self::loss::LossControl;
 use self::overuse::Usage;
-use self::probing::Prober;
+use self::probing::{Belief, Prober};
 use self::queue::QueueDelay;
 use self::rate_control::{RateControl, Signals};
 use self::sent::SentLog;
@@ -170,7 +170,7 @@ impl Estimator {
     }
 
     /// What all that the subscriber wants would take at its best, with what repairs it: more is not looked for.
-    pub fn want(&mut self, _now: Instant, wanted: Bitrate) {
+    pub fn want(&mut self, wanted: Bitrate) {
         self.wanted = Some(wanted);
         self.prober.want(wanted);
     }
@@ -267,13 +267,13 @@ impl Estimator {
         if self.control.fell() != fell {
             self.prober.fell(now);
         }
-        let alone = !self.is_sharing();
-        let found = self.prober.told(now, newest, self.rtt, self.loss.inherent(), self.target, alone);
-        let over = self.delay.usage() == Usage::Over;
-        if over && found.is_some() {
-            self.prober.doubted(now);
-        }
-        if let Some(rate) = found.map(|found| found.rate).filter(|rate| !over && *rate > self.target) {
+        let belief = match (over, self.is_sharing()) {
+            (true, _) => Belief::None,
+            (false, true) => Belief::Cautious,
+            (false, false) => Belief::Full,
+        };
+        let found = self.prober.told(now, newest, self.rtt, self.loss.inherent(), self.target, belief);
+        if let Some(rate) = found.map(|found| found.rate).filter(|rate| *rate > self.target) {
             self.control.set(now, self.control.rate().max(rate));
             self.control.forget_capacity();
             self.loss.found(rate);

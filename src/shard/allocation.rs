@@ -167,7 +167,7 @@ impl Shard {
         let budget = self.claims.gather(now, way, &mut entry.sources, &mut peer.outbound);
         let Peer { sharing, downlink, recorder, outbound, .. } = peer;
         if let Some(downlink) = downlink {
-            downlink.estimator.want(now, self.claims.wanted.scaled(WISH).plus(self.claims.audio));
+            downlink.estimator.want(self.claims.wanted.scaled(WISH).plus(self.claims.audio));
         }
         if sharing.note(way.rate) {
             recorder.decided(now, None, Decision::Estimated { kbps: kbps(way.rate) });

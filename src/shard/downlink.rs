@@ -166,12 +166,11 @@ impl Downlink {
         self.waiting.iter().any(|packet| packet.source == source)
     }
 
-    /// The subscriber told what arrived. True when what the way takes may have changed.
-    pub fn on_feedback(&mut self, now: Instant, fci: &[u8]) -> bool {
-        let Some(feedback) = ReceivedFeedback::parse(fci) else { return false };
-        let changed = self.estimator.on_feedback(now, &feedback);
+    /// The subscriber told what arrived.
+    pub fn on_feedback(&mut self, now: Instant, fci: &[u8]) {
+        let Some(feedback) = ReceivedFeedback::parse(fci) else { return };
+        self.estimator.on_feedback(now, &feedback);
         self.adapt(now);
-        changed
     }
 
     /// Begins a probe that is due. True when one began.

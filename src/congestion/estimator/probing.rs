@@ -38,6 +38,20 @@ const AFTER_BLACKOUT: Micros = 5_000_000;
 const ENOUGH: f64 = 1.1;
 const HIGHEST: f64 = 1.25;
 
+/// Beside others only a probe whose packets arrive nearly as they were sent tells of room: a share of theirs would be none.
+const HARDLY_STRETCHED: f64 = 0.95;
+
+/// What is made of a probe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Belief {
+    /// What it found is there.
+    Full,
+    /// Others that share the way may have left it for a moment.
+    Cautious,
+    /// A queue grew meanwhile: it found that.
+    None,
+}
+
 pub struct Prober {
     wanted: Bitrate,
     /// Not before.
@@ -87,7 +101,7 @@ impl Prober {
         self.cluster.as_mut()
     }
 
-    /// Feedback told of packets up to `newest`. What the probe found, once.
+    /// Feedback told of packets up to `newest`. What the probe found and is believed, once.
     pub fn told(
         &mut self,
         now: Micros,
@@ -95,22 +109,29 @@ impl Prober {
         rtt: Micros,
         loss: f64,
         target: Bitrate,
-        fresh: bool,
+        belief: Belief,
     ) -> Option<Found> {
         self.cluster.as_mut()?.end_in_time(now);
         let cluster = self.cluster.take_if(|cluster| cluster.is_told(now, newest, rtt))?;
-        let found = cluster.found(loss).filter(|found| fresh || found.ratio > 0.95);
+        let found = cluster.found(loss).filter(|found| match belief {
+            Belief::Full => true,
+            Belief::Cautious => found.ratio > HARDLY_STRETCHED,
+            Belief::None => false,
+        });
         match found {
-            Some(found) if found.rate > target.scaled(GAIN) => self.succeeded(now, found, cluster.rate(), fresh),
+            Some(found) if found.rate > target.scaled(GAIN) => {
+                let onwards = if belief == Belief::Full { ONWARDS } else { LATER };
+                self.succeeded(now, found, cluster.rate(), onwards);
+            }
             _ => self.failed(now),
         }
         found
     }
 
-    fn succeeded(&mut self, now: Micros, found: Found, probed: Bitrate, fresh: bool) {
+    fn succeeded(&mut self, now: Micros, found: Found, probed: Bitrate, onwards: f64) {
         self.vain = 0;
         if !found.saturated && found.rate > probed.scaled(PROMISING) {
-            self.rate = Some(found.rate.scaled(if fresh { ONWARDS } else { LATER }));
+            self.rate = Some(found.rate.scaled(onwards));
             self.next = now;
         }
     }
@@ -123,12 +144,6 @@ impl Prober {
             return;
         }
         self.next = now + (INTERVAL + INTERVAL / 6 * i64::from(self.vain)).min(LONGEST_INTERVAL);
-    }
-
-    /// What was found came with a queue that grew, and is not believed.
-    pub fn doubted(&mut self, now: Micros) {
-        self.rate = None;
-        self.failed(now);
     }
 
     /// The rate fell: what was thought of is of no use, and the queue is to empty first.
@@ -169,7 +184,7 @@ mod tests {
             let packet = super::super::arrivals::Arrived { number: i as u16, bytes: 1_200, sent, arrived };
             cluster.arrived(&packet);
         }
-        prober.told(now + 100 * MS, count as u16 - 1, 50 * MS, 0.0, target, true)
+        prober.told(now + 100 * MS, count as u16 - 1, 50 * MS, 0.0, target, Belief::Full)
     }
 
     #[test]

@@ -45,10 +45,6 @@ impl Default for Budget {
 }
 
 impl Budget {
-    pub fn new() -> Budget {
-        Budget::default()
-    }
-
     /// Something was sent for the first time; `at` in wrapping milliseconds.
     pub fn sent(&mut self, at: u32, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(0);
@@ -124,14 +120,14 @@ mod tests {
 
     #[test]
     fn who_asks_for_everything_and_reports_no_loss_gets_a_fifth() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::default();
         let share = spent(&mut budget, 10, 400);
         assert!((19..=24).contains(&share), "{share} %");
     }
 
     #[test]
     fn who_loses_three_of_ten_gets_what_that_takes() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::default();
         budget.reported(77);
         // 0.3 + 0.09 + ... of what is sent.
         assert_eq!(spent(&mut budget, 60, 43), 43);
@@ -145,7 +141,7 @@ mod tests {
 
     #[test]
     fn who_claims_to_lose_everything_gets_half() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::default();
         budget.reported(255);
         budget.reported_again(255);
         let share = spent(&mut budget, 60, 1_000);
@@ -154,7 +150,7 @@ mod tests {
 
     #[test]
     fn repetitions_leave_room_for_what_was_never_repeated() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::default();
         while budget.allows_repetition(PACKET) {
             budget.spend(PACKET);
         }
@@ -163,13 +159,13 @@ mod tests {
 
     #[test]
     fn a_burst_is_served_at_once_on_a_stream_of_any_rate() {
-        let mut slow = Budget::new();
+        let mut slow = Budget::default();
         for _ in 0..10 {
             assert!(slow.allows(PACKET));
             slow.spend(PACKET);
         }
         assert!(!slow.allows(PACKET));
-        let mut fast = Budget::new();
+        let mut fast = Budget::default();
         (0..1_000).for_each(|n| fast.sent(4 * n, PACKET));
         assert!(fast.allows(120 * PACKET), "half a second");
         assert!(!fast.allows(200 * PACKET));

@@ -67,7 +67,7 @@ impl Recovery {
     pub fn new(target: RtxTarget, random: &mut dyn RngCore) -> Recovery {
         // Below 2^15 for the same reason as the stream's own.
         let next_sequence = u64::from(random.next_u32() & 0x7fff);
-        Recovery { target, next_sequence, history: History::new(), budget: Budget::new() }
+        Recovery { target, next_sequence, history: History::new(), budget: Budget::default() }
     }
 
     pub fn ssrc(&self) -> Ssrc {

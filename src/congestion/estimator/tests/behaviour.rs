@@ -97,8 +97,7 @@ fn little_that_is_sent_does_not_take_away_what_is_known() {
     let known = call.target();
     assert!(known >= 4_000, "{}", call.told());
     call.wanted = super::super::Bitrate::from_kbps(50);
-    let (now, wanted) = (call.instant(), call.wanted);
-    call.estimator.want(now, wanted);
+    call.estimator.want(call.wanted);
     let probes = call.probes.len();
     call.run(120.0, |_| Way::default());
     assert_eq!(call.target(), known);

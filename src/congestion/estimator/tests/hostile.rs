@@ -23,7 +23,7 @@ fn fci(base: u16, packets: u16, reference: u32, delta: i16) -> Vec<u8> {
 fn lied_to(lie: impl Fn(u32, u16) -> Vec<u8>) -> Estimator {
     let start = Instant::now();
     let mut estimator = Estimator::new(START);
-    estimator.want(start, WANTED);
+    estimator.want(WANTED);
     for round in 0..600 {
         let base = estimator.next_number();
         (0..10).for_each(|i| estimator.sent(start + (round * 100 + i * 10) * MS, 1_250));

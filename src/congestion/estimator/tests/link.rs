@@ -75,7 +75,7 @@ impl Call {
         let start = Instant::now();
         let wanted = Bitrate::from_kbps(wanted_kbps);
         let mut estimator = Estimator::new(START);
-        estimator.want(start, wanted);
+        estimator.want(wanted);
         Call {
             estimator,
             start,

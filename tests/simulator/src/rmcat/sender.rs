@@ -107,7 +107,7 @@ impl Sender {
             keyframe_wanted: true,
             last_keyframe: None,
             useful: 0,
-            budget: Budget::new(),
+            budget: Budget::default(),
             repairs: VecDeque::new(),
             rate,
             dropped: 0,
@@ -120,7 +120,7 @@ impl Sender {
         self.downlink = Downlink::new(self.base + now);
         self.frame_due = Some(now + phase);
         self.paused = false;
-        self.want(now);
+        self.want();
     }
 
     /// A paused flow wants nothing, and sends nothing but what still waits.
@@ -131,12 +131,12 @@ impl Sender {
         (self.paused, self.paused_at) = (paused, now);
         self.keyframe_wanted |= !paused;
         self.frame_due = (!paused).then_some(now);
-        self.want(now);
+        self.want();
     }
 
-    fn want(&mut self, now: Duration) {
+    fn want(&mut self) {
         let wanted = if self.paused { Bitrate::ZERO } else { Bitrate::from_bps(GREATEST_RATE) };
-        self.downlink.estimator.want(self.base + now, wanted);
+        self.downlink.estimator.want(wanted);
     }
 
     /// What the way is taken for.
@@ -197,7 +197,7 @@ impl Sender {
         if self.control == Control::Estimated {
             self.rate = self.affordable(now);
         }
-        self.want(now);
+        self.want();
     }
 
     fn payload(&self, now: Duration, len: usize, first: bool) -> Bytes {
