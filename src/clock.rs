@@ -17,6 +17,10 @@ impl WallClock {
         WallClock { anchor, unix_at_anchor }
     }
 
+    pub fn anchor(&self) -> Instant {
+        self.anchor
+    }
+
     /// Unix time, milliseconds.
     pub fn unix_ms(&self, now: Instant) -> i64 {
         i64::try_from(self.unix(now).as_millis()).unwrap_or(i64::MAX)

@@ -84,7 +84,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let listeners = api::bind(&config)?;
     let operations_listeners = api::bind_operations(&config)?;
     let sockets = bind_media(&config)?;
-    let inodes: BTreeSet<u64> = sockets.iter().flatten().filter_map(|socket| socket.inode().ok()).collect();
+    let inodes: BTreeSet<u64> = sockets.iter().flatten().flat_map(BoundPort::inodes).collect();
     let shards = Shards::start(&config, sockets)?;
     let signals = Signals::listen();
     let lifecycle = Arc::new(Lifecycle::new(&config.overload, shards.counters.len()));

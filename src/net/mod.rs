@@ -2,5 +2,6 @@
 
 pub mod addresses;
 pub mod drops;
+mod feedback;
 pub mod probe;
 pub mod udp;

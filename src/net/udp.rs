@@ -2,6 +2,7 @@
 //! themselves where the kernel or device refuses).
 
 use std::io::{self, IoSliceMut};
+use std::iter;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::drops;
+use super::{drops, feedback};
 use crate::limits;
 use crate::shard::send::{Route, SendBatch, Transmit};
 
@@ -22,39 +23,49 @@ const RECEIVE_BUFFER: usize = 65_536;
 /// the processor's cache.
 const STRIDE: usize = RECEIVE_BUFFER + 5 * 64;
 
-/// A bound socket that no runtime knows yet.
+/// A bound port that no runtime knows yet.
 pub struct BoundPort {
     socket: UdpSocket,
+    /// Where transport-wide feedback arrives; `None` where the kernel does not tell it apart.
+    feedback: Option<UdpSocket>,
     local: SocketAddr,
 }
 
 impl BoundPort {
-    /// Binds, IPv6 sockets to IPv6 alone, so that addresses never appear in two forms.
     pub fn bind(address: SocketAddr) -> io::Result<BoundPort> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
+        let socket = open(address)?;
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let local = socket.local_addr()?;
-        Ok(BoundPort { socket, local })
+        // One socket for all serves as well, if at a higher price.
+        let feedback = feedback::bind_beside(&socket).ok();
+        Ok(BoundPort { socket, feedback, local })
     }
 
     pub fn local(&self) -> SocketAddr {
         self.local
     }
 
-    /// The number under which the kernel lists the socket.
-    pub fn inode(&self) -> io::Result<u64> {
-        drops::inode(&self.socket)
+    /// The numbers under which the kernel lists its sockets.
+    pub fn inodes(&self) -> impl Iterator<Item = u64> {
+        iter::once(&self.socket).chain(&self.feedback).filter_map(|socket| drops::inode(socket).ok())
     }
+}
+
+/// A socket for an address that is not bound yet: IPv6 sockets take IPv6 alone, so that addresses never appear in two forms.
+pub(super) fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 pub struct UdpPort {
     socket: AsyncFd<UdpSocket>,
     state: UdpSocketState,
+    feedback: Option<(UdpSocket, UdpSocketState)>,
 }
 
 /// Buffers of a full batch.
@@ -80,6 +91,14 @@ impl Default for ReceiveBuffers {
 }
 
 impl ReceiveBuffers {
+    /// How many buffers one call filled.
+    fn receive(&mut self, socket: &UdpSocket, state: &UdpSocketState) -> usize {
+        let mut chunks = self.bytes.chunks_exact_mut(STRIDE).map(|chunk| chunk.get_mut(..RECEIVE_BUFFER));
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().flatten().unwrap_or_default()));
+        state.recv(socket.into(), &mut slices, &mut self.metas).unwrap_or(0)
+    }
+
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
@@ -103,20 +122,26 @@ impl ReceiveBuffers {
     }
 }
 
+fn prepare(socket: &UdpSocket) -> io::Result<UdpSocketState> {
+    let state = UdpSocketState::new(socket.into())?;
+    // What the kernel grants is enough to run; less only means less slack.
+    let _ = state.set_recv_buffer_size(socket.into(), SOCKET_BUFFER);
+    let _ = state.set_send_buffer_size(socket.into(), SOCKET_BUFFER);
+    Ok(state)
+}
+
 impl UdpPort {
     /// Joins the runtime of the calling thread, which must be the one that uses the port.
     pub fn attach(bound: BoundPort) -> io::Result<UdpPort> {
-        let state = UdpSocketState::new((&bound.socket).into())?;
-        // What the kernel grants is enough to run; less only means less slack.
-        let _ = state.set_recv_buffer_size((&bound.socket).into(), SOCKET_BUFFER);
-        let _ = state.set_send_buffer_size((&bound.socket).into(), SOCKET_BUFFER);
+        let state = prepare(&bound.socket)?;
+        let feedback = bound.feedback.map(|socket| prepare(&socket).map(|state| (socket, state))).transpose()?;
         // Not the runtime's own socket: that is told of room to send too, and every send would end in a wake-up.
         #[expect(
             deprecated,
             reason = "its successor is unsafe, for owners that change their descriptor; this one does not"
         )]
         let socket = AsyncFd::with_interest(bound.socket, Interest::READABLE)?;
-        Ok(UdpPort { socket, state })
+        Ok(UdpPort { socket, state, feedback })
     }
 
     /// Ready when datagrams came since the last time it was. They are to be received until there are none.
@@ -128,10 +153,12 @@ impl UdpPort {
 
     /// Receives one batch: how many buffers it filled. Fewer than [`BATCH`]: there was no more.
     pub fn receive(&self, buffers: &mut ReceiveBuffers) -> usize {
-        let mut chunks = buffers.bytes.chunks_exact_mut(STRIDE).map(|chunk| chunk.get_mut(..RECEIVE_BUFFER));
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(chunks.next().flatten().unwrap_or_default()));
-        self.state.recv(self.socket.get_ref().into(), &mut slices, &mut buffers.metas).unwrap_or(0)
+        buffers.receive(self.socket.get_ref(), &self.state)
+    }
+
+    /// The same of transport-wide feedback, of whose arrival nobody is told: where it is told apart it is to be looked for.
+    pub fn receive_feedback(&self, buffers: &mut ReceiveBuffers) -> usize {
+        self.feedback.as_ref().map_or(0, |(socket, state)| buffers.receive(socket, state))
     }
 
     /// Sends one run: in one call where the kernel and device can, else datagram by datagram. A full socket buffer drops it,
@@ -153,6 +180,11 @@ impl UdpPort {
         let Route { to: destination, local } = route;
         let datagram = quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip: local.ip };
         self.state.try_send(self.socket.get_ref().into(), &datagram)
+    }
+
+    /// Transport-wide feedback comes to a socket of its own.
+    pub fn keeps_feedback_apart(&self) -> bool {
+        self.feedback.is_some()
     }
 
     /// Most datagrams the kernel hands over in one buffer; 1 without receive offload.

@@ -197,7 +197,7 @@ impl Shard {
         }
         sharing.restless |= sharing.allocation.waits();
         downlink.iter_mut().for_each(|downlink| downlink.starves = starves);
-        self.timers.arm(Owner::Peer(key), peer.poll_timeout());
+        self.timers.arm(Owner::Peer(key), peer.poll_timeout(self.beat));
         if !pauses.is_empty() {
             self.tell(key, Event::TracksPaused(pauses));
         }

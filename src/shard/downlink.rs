@@ -226,9 +226,14 @@ impl Downlink {
         (!self.waiting.is_empty()).then(|| self.probing.as_ref().map_or_else(|| self.pacer.resumes(), Probing::next))
     }
 
+    /// When something is to be sent: what waits, or what a probe lacks.
+    pub fn next_send(&self) -> Option<Instant> {
+        self.probing.as_ref().map(Probing::next).or_else(|| self.waits_until())
+    }
+
+    /// When the estimate wants to be looked at, or a way that was silent for long gets a packet.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let next = self.probing.as_ref().map(Probing::next).or_else(|| self.waits_until());
-        next.into_iter().chain(self.quiet_ends()).chain(self.estimator.poll_timeout()).min()
+        self.quiet_ends().into_iter().chain(self.estimator.poll_timeout()).min()
     }
 
     fn allows(&mut self, now: Instant) -> bool {

@@ -228,7 +228,7 @@ impl Shard {
 
     pub(super) fn arm_peer(&mut self, key: usize) {
         if let Some(peer) = self.peers.get(key) {
-            self.timers.arm(Owner::Peer(key), peer.poll_timeout());
+            self.timers.arm(Owner::Peer(key), peer.poll_timeout(self.beat));
         }
     }
 

@@ -5,6 +5,7 @@
 //! datagram that is not from an address which passed an authenticated ICE check; what one peer sends can only end that peer.
 
 mod allocation;
+mod beat;
 mod data;
 pub mod directory;
 pub mod downlink;
@@ -63,6 +64,7 @@ use crate::room::{Moment, RoomConfig};
 use crate::telemetry::counters::ShardCounters;
 use crate::transport::Certificate;
 use crate::wire::Ssrc;
+use beat::Beat;
 use directory::Directory;
 use fan_out::FanOut;
 use gather::Gathered;
@@ -113,6 +115,7 @@ pub struct Shard {
     certificate: Arc<Certificate>,
     candidates: Vec<SocketAddr>,
     wall: WallClock,
+    beat: Beat,
     random: Box<dyn RngCore + Send>,
     counters: Arc<ShardCounters>,
     directory: Arc<Directory>,
@@ -171,6 +174,7 @@ impl Shard {
             certificate: config.certificate,
             candidates: config.candidates,
             wall: config.wall,
+            beat: Beat::new(config.wall.anchor()),
             random: config.random,
             counters: config.counters,
             links: Links::new(config.directory.shards().len()),
@@ -206,6 +210,11 @@ impl Shard {
     /// What is to be sent; the caller sends and clears it.
     pub fn outgoing(&mut self) -> &mut SendBatch {
         &mut self.batch
+    }
+
+    /// What what may wait is done on.
+    pub fn beat(&self) -> Beat {
+        self.beat
     }
 
     /// Everybody was told that the server ends.

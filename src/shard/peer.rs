@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::allocation::Sharing;
+use super::beat::Beat;
 use super::data::Channels;
 use super::downlink::Downlink;
 use super::event_queue::EventSender;
@@ -114,14 +115,17 @@ impl Peer {
         self.settled.is_some_and(|at| now < at)
     }
 
-    /// When the peer wants to be called next.
-    pub fn poll_timeout(&self) -> Instant {
+    /// When the peer wants to be called next: for what is in no hurry, on the beat.
+    pub fn poll_timeout(&self, beat: Beat) -> Instant {
         let transport = self.transport.poll_timeout();
         if !self.transport.is_connected() {
             return transport.unwrap_or(self.next_report);
         }
-        let downlink = self.downlink.as_ref().and_then(|downlink| downlink.poll_timeout());
-        let own = [self.next_feedback, self.next_nack, self.settled, transport, downlink, self.sharing.poll_timeout()];
-        own.into_iter().flatten().fold(self.next_report, Instant::min)
+        let downlink = self.downlink.as_deref();
+        let estimate = downlink.and_then(Downlink::poll_timeout);
+        let waiting = [self.next_feedback, transport, estimate, self.sharing.poll_timeout()];
+        let waiting = waiting.into_iter().flatten().fold(self.next_report, Instant::min);
+        let urgent = [self.next_nack, self.settled, downlink.and_then(Downlink::next_send)];
+        urgent.into_iter().flatten().fold(beat.on(waiting), Instant::min)
     }
 }

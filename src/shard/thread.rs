@@ -10,6 +10,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::beat::FeedbackWatch;
 use super::load::LoadMeter;
 use super::mailbox::Message;
 use super::patience::Patience;
@@ -37,6 +38,7 @@ pub struct ShardThread {
     buffers: ReceiveBuffers,
     received: Vec<Received>,
     patience: Patience,
+    feedback: FeedbackWatch,
 }
 
 /// What ended a sleep.
@@ -67,13 +69,15 @@ impl ShardThread {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let attach = |bound| Ok(Port { udp: UdpPort::attach(bound)?, readable: true });
+            let now = Instant::now();
             let thread = ShardThread {
+                feedback: FeedbackWatch::new(now, shard.beat()),
                 shard,
                 legs,
                 ports: ports.into_iter().map(attach).collect::<io::Result<_>>()?,
                 mailbox,
                 counters,
-                meter: LoadMeter::new(Instant::now()),
+                meter: LoadMeter::new(now),
                 buffers: ReceiveBuffers::default(),
                 received: Vec::new(),
                 patience: Patience::default(),
@@ -103,6 +107,7 @@ impl ShardThread {
                 self.counters.busy_percent.set(share);
                 self.tell_offload();
             }
+            self.take_feedback(now);
             self.observe_lag(now);
             self.shard.handle_timeout(now);
             self.forward(now);
@@ -142,6 +147,25 @@ impl ShardThread {
             busy |= self.ports.get(socket).is_some_and(|port| port.readable);
         }
         busy
+    }
+
+    /// Takes transport-wide feedback that the kernel keeps apart, once a beat and within bounds.
+    fn take_feedback(&mut self, now: Instant) {
+        if !self.feedback.is_due(now) {
+            return;
+        }
+        for socket in 0..self.ports.len() {
+            for _ in 0..BATCHES_PER_ROUND {
+                let count = self.ports.get(socket).map_or(0, |port| port.udp.receive_feedback(&mut self.buffers));
+                if count > 0 {
+                    self.feedback.heard(now);
+                    self.handle_batch(socket, count);
+                }
+                if count < BATCH {
+                    break;
+                }
+            }
+        }
     }
 
     /// One clock reading is the time of arrival of the whole batch.
@@ -220,6 +244,8 @@ impl ShardThread {
         let least = |segments: fn(&UdpPort) -> usize| self.ports.iter().map(|port| segments(&port.udp)).min();
         self.counters.send_segments.set(least(UdpPort::max_segments).unwrap_or(1) as u64);
         self.counters.receive_segments.set(least(UdpPort::receive_segments).unwrap_or(1) as u64);
+        let apart = self.ports.iter().filter(|port| port.udp.keeps_feedback_apart()).count();
+        self.counters.feedback_sockets.set(apart as u64);
     }
 
     /// Whether the mailbox is still open, and whether there may be more in it.
@@ -263,7 +289,7 @@ impl ShardThread {
             if ports.iter().any(|port| port.readable) { Poll::Ready(()) } else { Poll::Pending }
         });
         let retry = (!self.shard.links().is_idle()).then(|| Instant::now() + RETRY);
-        let deadlines = [self.shard.poll_timeout(), self.meter.poll_timeout(), retry];
+        let deadlines = [self.shard.poll_timeout(), self.meter.poll_timeout(), self.feedback.poll_timeout(), retry];
         let deadline = deadlines.into_iter().flatten().min();
         let congested = self.shard.links().is_congested();
         let timer = async {

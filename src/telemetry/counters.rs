@@ -59,6 +59,8 @@ pub struct ShardCounters {
     pub send_segments: Counter,
     /// Most datagrams the kernel joins in one receive buffer; 1 without receive offload.
     pub receive_segments: Counter,
+    /// Sockets to which feedback alone comes.
+    pub feedback_sockets: Counter,
     /// Packets asked of publishers again, once for each request.
     pub nacks_out: Counter,
     /// Packets of RTX streams (RFC 4588) from publishers; the next four say what became of them.

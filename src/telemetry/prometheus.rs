@@ -47,6 +47,11 @@ const FIGURES: &[Figure] = &[
         "Most datagrams in one receive buffer, of all shards; 1 a shard without GRO.",
         |c| &c.receive_segments,
     ),
+    gauge(
+        "sfumato_udp_feedback_sockets",
+        "Sockets for transport-wide feedback alone, of all shards; 0 where the kernel does not tell it apart.",
+        |c| &c.feedback_sockets,
+    ),
     counter("sfumato_udp_send_errors_total", "Sends that the kernel refused.", |c| &c.send_errors),
     counter("sfumato_nacks_sent_total", "Packets asked of publishers again, once for each request.", |c| &c.nacks_out),
     counter("sfumato_rtx_packets_received_total", "RTX packets from publishers.", |c| &c.rtx_in),

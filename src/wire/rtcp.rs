@@ -12,7 +12,7 @@ mod writer;
 pub use writer::Writer;
 
 /// RTCP packet types and formats (IANA: RTCP Control Packet Types, FMT values of RTPFB and PSFB).
-mod packet_type {
+pub mod packet_type {
     pub const SENDER_REPORT: u8 = 200;
     pub const RECEIVER_REPORT: u8 = 201;
     pub const SOURCE_DESCRIPTION: u8 = 202;
