@@ -1,14 +1,40 @@
 //! What may wait a little is done together, on the beat: a thread that is woken for each of many small things pays more for waking up
 //! than for doing them.
 //!
-//! What always holds: nothing on the beat is early, nor [`BEAT`] late; while nobody tells anything no thread is woken to look for it.
+//! What always holds: nothing on the beat is early, nor later than `BEAT` and [`SLACK`]; while nobody tells anything no thread is woken to
+//! look for it.
 
 use std::time::{Duration, Instant};
 
 /// From one beat to the next: little beside what waits for it, which are reports, feedback of each 100 ms, and what follows from it.
-pub const BEAT: Duration = Duration::from_millis(10);
+const BEAT: Duration = Duration::from_millis(10);
+/// So long what is due on a beat waits for something else to wake the thread: in a call a packet mostly does.
+pub const SLACK: Duration = Duration::from_millis(10);
 /// So long after feedback a thread is woken to look for more: twice the longest interval of browsers.
 const EXPECTED: Duration = Duration::from_millis(500);
+
+/// When something is to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Due {
+    /// Not before; from then on when a thread is awake.
+    pub at: Instant,
+    /// A thread is woken for it.
+    pub latest: Instant,
+}
+
+impl Due {
+    /// A thread is woken for it as soon as it is due.
+    pub fn is_exact(self) -> bool {
+        self.at == self.latest
+    }
+}
+
+/// What may not wait.
+impl From<Instant> for Due {
+    fn from(at: Instant) -> Due {
+        Due { at, latest: at }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 pub struct Beat {
@@ -21,10 +47,16 @@ impl Beat {
     }
 
     /// The first beat that is not before `at`.
-    pub fn on(self, at: Instant) -> Instant {
+    fn on(self, at: Instant) -> Instant {
         // A second is so many whole beats, and a division of 128 bits would be slow.
         let past = at.saturating_duration_since(self.epoch).subsec_nanos() % BEAT.subsec_nanos();
         if past == 0 { at } else { at + (BEAT - Duration::from_nanos(past.into())) }
+    }
+
+    /// For what may wait from `at` on.
+    pub fn due(self, at: Instant) -> Due {
+        let at = self.on(at);
+        Due { at, latest: at + SLACK }
     }
 
     /// The first beat after `at`.
@@ -63,7 +95,7 @@ impl FeedbackWatch {
 
     /// When a thread that sleeps is to wake for it.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        (self.next < self.expected_until).then_some(self.next)
+        (self.next < self.expected_until).then_some(self.next + SLACK)
     }
 }
 
@@ -81,6 +113,7 @@ mod tests {
         let (beat, at) = beat();
         for (asked, given) in [(0, 0), (1, 10_000), (9_999, 10_000), (10_000, 10_000), (1_000_001, 1_010_000)] {
             assert_eq!(beat.on(at(asked)), at(given), "{asked} us");
+            assert_eq!(beat.due(at(asked)), Due { at: at(given), latest: at(given) + SLACK });
         }
         let years = at(3 * 365 * 86_400 * 1_000_000 + 4_000);
         assert_eq!(beat.on(years), years + Duration::from_millis(6));
@@ -96,9 +129,9 @@ mod tests {
         assert!(!watch.is_due(at(9_000)), "once a beat");
         assert!(watch.is_due(at(12_000)));
         watch.heard(at(12_000));
-        assert_eq!(watch.poll_timeout(), Some(at(20_000)));
+        assert_eq!(watch.poll_timeout(), Some(at(30_000)));
         assert!(watch.is_due(at(509_000)));
-        assert_eq!(watch.poll_timeout(), Some(at(510_000)));
+        assert_eq!(watch.poll_timeout(), Some(at(520_000)));
         assert!(watch.is_due(at(510_000)));
         assert_eq!(watch.poll_timeout(), None, "nothing for half a second");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::allocation::Sharing;
-use super::beat::Beat;
+use super::beat::{Beat, Due};
 use super::data::Channels;
 use super::downlink::Downlink;
 use super::event_queue::EventSender;
@@ -116,16 +116,17 @@ impl Peer {
     }
 
     /// When the peer wants to be called next: for what is in no hurry, on the beat.
-    pub fn poll_timeout(&self, beat: Beat) -> Instant {
+    pub fn poll_timeout(&self, beat: Beat) -> Due {
         let transport = self.transport.poll_timeout();
         if !self.transport.is_connected() {
-            return transport.unwrap_or(self.next_report);
+            return transport.unwrap_or(self.next_report).into();
         }
         let downlink = self.downlink.as_deref();
         let estimate = downlink.and_then(Downlink::poll_timeout);
         let waiting = [self.next_feedback, transport, estimate, self.sharing.poll_timeout()];
         let waiting = waiting.into_iter().flatten().fold(self.next_report, Instant::min);
         let urgent = [self.next_nack, self.settled, downlink.and_then(Downlink::next_send)];
-        urgent.into_iter().flatten().fold(beat.on(waiting), Instant::min)
+        let waiting = beat.due(waiting);
+        urgent.into_iter().flatten().min().filter(|at| *at < waiting.latest).map_or(waiting, Due::from)
     }
 }

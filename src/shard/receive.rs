@@ -70,9 +70,9 @@ impl Shard {
         if let Some(sequence) = peer.inbound.transport_sequence(&header, packet) {
             peer.arrivals.arrived(now, sequence, header.ssrc);
             if peer.next_feedback.is_none() {
-                let at = self.beat.on(now + FEEDBACK_INTERVAL);
+                let at = now + FEEDBACK_INTERVAL;
                 peer.next_feedback = Some(at);
-                self.timers.arm(Owner::Peer(key), at);
+                self.timers.arm(Owner::Peer(key), self.beat.due(at));
             }
         }
         let room = peer.room;
