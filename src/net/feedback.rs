@@ -90,7 +90,9 @@ mod tests {
 
     #[test]
     fn only_transport_wide_feedback_comes_to_the_second_socket() {
-        for ip in ["127.0.0.1", "::1"] {
+        // A machine may lack IPv6.
+        let there = |ip: &&str| *ip == "127.0.0.1" || UdpSocket::bind((*ip, 0)).is_ok();
+        for ip in ["127.0.0.1", "::1"].into_iter().filter(there) {
             let (first, second, sender) = sockets(ip);
             let feedback: [&[u8]; 2] = [&[0x8f, 205, 0, 4, 1, 2, 3, 4], &[0xaf, 205]];
             // A NACK, an application's message, a receiver report, RTP, STUN, DTLS, another version, and what is too short.
