@@ -212,7 +212,7 @@ impl Shard {
         &mut self.batch
     }
 
-    /// What what may wait is done on.
+    /// The beat of its timers, which its thread shares.
     pub fn beat(&self) -> Beat {
         self.beat
     }
