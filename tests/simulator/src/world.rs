@@ -393,11 +393,9 @@ impl World {
             heard |= self.happen(scheduled.what);
         }
         let now = self.base + self.now;
-        if self.shard.poll_timeout().is_some_and(|at| at <= now) {
+        // As a shard's thread does: what is due is done whenever something woke it, which may be before it would have been woken for that.
+        if heard || self.shard.poll_timeout().is_some_and(|at| at <= now) {
             self.shard.handle_timeout(now);
-            heard = true;
-        }
-        if heard {
             self.pump_shard();
         }
         while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= self.now) {

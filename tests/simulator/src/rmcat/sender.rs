@@ -145,7 +145,8 @@ impl Sender {
     }
 
     pub fn due(&self) -> Option<Duration> {
-        let downlink = self.downlink.poll_timeout().map(|at| at.saturating_duration_since(self.base));
+        let downlink = self.downlink.poll_timeout().into_iter().chain(self.downlink.next_send()).min();
+        let downlink = downlink.map(|at| at.saturating_duration_since(self.base));
         self.frame_due.into_iter().chain(downlink).min()
     }
 
