@@ -15,6 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use sfumato::transport::Certificate;
 
 use crate::client::format::Kind;
+use crate::client::port::Buffers;
 use crate::client::send::Shape;
 use crate::client::{Client, Joins, Setup, Shared};
 use crate::error::Error;
@@ -79,6 +80,7 @@ impl Engine {
             busy,
             clients: Vec::new(),
             timers: BinaryHeap::new(),
+            buffers: Buffers::new(),
             shared: Shared::new(certificate),
             running: true,
         };
@@ -138,6 +140,7 @@ struct Loop {
     busy: bool,
     clients: Vec<Option<Slot>>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    buffers: Buffers,
     shared: Shared,
     running: bool,
 }
@@ -173,7 +176,7 @@ impl Loop {
 
     fn receive(&mut self, index: usize) {
         if let Some(Some(slot)) = self.clients.get_mut(index) {
-            slot.client.receive(&mut self.shared);
+            slot.client.receive(&mut self.buffers, &mut self.shared);
             Self::schedule(slot, index, &mut self.timers);
         }
     }

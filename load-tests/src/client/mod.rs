@@ -69,7 +69,6 @@ pub struct Shared {
     pub totals: Totals,
     pub delays: Delays,
     pub joins: Joins,
-    pub buffers: Buffers,
     scratch: Vec<u8>,
     compound: Vec<u8>,
 }
@@ -82,7 +81,6 @@ impl Shared {
             totals: Totals::default(),
             delays: Delays::default(),
             joins: Joins::default(),
-            buffers: Buffers::default(),
             scratch: Vec::with_capacity(65_536),
             compound: Vec::with_capacity(2_048),
         }
@@ -143,11 +141,10 @@ impl Client {
         })
     }
 
-    /// Reads all that waits at the socket.
-    pub fn receive(&mut self, shared: &mut Shared) {
-        let mut buffers = std::mem::take(&mut shared.buffers);
+    /// Reads all that waits at the socket, by way of `buffers`.
+    pub fn receive(&mut self, buffers: &mut Buffers, shared: &mut Shared) {
         loop {
-            let count = self.port.receive(&mut buffers);
+            let count = self.port.receive(buffers);
             let now = Now::read();
             shared.totals.receive_calls += 1;
             for run in buffers.runs(count) {
@@ -158,7 +155,6 @@ impl Client {
                 break;
             }
         }
-        shared.buffers = buffers;
     }
 
     fn handle(&mut self, now: Now, arrived: Option<Duration>, datagram: &mut [u8], shared: &mut Shared) {

@@ -38,13 +38,12 @@ pub struct Run<'a> {
     pub arrived: Option<Duration>,
 }
 
-impl Default for Buffers {
-    fn default() -> Self {
+impl Buffers {
+    #[expect(clippy::new_without_default, reason = "a default could be taken and left, and filling these anew takes longer than receiving")]
+    pub fn new() -> Buffers {
         Buffers { bytes: vec![0; BUFFERS * BUFFER_BYTES], metas: [RecvMeta::default(); BUFFERS] }
     }
-}
 
-impl Buffers {
     /// The runs of the last batch of `count` buffers.
     pub fn runs(&mut self, count: usize) -> impl Iterator<Item = Run<'_>> {
         let filled = self.bytes.chunks_exact_mut(BUFFER_BYTES).zip(&self.metas).take(count);

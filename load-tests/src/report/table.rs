@@ -169,9 +169,10 @@ fn step_row(step: &Step) -> [String; 2] {
     let Step { packets_per_second, loss, kernel_drops, server_us_per_packet, server_cores, generator_cores, .. } = step;
     let text = format!(
         "{verdict}: {:.3} % lost, {kernel_drops} kernel drops, {server_us_per_packet:.3} us, {server_cores:.2} cores, \
-        p99 {:.1} ms, generator {generator_cores:.2} cores",
+        p99 {:.1} ms, generator {generator_cores:.2} cores, settled in {:.0} s",
         loss * 100.0,
-        step.delay_p99_ms
+        step.delay_p99_ms,
+        step.settled_s
     );
     [format!("at {packets_per_second:.0} packets/s"), text]
 }

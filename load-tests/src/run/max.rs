@@ -3,7 +3,7 @@
 //!
 //! What always holds: the clients stay; only the publishers' video rate changes from step to step.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -13,6 +13,7 @@ use super::{Measured, Run};
 use crate::client::format::Kind;
 use crate::client::send::Shape;
 use crate::error::Error;
+use crate::measure::Totals;
 use crate::progress::Progress;
 
 /// Most packets that may be lost or missing: 1 %.
@@ -26,6 +27,8 @@ const STEPS_BETWEEN: usize = 4;
 const TRIES: usize = 2;
 /// Time for queues to fill after a change of rate.
 const SETTLE: Duration = Duration::from_secs(1);
+/// Longest time for a server's estimators to find that the ways take the new rate: then it is judged as it is.
+const LONGEST_SETTLE: Duration = Duration::from_secs(15);
 /// Share of the asked rate below which the generator, not the server, is what limits.
 const SENT: f64 = 0.98;
 
@@ -34,6 +37,8 @@ const SENT: f64 = 0.98;
 pub struct Step {
     /// Video packets a second of all publishers.
     pub video_rate: f64,
+    /// Seconds until this rate arrived, or until it was waited for no longer.
+    pub settled_s: f64,
     pub packets_per_second: f64,
     /// The larger of lost and missing.
     pub loss: f64,
@@ -92,19 +97,37 @@ impl Run<'_> {
         let of_each = rate / self.scenario.speakers as f64;
         let shape = Shape::of_rate(of_each, video.burst, video.packet_bytes, video.uneven);
         self.source.engine.shape(Kind::Video, shape)?;
-        tokio::time::sleep(SETTLE).await;
+        let settled = self.settle().await?;
         self.source.engine.clear(false)?;
         let before = self.source.read()?;
         tokio::time::sleep(self.options.step).await;
         let after = self.source.read()?;
-        let step = self.judge(rate, &before, &after);
+        let step = self.judge(rate, settled, &before, &after);
         Ok((step, self.measured(before, after)))
     }
 
-    fn judge(&self, rate: f64, before: &Reading, after: &Reading) -> Step {
+    /// Waits until a rate that is new arrives. A server that estimates its clients' bandwidth holds a part of it back at first, and that
+    /// is not what a core can do. Gives how long it took.
+    async fn settle(&self) -> Result<Duration, Error> {
+        let start = Instant::now();
+        loop {
+            let before = self.source.engine.read()?.totals;
+            tokio::time::sleep(SETTLE).await;
+            let window = self.source.engine.read()?.totals.since(&before);
+            if self.lost(&window) <= LOSS || start.elapsed() >= LONGEST_SETTLE {
+                return Ok(start.elapsed());
+            }
+        }
+    }
+
+    fn lost(&self, window: &Totals) -> f64 {
+        window.loss().max(window.missing(self.scenario.receivers()))
+    }
+
+    fn judge(&self, rate: f64, settled: Duration, before: &Reading, after: &Reading) -> Step {
         let seconds = (after.snapshot.at - before.snapshot.at).as_secs_f64();
         let window = after.snapshot.totals.since(&before.snapshot.totals);
-        let loss = window.loss().max(window.missing(self.scenario.receivers()));
+        let loss = self.lost(&window);
         let server = before.server.zip(after.server).map_or(0.0, |(before, after)| after.cpu.since(&before.cpu).total);
         let sent = window.sent_packets as f64 / seconds;
         let audio = self.options.media.audio.map_or(0.0, Shape::packets_per_second);
@@ -113,6 +136,7 @@ impl Run<'_> {
         let generator_limits = sent < SENT * asked || after.drops.since(&before.drops).own > 0;
         Step {
             video_rate: rate,
+            settled_s: settled.as_secs_f64(),
             packets_per_second: window.received as f64 / seconds,
             loss,
             server_cores: server / seconds,
