@@ -39,7 +39,10 @@ pub struct Run<'a> {
 }
 
 impl Buffers {
-    #[expect(clippy::new_without_default, reason = "a default could be taken and left, and filling these anew takes longer than receiving")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default could be taken and left, and filling these anew takes longer than receiving"
+    )]
     pub fn new() -> Buffers {
         Buffers { bytes: vec![0; BUFFERS * BUFFER_BYTES], metas: [RecvMeta::default(); BUFFERS] }
     }
