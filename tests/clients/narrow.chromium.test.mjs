@@ -13,8 +13,8 @@ const bare = barePageForFile(skip);
 const ALL_ENCODINGS_MS = 60_000;
 /** An estimate to be made, a lower encoding's keyframe, the queue of the link to empty. */
 const SETTLE_MS = 20_000;
-/** Longer than the server waits until it tries more again: such a trial fills the link's queue for a moment. */
-const SECONDS = 40;
+/** Several times as long as the server waits until it tries more again: such a trial fills the link's queue for a moment. */
+const SECONDS = 90;
 
 /** A microphone, and a camera whose `encodings` are sent when this returns. */
 async function publish(room, encodings, camera) {
@@ -63,7 +63,7 @@ const heard = (page) =>
     return [...(report?.values() ?? [])].find((one) => one.type === 'inbound-rtp')?.packetsReceived ?? 0;
   });
 
-test('a link of 450 kbit/s gets an encoding that fits, with hardly any loss', { timeout: 240_000, skip }, async (t) => {
+test('a link of 450 kbit/s gets an encoding that fits, with hardly any loss', { timeout: 270_000, skip }, async (t) => {
   await publish('narrow', 3, publishThreeEncodings);
   await behind(450, 'narrow', async (page) => {
     await until('frames', async () => (await countersOf(page)).framesDecoded > 30, { ms: 30_000, everyMs: 250 });
@@ -74,7 +74,7 @@ test('a link of 450 kbit/s gets an encoding that fits, with hardly any loss', { 
     t.diagnostic(JSON.stringify({ widths: widths.join(' '), ...seen, told: await told(page) }));
     const tooWide = widths.filter((width) => width > 640).length;
     assert.ok(tooWide <= 0.2 * SECONDS, `for ${tooWide} s more than fits: ${widths}`);
-    assert.ok(seen.packetsLost <= 0.04 * seen.packetsReceived, `${seen.packetsLost} of ${seen.packetsReceived} lost`);
+    assert.ok(seen.packetsLost <= 0.02 * seen.packetsReceived, `${seen.packetsLost} of ${seen.packetsReceived} lost`);
     assert.ok(seen.frozen <= 10, `frozen ${seen.frozen} % of the time`);
     // Temporal layers may be left out: of fifteen frames or thirty half or a quarter stays.
     assert.ok(seen.framesPerSecond > 5, `${seen.framesPerSecond} frames a second`);
